@@ -1,0 +1,219 @@
+// Filtering along the sequence: transform, product with the response, transform back, tile by tile.
+//
+// A real transform keeps each sample and channel to itself (two signals packed as one complex number would share
+// their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
+#include "instruction_set.h"
+#include "tile.h"
+
+namespace spectrans::SPECTRANS_ISA {
+namespace {
+
+// Sums over the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
+// What happens to each bin between the last forward and the first inverse stage.
+template <class T, bool kFilter, bool kGradient>
+struct Product {
+  const Vector<T>* tile;      // the slots being transformed
+  const Vector<T>* response;  // [n] in the same slots, divided by n
+  const Vector<T>* with;      // [n] spectrum of the other signal
+  Vector<T>* sum;             // [n] += conj(with) tile
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t r = re - tile, i = im - tile;
+    if constexpr (kGradient) {
+      sum[r] += with[r] * a + with[i] * b;
+      sum[i] += with[r] * b - with[i] * a;
+    }
+    if constexpr (kFilter) {
+      const Vector<T> hr = response[r], hi = response[i], re_product = a * hr - b * hi;
+      b = a * hi + b * hr;
+      a = re_product;
+    }
+  }
+  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const {
+    if constexpr (kGradient) sum[at - tile] += with[at - tile] * a;
+    if constexpr (kFilter) a = a * response[at - tile];
+  }
+};
+
+// response [n / 2 + 1, d, 2] -> slots [tile][n], times scale; imag(H) at DC and Nyquist has no slot: it is ignored.
+template <class T>
+void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d, std::int64_t channels, T scale,
+                      T imag_scale, Vector<T>* slots) {
+  constexpr int lanes = kLanes<T>;
+  for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
+    const T* row = response + 2 * d * k;
+    for (std::int64_t tile = 0; tile * lanes < channels; ++tile, row += 2 * lanes) {
+      const int count = static_cast<int>(min(lanes, channels - tile * lanes));
+      Vector<T> low, high;
+      if (count == lanes) {
+        low = load(row);
+        high = load(row + lanes);
+      } else {
+        low = load_some(row, 1, static_cast<int>(min(lanes, 2 * count)));
+        high = load_some(row + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)));
+      }
+      Vector<T>* at = slots + tile * plan.n;
+      at[plan.re[k]] = ShufflesOf<T>::even(low, high) * scale;
+      if (plan.im[k] >= 0) at[plan.im[k]] = ShufflesOf<T>::odd(low, high) * (imag_scale * plan.sign[k]);
+    }
+  }
+}
+
+// The reverse, for the gradient: interior bins stand for themselves and their mirror image.
+template <class T>
+void write_gradient(const RealPlan<T>& plan, const Vector<T>* slots, std::int64_t d, std::int64_t channels, T* gradient) {
+  constexpr int lanes = kLanes<T>;
+  for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
+    const bool interior = plan.im[k] >= 0;
+    const T scale = (interior ? T(2) : T(1)) / T(plan.n);
+    T* row = gradient + 2 * d * k;
+    for (std::int64_t tile = 0; tile * lanes < channels; ++tile, row += 2 * lanes) {
+      const int count = static_cast<int>(min(lanes, channels - tile * lanes));
+      const Vector<T>* at = slots + tile * plan.n;
+      const Vector<T> re = at[plan.re[k]] * scale;
+      const Vector<T> im = interior ? at[plan.im[k]] * (scale * plan.sign[k]) : Vector<T>{};
+      const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+      if (count == lanes) {
+        store(row, low);
+        store(row + lanes, high);
+      } else {
+        store_some(row, 1, static_cast<int>(min(lanes, 2 * count)), low);
+        store_some(row + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)), high);
+      }
+    }
+  }
+}
+
+template <class IO, bool kFilter, bool kGradient>
+class FilterPass {
+  using T = Compute<IO>;
+
+ public:
+  FilterPass(const Filter& call, const ThreadPool& pool)
+      : call_(call), pool_(pool), plan_(real_plan<T>(call.x.n)), groups_(call.x.n, call.x.d),
+        slots_(plan_.n * groups_.tiles_per_group) {}
+
+  void run() const {
+    const std::int64_t batch = call_.x.batch, bins = plan_.n / 2 + 1;
+    const std::int64_t splits = kGradient ? max(1, min(batch, kTasks / groups_.count)) : max(1, batch);
+    T* partial = static_cast<T*>(call_.response_grad);
+    const std::int64_t size = 2 * bins * call_.x.d;
+    if (kGradient && splits > 1) {
+      partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    }
+    const std::int64_t per_split = ceil_div(batch, splits);
+    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * max(1, per_split),
+             [&](std::int64_t begin, std::int64_t end) {
+               const Workspace space = workspace();
+               std::int64_t arranged = -1;
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t group = task / splits, split = task % splits;
+                 if (kFilter && group != arranged) {
+                   arrange(group, space.response);
+                   arranged = group;
+                 }
+                 const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
+                 items(group, first, last, space, partial + split * size);
+               }
+             });
+    if (kGradient && splits > 1) {
+      T* total = static_cast<T*>(call_.response_grad);
+      parallel(pool_, bins, 2 * call_.x.d * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = 2 * call_.x.d * begin; i < 2 * call_.x.d * end; ++i) {
+          T sum = partial[i];
+          for (std::int64_t split = 1; split < splits; ++split) sum += partial[split * size + i];
+          total[i] = sum;
+        }
+      });
+    }
+  }
+
+ private:
+  struct Workspace {
+    Vector<T>*tile, *response, *with, *sum, *total, *work;
+  };
+
+  Workspace workspace() const {
+    const std::int64_t pieces = 1 + (kFilter ? 1 : 0) + (kGradient ? 3 : 0);
+    auto* at = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + plan_.work) * kVectorBytes));
+    Workspace space{};
+    const auto take = [&](std::int64_t count) {
+      Vector<T>* piece = at;
+      at += count;
+      return piece;
+    };
+    space.tile = take(slots_);
+    if (kFilter) space.response = take(slots_);
+    if (kGradient) {
+      space.with = take(slots_);
+      space.sum = take(slots_);
+      space.total = take(slots_);
+    }
+    space.work = take(plan_.work);
+    return space;
+  }
+
+  void arrange(std::int64_t group, Vector<T>* slots) const {
+    const T scale = T(1) / T(plan_.n);
+    arrange_response(plan_, static_cast<const T*>(call_.response) + 2 * groups_.first_channel(group), call_.x.d,
+                     groups_.channels(group), scale, call_.adjoint ? -scale : scale, slots);
+  }
+
+  void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+    const std::int64_t n = plan_.n, channel = groups_.first_channel(group), channels = groups_.channels(group),
+                       tiles = groups_.tiles(group);
+    if (kGradient) {
+      for (std::int64_t i = 0; i < tiles * n; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+    }
+    for (std::int64_t item = first; item < last; ++item) {
+      if constexpr (kGradient) {
+        gather(lines<const IO>(call_.with, item, channel), n, channels, space.with);
+        for (std::int64_t k = 0; k < tiles; ++k) real_forward(plan_, space.with + k * n, space.work);
+      }
+      gather(lines<const IO>(call_.x, item, channel), n, channels, space.tile);
+      for (std::int64_t k = 0; k < tiles; ++k) {
+        const std::int64_t at = k * n;
+        const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
+                                                     space.sum + at};
+        real_convolve(plan_, space.tile + at, space.work, product);
+      }
+      if constexpr (kFilter) {
+        scatter(lines<IO>(call_.y, item, channel), n, channels,
+                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n + j]; });
+      }
+      if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
+        for (std::int64_t i = 0; i < tiles * n; ++i) {
+          space.total[i] += space.sum[i];
+          space.sum[i] = Vector<T>{};
+        }
+      }
+    }
+    if constexpr (kGradient) write_gradient(plan_, space.total, call_.x.d, channels, gradient + 2 * channel);
+  }
+
+  const Filter& call_;
+  const ThreadPool& pool_;
+  const RealPlan<T>& plan_;
+  const Groups<T> groups_;
+  const std::int64_t slots_;
+};
+
+}  // namespace
+
+void filter(const Filter& call, const ThreadPool& pool) {
+  with_element(call.element, [&]<class IO>(IO) {
+    if (call.response_grad == nullptr) {
+      FilterPass<IO, true, false>(call, pool).run();
+    } else if (call.response == nullptr) {
+      FilterPass<IO, false, true>(call, pool).run();
+    } else {
+      FilterPass<IO, true, true>(call, pool).run();
+    }
+  });
+}
+
+}  // namespace spectrans::SPECTRANS_ISA

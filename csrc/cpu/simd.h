@@ -1,0 +1,219 @@
+// Lanes: the vector type of the instruction set being compiled, half conversions, and in-register transposes.
+//
+// Included only by files that are compiled once per instruction set. Everything sits in an anonymous namespace,
+// so that the linker never takes one set's code for another's, and nothing of the standard library is used.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+#include <utility>
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+
+#include "../fft/butterflies.h"
+
+namespace spectrans {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kVectorBytes = 64;
+#elif defined(__AVX__)
+constexpr int kVectorBytes = 32;
+#else
+constexpr int kVectorBytes = 16;
+#endif
+
+template <class T, int N>
+struct VectorOf {
+  typedef T type __attribute__((vector_size(N * sizeof(T))));
+};
+
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+template <class T>
+using Vector = typename VectorOf<T, kLanes<T>>::type;
+
+// Storage-only element types.
+struct BFloat16 {
+  std::uint16_t bits;
+};
+struct Float16 {
+  std::uint16_t bits;
+};
+
+// The type arithmetic is done in.
+template <class IO>
+using Compute = std::conditional_t<std::is_same_v<IO, double>, double, float>;
+
+template <class To, class From>
+SPECTRANS_INLINE To bit_cast(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+using Words = VectorOf<std::uint32_t, kLanes<float>>::type;
+using Halves = VectorOf<std::uint16_t, kLanes<float>>::type;
+
+SPECTRANS_INLINE Vector<float> widen(Halves bits, BFloat16) {
+  return bit_cast<Vector<float>>(__builtin_convertvector(bits, Words) << 16);
+}
+
+SPECTRANS_INLINE Halves narrow(Vector<float> value, BFloat16) {
+  const Words bits = bit_cast<Words>(value);
+  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  const Words quiet = (bits >> 16) | 0x40u;
+  const auto is_nan = bit_cast<Words>(value != value);
+  return __builtin_convertvector((is_nan & quiet) | (~is_nan & rounded), Halves);
+}
+
+#if defined(__AVX512F__)
+SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
+  return bit_cast<Vector<float>>(_mm512_cvtph_ps(bit_cast<__m256i>(bits)));
+}
+SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
+  return bit_cast<Halves>(_mm512_cvtps_ph(bit_cast<__m512>(value), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+#elif defined(__F16C__)
+SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
+  return bit_cast<Vector<float>>(_mm256_cvtph_ps(bit_cast<__m128i>(bits)));
+}
+SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
+  return bit_cast<Halves>(_mm256_cvtps_ph(bit_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+SPECTRANS_INLINE Words select(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
+
+// 2^112 rescales the exponent, subnormals included; what overflows 2^16 was infinite or NaN.
+SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
+  const Words wide = __builtin_convertvector(bits, Words);
+  const Vector<float> scaled = bit_cast<Vector<float>>((wide & 0x7fffu) << 13) * 0x1p112f;
+  const auto special = bit_cast<Words>(scaled >= 0x1p16f);
+  return bit_cast<Vector<float>>(bit_cast<Words>(scaled) | (special & 0x7f800000u) | ((wide & 0x8000u) << 16));
+}
+
+// Adding a constant whose last place is the half's last place lets the float adder do the rounding.
+SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
+  const Words bits = bit_cast<Words>(value), magnitude = bits & 0x7fffffffu, sign = (bits >> 16) & 0x8000u;
+  const Words subnormal = bit_cast<Words>(bit_cast<Vector<float>>(magnitude) + 0.5f) - 0x3f000000u;
+  const Words normal = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+  Words result = select(bit_cast<Words>(magnitude < 0x38800000u), subnormal, normal);
+  result = select(bit_cast<Words>(magnitude >= 0x477ff000u), Words{} + 0x7c00u, result);
+  result = select(bit_cast<Words>(magnitude > 0x7f800000u), Words{} + 0x7e00u, result);
+  return __builtin_convertvector(result | sign, Halves);
+}
+#endif
+
+template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> load(const IO* from) {
+  if constexpr (sizeof(IO) == 2) {
+    Halves bits;
+    std::memcpy(&bits, from, sizeof bits);
+    return widen(bits, IO{});
+  } else {
+    Vector<IO> value;
+    std::memcpy(&value, from, sizeof value);
+    return value;
+  }
+}
+
+template <class IO>
+SPECTRANS_INLINE void store(IO* to, Vector<Compute<IO>> value) {
+  if constexpr (sizeof(IO) == 2) {
+    const Halves bits = narrow(value, IO{});
+    std::memcpy(to, &bits, sizeof bits);
+  } else {
+    std::memcpy(to, &value, sizeof value);
+  }
+}
+
+// The first `count` lanes, at a distance of `stride` elements; the others are zero.
+template <class IO>
+Vector<Compute<IO>> load_some(const IO* from, std::int64_t stride, int count) {
+  IO some[kLanes<Compute<IO>>] = {};
+  for (int i = 0; i < count; ++i) some[i] = from[i * stride];
+  return load(some);
+}
+
+template <class IO>
+void store_some(IO* to, std::int64_t stride, int count, Vector<Compute<IO>> value) {
+  IO some[kLanes<Compute<IO>>];
+  store(some, value);
+  for (int i = 0; i < count; ++i) to[i * stride] = some[i];
+}
+
+// Shuffles take lane numbers of a followed by b.
+template <int... Lane, class V>
+SPECTRANS_INLINE V shuffle(V a, V b) {
+#if defined(__has_builtin) && __has_builtin(__builtin_shufflevector)
+  return __builtin_shufflevector(a, b, Lane...);
+#else
+  using Index = typename VectorOf<std::conditional_t<sizeof(a[0]) == 8, std::int64_t, std::int32_t>,
+                                  static_cast<int>(sizeof...(Lane))>::type;
+  return __builtin_shuffle(a, b, Index{Lane...});
+#endif
+}
+
+template <class Sequence>
+struct Shuffles;
+
+template <int... I>
+struct Shuffles<std::integer_sequence<int, I...>> {
+  static constexpr int n = sizeof...(I);
+  template <class V>
+  static SPECTRANS_INLINE V reverse(V a) {
+    return shuffle<(n - 1 - I)...>(a, a);
+  }
+  // The pair of lane blocks of length Block at a[2 i], b[2 i] (Half 0) or a[2 i + 1], b[2 i + 1] (Half 1).
+  template <int Block, int Half, class V>
+  static SPECTRANS_INLINE V interleave(V a, V b) {
+    return shuffle<((I / Block) % 2 == 0 ? I + Half * Block : n + I - Block + Half * Block)...>(a, b);
+  }
+  template <class V>
+  static SPECTRANS_INLINE V even(V a, V b) {
+    return shuffle<(2 * I)...>(a, b);
+  }
+  template <class V>
+  static SPECTRANS_INLINE V odd(V a, V b) {
+    return shuffle<(2 * I + 1)...>(a, b);
+  }
+  // [a0, b0, a1, b1, ...], first and second half
+  template <class V>
+  static SPECTRANS_INLINE V zip_low(V a, V b) {
+    return shuffle<(I % 2 * n + I / 2)...>(a, b);
+  }
+  template <class V>
+  static SPECTRANS_INLINE V zip_high(V a, V b) {
+    return shuffle<(I % 2 * n + n / 2 + I / 2)...>(a, b);
+  }
+  // [first, a0, a1, ...]: a moved up by one lane
+  template <class V>
+  static SPECTRANS_INLINE V push_front(V first, V a) {
+    return shuffle<(I == 0 ? 0 : n + I - 1)...>(first, a);
+  }
+};
+
+template <class T>
+using ShufflesOf = Shuffles<std::make_integer_sequence<int, kLanes<T>>>;
+
+// rows[i] lane j <-> rows[j] lane i, by exchanging ever larger off-diagonal blocks.
+template <class T>
+SPECTRANS_INLINE void transpose(Vector<T>* rows) {
+  constexpr int n = kLanes<T>;
+  unroll<0, (n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4)>([&]<int level>() {
+    constexpr int block = 1 << level;
+    unroll<0, n>([&]<int i>() {
+      if constexpr ((i & block) == 0) {
+        const Vector<T> a = rows[i], b = rows[i + block];
+        rows[i] = ShufflesOf<T>::template interleave<block, 0>(a, b);
+        rows[i + block] = ShufflesOf<T>::template interleave<block, 1>(a, b);
+      }
+    });
+  });
+}
+
+}  // namespace
+}  // namespace spectrans

@@ -1,0 +1,409 @@
+// Running plans on tiles: in-place real transforms of n vectors of lanes, one transform per lane.
+//
+// A tile is an array of n vectors; vector j holds sample j of kLanes signals. The stages are those of
+// fft/plan.h. real_convolve does forward, pointwise product and inverse in one go: the product happens in
+// registers between the last forward and the first inverse stage, so the spectrum is never stored.
+#pragma once
+
+#include "../fft/plan.h"
+#include "simd.h"
+
+namespace spectrans {
+namespace {
+
+template <class T>
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
+template <class T>
+void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
+template <class T, class Middle>
+void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle);
+
+// ---- Rader: Hartley transform of prime length -----------------------------------------------------------
+
+// Multiplies the spectrum of a tile by one that is the same in every lane.
+template <class T>
+struct TimesTable {
+  const Vector<T>* tile;
+  const T* table;  // slot order
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
+    const Complex<Vector<T>> z = times(Complex<Vector<T>>{a, b}, table[re - tile], table[im - tile]);
+    a = z.re;
+    b = z.im;
+  }
+  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const { a = a * table[at - tile]; }
+};
+
+// y[k] = sum_j x[j stride] cas(2 pi j k / p), y [p], both apart from work [convolution length].
+template <class T>
+void prime_hartley(const PrimePlan<T>& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
+  const std::int64_t count = plan.p - 1, m = plan.convolution->n;
+  const Vector<T> first = x[0];
+  Vector<T> sum = first;
+  for (std::int64_t q = 0; q < count; ++q) {
+    work[q] = x[plan.gather[q] * stride];
+    sum = sum + x[(q + 1) * stride];
+  }
+  for (std::int64_t q = count; q < m; ++q) work[q] = Vector<T>{};
+  real_convolve(*plan.convolution, work, static_cast<Vector<T>*>(nullptr), TimesTable<T>{work, plan.response});
+  y[0] = sum;
+  for (std::int64_t q = 0; q < count; ++q) y[plan.scatter[q]] = first + work[q];
+}
+
+// The butterfly of a real stage whose radix is a large prime, over column j: x[j + m t] <-> low and pairs.
+template <class T>
+void real_prime_forward(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
+  const std::int64_t m = stage.m, p = stage.radix;
+  for (std::int64_t j = 0; j < m; ++j) {
+    Vector<T>* y = work;
+    prime_hartley(*stage.prime, tile + j, m, y, work + 2 * p);
+    const T* w = stage.twiddles + 2 * stage.pairs * j;
+    tile[j] = y[0];
+    for (std::int64_t q = 1; q <= stage.pairs; ++q) {
+      const Complex<Vector<T>> bin{(y[q] + y[p - q]) * T(0.5), (y[p - q] - y[q]) * T(0.5)};
+      const Complex<Vector<T>> z = times(bin, w[2 * q - 2], w[2 * q - 1]);
+      tile[(2 * q - 1) * m + j] = z.re;
+      tile[2 * q * m + j] = z.im;
+    }
+  }
+}
+
+template <class T>
+void real_prime_inverse(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
+  const std::int64_t m = stage.m, p = stage.radix;
+  for (std::int64_t j = 0; j < m; ++j) {
+    Vector<T>*h = work, *y = work + p;
+    const T* w = stage.twiddles + 2 * stage.pairs * j;
+    h[0] = tile[j];
+    for (std::int64_t q = 1; q <= stage.pairs; ++q) {
+      const Complex<Vector<T>> bin{tile[(2 * q - 1) * m + j], tile[2 * q * m + j]};
+      const Complex<Vector<T>> z = times_conj(bin, w[2 * q - 2], w[2 * q - 1]);
+      h[q] = z.re - z.im;
+      h[p - q] = z.re + z.im;
+    }
+    prime_hartley(*stage.prime, h, 1, y, work + 2 * p);
+    for (std::int64_t t = 0; t < p; ++t) tile[j + m * t] = y[t];
+  }
+}
+
+// exp(Sign 2 pi i / p) transforms of re + i im over stride m: two Hartley transforms, joined.
+template <int Sign, class T>
+void complex_prime(const PrimePlan<T>& prime, Vector<T>* re, Vector<T>* im, std::int64_t stride, Vector<T>* work) {
+  const std::int64_t p = prime.p;
+  Vector<T>*a = work, *b = work + p;
+  prime_hartley(prime, re, stride, a, work + 2 * p);
+  prime_hartley(prime, im, stride, b, work + 2 * p);
+  re[0] = a[0];
+  im[0] = b[0];
+  for (std::int64_t q = 1; q <= p / 2; ++q) {
+    const T half = T(0.5);
+    const Complex<Vector<T>> f{(a[q] + a[p - q]) * half, (a[p - q] - a[q]) * half};
+    const Complex<Vector<T>> g{(b[q] + b[p - q]) * half, (b[p - q] - b[q]) * half};
+    const std::int64_t up = Sign < 0 ? q : p - q, down = p - up;
+    re[up * stride] = f.re - g.im;
+    im[up * stride] = f.im + g.re;
+    re[down * stride] = f.re + g.im;
+    im[down * stride] = g.re - f.im;
+  }
+}
+
+// ---- complex stages: blocks of radix * m values, re and im apart -----------------------------------------
+
+template <int R, class T>
+void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
+  for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      Complex<Vector<T>> v[R];
+      unroll<0, R>([&]<int t>() { v[t] = {re[j + m * t], im[j + m * t]}; });
+      Dft<R, -1, T, Vector<T>>::run(v);
+      const T* w = twiddles + 2 * (R - 1) * j;
+      re[j] = v[0].re;
+      im[j] = v[0].im;
+      unroll<1, R>([&]<int q>() {
+        const Complex<Vector<T>> z = times(v[q], w[2 * q - 2], w[2 * q - 1]);
+        re[j + m * q] = z.re;
+        im[j + m * q] = z.im;
+      });
+    }
+  }
+}
+
+template <int R, class T>
+void complex_inverse_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
+  for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      Complex<Vector<T>> v[R];
+      const T* w = twiddles + 2 * (R - 1) * j;
+      v[0] = {re[j], im[j]};
+      unroll<1, R>([&]<int q>() {
+        v[q] = times_conj(Complex<Vector<T>>{re[j + m * q], im[j + m * q]}, w[2 * q - 2], w[2 * q - 1]);
+      });
+      Dft<R, 1, T, Vector<T>>::run(v);
+      unroll<0, R>([&]<int t>() {
+        re[j + m * t] = v[t].re;
+        im[j + m * t] = v[t].im;
+      });
+    }
+  }
+}
+
+// Last forward stage, the product, first inverse stage: blocks of R neighbours, in registers.
+template <int R, class T, class Middle>
+void complex_middle_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, const Middle& middle) {
+  for (std::int64_t block = 0; block < blocks; ++block, re += R, im += R) {
+    Complex<Vector<T>> v[R];
+    unroll<0, R>([&]<int t>() { v[t] = {re[t], im[t]}; });
+    Dft<R, -1, T, Vector<T>>::run(v);
+    unroll<0, R>([&]<int t>() { middle.bin(re + t, im + t, v[t].re, v[t].im); });
+    Dft<R, 1, T, Vector<T>>::run(v);
+    unroll<0, R>([&]<int t>() {
+      re[t] = v[t].re;
+      im[t] = v[t].im;
+    });
+  }
+}
+
+// Calls f with the radix as a compile-time integer.
+template <class F>
+SPECTRANS_INLINE void with_complex_radix(std::int64_t radix, F&& f) {
+  switch (radix) {
+    case 2: return f.template operator()<2>();
+    case 3: return f.template operator()<3>();
+    case 4: return f.template operator()<4>();
+    case 5: return f.template operator()<5>();
+    case 7: return f.template operator()<7>();
+    case 8: return f.template operator()<8>();
+    case 11: return f.template operator()<11>();
+    case 13: return f.template operator()<13>();
+    default: __builtin_unreachable();
+  }
+}
+
+template <class F>
+SPECTRANS_INLINE void with_real_radix(std::int64_t radix, F&& f) {
+  switch (radix) {
+    case 3: return f.template operator()<3>();
+    case 4: return f.template operator()<4>();
+    case 5: return f.template operator()<5>();
+    case 7: return f.template operator()<7>();
+    case 8: return f.template operator()<8>();
+    case 11: return f.template operator()<11>();
+    case 13: return f.template operator()<13>();
+    default: __builtin_unreachable();
+  }
+}
+
+template <class T>
+void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
+                           Vector<T>* work) {
+  const std::int64_t m = stage.m;
+  if (stage.prime == nullptr) {
+    with_complex_radix(stage.radix, [&]<int R>() { complex_forward_stage<R, T>(re, im, blocks, m, stage.twiddles); });
+    return;
+  }
+  for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      complex_prime<-1>(*stage.prime, re + j, im + j, m, work);
+      const T* w = stage.twiddles + 2 * (stage.radix - 1) * j;
+      for (std::int64_t q = 1; q < stage.radix; ++q) {
+        const std::int64_t at = j + m * q;
+        const Complex<Vector<T>> z = times(Complex<Vector<T>>{re[at], im[at]}, w[2 * q - 2], w[2 * q - 1]);
+        re[at] = z.re;
+        im[at] = z.im;
+      }
+    }
+  }
+}
+
+template <class T>
+void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
+                           Vector<T>* work) {
+  const std::int64_t m = stage.m;
+  if (stage.prime == nullptr) {
+    with_complex_radix(stage.radix, [&]<int R>() { complex_inverse_stage<R, T>(re, im, blocks, m, stage.twiddles); });
+    return;
+  }
+  for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      const T* w = stage.twiddles + 2 * (stage.radix - 1) * j;
+      for (std::int64_t q = 1; q < stage.radix; ++q) {
+        const std::int64_t at = j + m * q;
+        const Complex<Vector<T>> z = times_conj(Complex<Vector<T>>{re[at], im[at]}, w[2 * q - 2], w[2 * q - 1]);
+        re[at] = z.re;
+        im[at] = z.im;
+      }
+      complex_prime<1>(*stage.prime, re + j, im + j, m, work);
+    }
+  }
+}
+
+// A complex transform, its product with the filter, and back. Large ones finish each block before the next
+// one, so that it stays in the first-level cache; small ones sweep all blocks stage by stage.
+constexpr std::int64_t kSweepBytes = 24 * 1024;
+
+template <class T, class Middle>
+void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
+                      Vector<T>* work, const Middle& middle) {
+  if (s == plan.stages) {  // single values: only the product is left
+    for (std::int64_t i = 0; i < blocks; ++i) middle.bin(re + i, im + i, re[i], im[i]);
+    return;
+  }
+  const ComplexStage<T>& stage = plan.stage[s];
+  const std::int64_t length = stage.radix * stage.m;
+  if (stage.m == 1 && stage.prime == nullptr) {
+    with_complex_radix(stage.radix, [&]<int R>() { complex_middle_stage<R, T>(re, im, blocks, middle); });
+  } else if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      complex_convolve(plan, s, re + b * length, im + b * length, 1, work, middle);
+    }
+  } else {
+    complex_forward_stage(stage, re, im, blocks, work);
+    complex_convolve(plan, s + 1, re, im, blocks * stage.radix, work, middle);
+    complex_inverse_stage(stage, re, im, blocks, work);
+  }
+}
+
+template <class T>
+void complex_forward(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
+                     Vector<T>* work) {
+  if (s == plan.stages) return;
+  const ComplexStage<T>& stage = plan.stage[s];
+  const std::int64_t length = stage.radix * stage.m;
+  if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+    for (std::int64_t b = 0; b < blocks; ++b) complex_forward(plan, s, re + b * length, im + b * length, 1, work);
+  } else {
+    complex_forward_stage(stage, re, im, blocks, work);
+    complex_forward(plan, s + 1, re, im, blocks * stage.radix, work);
+  }
+}
+
+template <class T>
+void complex_inverse(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
+                     Vector<T>* work) {
+  if (s == plan.stages) return;
+  const ComplexStage<T>& stage = plan.stage[s];
+  const std::int64_t length = stage.radix * stage.m;
+  if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+    for (std::int64_t b = 0; b < blocks; ++b) complex_inverse(plan, s, re + b * length, im + b * length, 1, work);
+  } else {
+    complex_inverse(plan, s + 1, re, im, blocks * stage.radix, work);
+    complex_inverse_stage(stage, re, im, blocks, work);
+  }
+}
+
+// ---- real stages -----------------------------------------------------------------------------------------
+
+template <int R, class T>
+void real_forward_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
+  constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
+  for (std::int64_t j = 0; j < m; ++j) {
+    Vector<T> x[R], low[lows];
+    Complex<Vector<T>> pair[pairs];
+    unroll<0, R>([&]<int t>() { x[t] = tile[j + m * t]; });
+    RealDft<R, T, Vector<T>>::forward(x, low, pair);
+    const T* w = twiddles + 2 * pairs * j;
+    unroll<0, lows>([&]<int i>() { tile[j + m * i] = low[i]; });
+    unroll<0, pairs>([&]<int q>() {
+      const Complex<Vector<T>> z = times(pair[q], w[2 * q], w[2 * q + 1]);
+      tile[j + m * (lows + 2 * q)] = z.re;
+      tile[j + m * (lows + 2 * q + 1)] = z.im;
+    });
+  }
+}
+
+template <int R, class T>
+void real_inverse_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
+  constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
+  for (std::int64_t j = 0; j < m; ++j) {
+    Vector<T> x[R], low[lows];
+    Complex<Vector<T>> pair[pairs];
+    const T* w = twiddles + 2 * pairs * j;
+    unroll<0, lows>([&]<int i>() { low[i] = tile[j + m * i]; });
+    unroll<0, pairs>([&]<int q>() {
+      const Complex<Vector<T>> z{tile[j + m * (lows + 2 * q)], tile[j + m * (lows + 2 * q + 1)]};
+      pair[q] = times_conj(z, w[2 * q], w[2 * q + 1]);
+    });
+    RealDft<R, T, Vector<T>>::inverse(low, pair, x);
+    unroll<0, R>([&]<int t>() { tile[j + m * t] = x[t]; });
+  }
+}
+
+template <class T>
+void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
+  if (stage.prime != nullptr) {
+    real_prime_forward(stage, tile, work);
+  } else {
+    with_real_radix(stage.radix, [&]<int R>() { real_forward_stage<R, T>(tile, stage.m, stage.twiddles); });
+  }
+}
+
+template <class T>
+void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
+  if (stage.prime != nullptr) {
+    real_prime_inverse(stage, tile, work);
+  } else {
+    with_real_radix(stage.radix, [&]<int R>() { real_inverse_stage<R, T>(tile, stage.m, stage.twiddles); });
+  }
+}
+
+// Calls f(child plan, re, im) for each complex transform that a real stage leaves.
+template <class T, class F>
+SPECTRANS_INLINE void for_each_pair(const RealStage<T>& stage, Vector<T>* tile, F&& f) {
+  for (std::int64_t q = 0; q < stage.pairs; ++q) {
+    Vector<T>* re = tile + stage.low + 2 * stage.m * q;
+    f(*stage.child, re, re + stage.m);
+  }
+}
+
+// The real transform of length 1 or 2 that the stages leave.
+template <class T>
+SPECTRANS_INLINE void real_tail(std::int64_t n, Vector<T>* tile) {
+  if (n % 2 == 0) {
+    const Vector<T> a = tile[0], b = tile[1];
+    tile[0] = a + b;
+    tile[1] = a - b;
+  }
+}
+
+// Samples -> spectrum in slot order (RealPlan::re, im, sign).
+template <class T>
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
+  for (std::int64_t s = 0; s < plan.stages; ++s) {
+    real_forward_stage(plan.stage[s], tile, work);
+    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
+      complex_forward(child, 0, re, im, 1, work);
+    });
+  }
+  real_tail<T>(plan.n, tile);
+}
+
+// Spectrum in slot order -> n times the samples.
+template <class T>
+void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
+  real_tail<T>(plan.n, tile);
+  for (std::int64_t s = plan.stages - 1; s >= 0; --s) {
+    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
+      complex_inverse(child, 0, re, im, 1, work);
+    });
+    real_inverse_stage(plan.stage[s], tile, work);
+  }
+}
+
+// Samples -> n times the samples of the product; middle sees every bin once, with the slots it came from.
+template <class T, class Middle>
+void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle) {
+  for (std::int64_t s = 0; s < plan.stages; ++s) {
+    real_forward_stage(plan.stage[s], tile, work);
+    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
+      complex_convolve(child, 0, re, im, 1, work, middle);
+    });
+  }
+  real_tail<T>(plan.n, tile);
+  middle.real_bin(tile, tile[0]);
+  if (plan.n % 2 == 0) middle.real_bin(tile + 1, tile[1]);
+  real_tail<T>(plan.n, tile);
+  for (std::int64_t s = plan.stages - 1; s >= 0; --s) real_inverse_stage(plan.stage[s], tile, work);
+}
+
+}  // namespace
+}  // namespace spectrans

@@ -1,0 +1,318 @@
+// Fixed-radix discrete Fourier transforms of values held in registers: plain maths, shared by every backend.
+//
+// A value V is anything with + - * (a float, a vector of lanes). Complex butterflies transform R complex
+// values in natural order; real butterflies transform R reals into the part of their spectrum that is not
+// redundant, and back. Constants are evaluated at compile time in long double and rounded once.
+#pragma once
+
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define SPECTRANS_INLINE __host__ __device__ __forceinline__
+#else
+#define SPECTRANS_INLINE inline __attribute__((always_inline))
+#endif
+
+namespace spectrans {
+
+template <class V>
+struct Complex {
+  V re, im;
+};
+
+template <class V>
+SPECTRANS_INLINE Complex<V> operator+(Complex<V> a, Complex<V> b) {
+  return {a.re + b.re, a.im + b.im};
+}
+
+template <class V>
+SPECTRANS_INLINE Complex<V> operator-(Complex<V> a, Complex<V> b) {
+  return {a.re - b.re, a.im - b.im};
+}
+
+// a * (wr + i wi); S is the scalar type of the twiddle.
+template <class V, class S>
+SPECTRANS_INLINE Complex<V> times(Complex<V> a, S wr, S wi) {
+  return {a.re * wr - a.im * wi, a.re * wi + a.im * wr};
+}
+
+// a * (wr - i wi)
+template <class V, class S>
+SPECTRANS_INLINE Complex<V> times_conj(Complex<V> a, S wr, S wi) {
+  return {a.re * wr + a.im * wi, a.im * wr - a.re * wi};
+}
+
+// a * (Sign * i)
+template <int Sign, class V>
+SPECTRANS_INLINE Complex<V> rotate(Complex<V> a) {
+  if constexpr (Sign > 0) {
+    return {-a.im, a.re};
+  } else {
+    return {a.im, -a.re};
+  }
+}
+
+namespace trig {
+
+constexpr long double kPi = 3.141592653589793238462643383279502884L;
+
+// Taylor series on |x| <= pi/4: (-x^2)^i / (2 i + first)!, where 14 terms are exact to long double.
+constexpr int kTerms = 14;
+struct Series {
+  long double coefficient[kTerms];
+};
+
+constexpr Series taylor(int first) {
+  Series series{};
+  long double c = 1;
+  for (int i = 0; i < kTerms; ++i) {
+    series.coefficient[i] = c;
+    c = -c / ((2 * i + 1 + first) * (2 * i + 2 + first));
+  }
+  return series;
+}
+
+inline constexpr Series kCosSeries = taylor(0), kSinSeries = taylor(1);
+
+constexpr long double evaluate(const Series& series, long double square) {
+  long double sum = 0;
+  for (int i = kTerms - 1; i >= 0; --i) sum = sum * square + series.coefficient[i];
+  return sum;
+}
+
+struct Point {
+  long double cos, sin;
+};
+
+// (cos, sin) of 2 pi k / n, exact symmetries included: the angle is first folded into one octant.
+constexpr Point unit_root(std::int64_t k, std::int64_t n) {
+  k %= n;
+  if (k < 0) k += n;
+  const bool lower = 2 * k > n;  // angle in (pi, 2 pi): mirror at the real axis
+  if (lower) k = n - k;
+  const bool left = 4 * k > n;  // angle in (pi/2, pi]: mirror at the imaginary axis; 2k/2n keeps integers
+  std::int64_t num = left ? n - 2 * k : 2 * k, den = 2 * n;
+  const bool steep = 8 * num > den;  // above pi/4: exchange cos and sin
+  if (steep) {
+    num = den - 4 * num;  // pi/2 - angle, in units of 2 pi / (4 den)
+    den *= 4;
+  }
+  const long double angle = 2 * kPi * static_cast<long double>(num) / static_cast<long double>(den);
+  long double c = evaluate(kCosSeries, angle * angle), s = angle * evaluate(kSinSeries, angle * angle);
+  if (steep) {
+    const long double t = c;
+    c = s;
+    s = t;
+  }
+  return {left ? -c : c, lower ? -s : s};
+}
+
+template <class S, int K, int N>
+inline constexpr S kCos = static_cast<S>(unit_root(K, N).cos);
+template <class S, int K, int N>
+inline constexpr S kSin = static_cast<S>(unit_root(K, N).sin);
+
+}  // namespace trig
+
+// Calls f with the compile-time integers Begin, ..., End - 1.
+template <int Begin, int End, class F>
+SPECTRANS_INLINE void unroll(F&& f) {
+  if constexpr (Begin < End) {
+    f.template operator()<Begin>();
+    unroll<Begin + 1, End>(f);
+  }
+}
+
+// ---- complex: v[k] <- sum_j v[j] exp(Sign 2 pi i j k / R), in place, natural order ----------------------
+
+template <int R, int Sign, class S, class V>
+struct Dft {
+  static_assert(R % 2 == 1, "even radices are specialised below");
+  // Odd R: pair j with R - j, so that every product is real times complex.
+  static SPECTRANS_INLINE void run(Complex<V>* v) {
+    constexpr int H = R / 2;
+    Complex<V> sum[H + 1], dif[H + 1];
+    unroll<1, H + 1>([&]<int j>() {
+      sum[j] = v[j] + v[R - j];
+      dif[j] = rotate<Sign>(v[j] - v[R - j]);
+    });
+    Complex<V> out0 = v[0];
+    unroll<1, H + 1>([&]<int j>() { out0 = out0 + sum[j]; });
+    unroll<1, H + 1>([&]<int k>() {
+      Complex<V> even = v[0], odd;
+      unroll<1, H + 1>([&]<int j>() {
+        constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
+        even = {even.re + sum[j].re * c, even.im + sum[j].im * c};
+        if constexpr (j == 1) {
+          odd = {dif[j].re * s, dif[j].im * s};
+        } else {
+          odd = {odd.re + dif[j].re * s, odd.im + dif[j].im * s};
+        }
+      });
+      v[k] = even + odd;
+      v[R - k] = even - odd;
+    });
+    v[0] = out0;
+  }
+};
+
+template <int Sign, class S, class V>
+struct Dft<1, Sign, S, V> {
+  static SPECTRANS_INLINE void run(Complex<V>*) {}
+};
+
+template <int Sign, class S, class V>
+struct Dft<2, Sign, S, V> {
+  static SPECTRANS_INLINE void run(Complex<V>* v) {
+    const Complex<V> a = v[0];
+    v[0] = a + v[1];
+    v[1] = a - v[1];
+  }
+};
+
+template <int Sign, class S, class V>
+struct Dft<4, Sign, S, V> {
+  static SPECTRANS_INLINE void run(Complex<V>* v) {
+    const Complex<V> a = v[0] + v[2], b = v[0] - v[2], c = v[1] + v[3], d = rotate<Sign>(v[1] - v[3]);
+    v[0] = a + c;
+    v[1] = b + d;
+    v[2] = a - c;
+    v[3] = b - d;
+  }
+};
+
+template <int Sign, class S, class V>
+struct Dft<8, Sign, S, V> {
+  static SPECTRANS_INLINE void run(Complex<V>* v) {
+    constexpr S h = trig::kCos<S, 1, 8>;
+    Complex<V> even[4] = {v[0] + v[4], v[1] + v[5], v[2] + v[6], v[3] + v[7]};
+    const Complex<V> d0 = v[0] - v[4], d1 = v[1] - v[5], d2 = rotate<Sign>(v[2] - v[6]), d3 = v[3] - v[7];
+    const Complex<V> r1 = rotate<Sign>(d1), r3 = rotate<Sign>(d3);
+    // exp(Sign i pi/4) d1 and exp(Sign 3 i pi/4) d3
+    Complex<V> odd[4] = {d0, {(d1.re + r1.re) * h, (d1.im + r1.im) * h}, d2, {(r3.re - d3.re) * h, (r3.im - d3.im) * h}};
+    Dft<4, Sign, S, V>::run(even);
+    Dft<4, Sign, S, V>::run(odd);
+    unroll<0, 4>([&]<int k>() {
+      v[2 * k] = even[k];
+      v[2 * k + 1] = odd[k];
+    });
+  }
+};
+
+// ---- real: R reals x[t] <-> the independent part of their spectrum --------------------------------------
+//
+// Forward, odd R:  low[0] = X[0], pair[q - 1] = X[q] for q = 1 .. (R - 1) / 2.
+// Forward, even R: low[0] + low[1] = X[0] and low[0] - low[1] = X[R / 2] (left unadded: the next stage,
+//                  a transform of twice the length, does it), pair[q - 1] = X[q] for q = 1 .. R / 2 - 1.
+// Inverse: the same, backwards: x[t] = low part + sum_q 2 Re(pair[q - 1] exp(2 pi i q t / R)).
+
+template <int R>
+inline constexpr int kRealLow = R % 2 == 0 ? 2 : 1;
+template <int R>
+inline constexpr int kRealPairs = (R - 1) / 2;
+
+template <int R, class S, class V>
+struct RealDft {
+  static_assert(R % 2 == 1, "even radices are specialised below");
+  static SPECTRANS_INLINE void forward(const V* x, V* low, Complex<V>* pair) {
+    constexpr int H = R / 2;
+    V sum[H + 1], dif[H + 1];
+    low[0] = x[0];
+    unroll<1, H + 1>([&]<int j>() {
+      sum[j] = x[j] + x[R - j];
+      dif[j] = x[R - j] - x[j];
+      low[0] = low[0] + sum[j];
+    });
+    unroll<1, H + 1>([&]<int k>() {
+      V even = x[0], odd;
+      unroll<1, H + 1>([&]<int j>() {
+        constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
+        even = even + sum[j] * c;
+        if constexpr (j == 1) {
+          odd = dif[j] * s;
+        } else {
+          odd = odd + dif[j] * s;
+        }
+      });
+      pair[k - 1] = {even, odd};
+    });
+  }
+
+  static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
+    constexpr int H = R / 2;
+    V re[H + 1], im[H + 1];
+    x[0] = low[0];
+    unroll<1, H + 1>([&]<int k>() {
+      re[k] = pair[k - 1].re + pair[k - 1].re;
+      im[k] = pair[k - 1].im + pair[k - 1].im;
+      x[0] = x[0] + re[k];
+    });
+    unroll<1, H + 1>([&]<int t>() {
+      V even = low[0], odd;
+      unroll<1, H + 1>([&]<int k>() {
+        constexpr S c = trig::kCos<S, (t * k) % R, R>, s = trig::kSin<S, (t * k) % R, R>;
+        even = even + re[k] * c;
+        if constexpr (k == 1) {
+          odd = im[k] * s;
+        } else {
+          odd = odd + im[k] * s;
+        }
+      });
+      x[t] = even - odd;
+      x[R - t] = even + odd;
+    });
+  }
+};
+
+template <class S, class V>
+struct RealDft<4, S, V> {
+  static SPECTRANS_INLINE void forward(const V* x, V* low, Complex<V>* pair) {
+    low[0] = x[0] + x[2];
+    low[1] = x[1] + x[3];
+    pair[0] = {x[0] - x[2], x[3] - x[1]};
+  }
+
+  static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
+    const V re = pair[0].re + pair[0].re, im = pair[0].im + pair[0].im;
+    x[0] = low[0] + re;
+    x[1] = low[1] - im;
+    x[2] = low[0] - re;
+    x[3] = low[1] + im;
+  }
+};
+
+template <class S, class V>
+struct RealDft<8, S, V> {
+  static SPECTRANS_INLINE void forward(const V* x, V* low, Complex<V>* pair) {
+    constexpr S h = trig::kCos<S, 1, 8>;
+    const V s0 = x[0] + x[4], s1 = x[1] + x[5], s2 = x[2] + x[6], s3 = x[3] + x[7];
+    const V d0 = x[0] - x[4], d1 = x[1] - x[5], d2 = x[2] - x[6], d3 = x[3] - x[7];
+    low[0] = s0 + s2;
+    low[1] = s1 + s3;
+    pair[1] = {s0 - s2, s3 - s1};
+    const V a = (d1 - d3) * h, b = (d1 + d3) * h;
+    pair[0] = {d0 + a, -d2 - b};
+    pair[2] = {d0 - a, d2 - b};
+  }
+
+  static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
+    constexpr S h2 = 2 * trig::kCos<S, 1, 8>;
+    const V re2 = pair[1].re + pair[1].re, im2 = pair[1].im + pair[1].im;
+    const V s0 = low[0] + re2, s2 = low[0] - re2, s1 = low[1] - im2, s3 = low[1] + im2;
+    // Odd bins: x[t] - x[t + 4] = 4 Re(X1 w^t + X3 w^3t); sums and differences of the two bins first.
+    const V rs = pair[0].re + pair[2].re, rd = pair[0].re - pair[2].re;
+    const V is = pair[0].im + pair[2].im, id = pair[0].im - pair[2].im;
+    const V d0 = rs + rs, d2 = -(id + id), a = rd * h2, b = is * h2;
+    const V d1 = a - b, d3 = -a - b;
+    x[0] = s0 + d0;
+    x[4] = s0 - d0;
+    x[1] = s1 + d1;
+    x[5] = s1 - d1;
+    x[2] = s2 + d2;
+    x[6] = s2 - d2;
+    x[3] = s3 + d3;
+    x[7] = s3 - d3;
+  }
+};
+
+}  // namespace spectrans

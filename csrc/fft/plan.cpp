@@ -1,0 +1,339 @@
+// Building plans: factorisation, twiddles, Rader's permutations, and the cache that keeps them.
+#include "plan.h"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <stdexcept>
+#include <unordered_map>
+
+#include "butterflies.h"
+
+namespace spectrans {
+namespace {
+
+constexpr std::int64_t kLargestButterfly = 13;
+
+std::vector<std::int64_t> prime_factors(std::int64_t n) {  // descending
+  std::vector<std::int64_t> factors;
+  for (std::int64_t p = 2; p * p <= n; ++p) {
+    for (; n % p == 0; n /= p) factors.push_back(p);
+  }
+  if (n > 1) factors.push_back(n);
+  std::reverse(factors.begin(), factors.end());
+  return factors;
+}
+
+bool is_smooth(std::int64_t n) {
+  for (std::int64_t p : {2, 3, 5, 7, 11, 13}) {
+    while (n % p == 0) n /= p;
+  }
+  return n == 1;
+}
+
+// Odd radices first, so that the last stages, where whole transforms sit in cache, are powers of two.
+std::vector<std::int64_t> odd_radices(std::int64_t n) {
+  std::vector<std::int64_t> radices = prime_factors(n);
+  std::erase(radices, 2);
+  return radices;
+}
+
+std::vector<std::int64_t> complex_radices(std::int64_t n) {
+  std::vector<std::int64_t> radices = odd_radices(n);
+  int twos = 0;
+  for (; n % 2 == 0; n /= 2) ++twos;
+  if (twos == 1) {
+    radices.push_back(2);
+  } else {
+    const int fours = twos % 3 == 0 ? 0 : (twos % 3 == 1 ? 2 : 1);  // 2^twos = 4^fours 8^eights
+    radices.insert(radices.end(), fours, 4);
+    radices.insert(radices.end(), (twos - 2 * fours) / 3, 8);
+  }
+  return radices;
+}
+
+// An even radix r leaves a real transform of 2 n / r.
+std::vector<std::int64_t> real_radices(std::int64_t n) {
+  std::vector<std::int64_t> radices = odd_radices(n);
+  std::int64_t power = 1;
+  while (n % (2 * power) == 0) power *= 2;
+  while (power >= 4) {
+    const std::int64_t radix = power >= 8 ? 8 : 4;
+    radices.push_back(radix);
+    power = 2 * power / radix;
+  }
+  return radices;
+}
+
+std::int64_t power_mod(std::int64_t base, std::int64_t exponent, std::int64_t p) {
+  std::int64_t result = 1;
+  for (base %= p; exponent > 0; exponent /= 2, base = base * base % p) {
+    if (exponent % 2 != 0) result = result * base % p;
+  }
+  return result;
+}
+
+std::int64_t generator(std::int64_t p) {
+  const std::vector<std::int64_t> factors = prime_factors(p - 1);
+  for (std::int64_t g = 2;; ++g) {
+    if (std::all_of(factors.begin(), factors.end(),
+                    [&](std::int64_t f) { return power_mod(g, (p - 1) / f, p) != 1; })) {
+      return g;
+    }
+  }
+}
+
+// Everything a plan points to lives here, for the life of the process.
+template <class T>
+class Planner {
+ public:
+  const RealPlan<T>& real(std::int64_t n) {
+    const std::lock_guard lock(mutex_);
+    return real_locked(n);
+  }
+
+ private:
+  template <class U>
+  const U* keep(std::vector<U> values) {
+    auto held = std::make_shared<std::vector<U>>(std::move(values));
+    store_.push_back(held);
+    return held->data();
+  }
+
+  template <class U>
+  const U* keep_one(U value) {
+    auto held = std::make_shared<U>(value);
+    store_.push_back(held);
+    return held.get();
+  }
+
+  // [m][columns][re, im] of exp(-2 pi i j q / n), q = 1 .. columns
+  const T* twiddles(std::int64_t n, std::int64_t m, std::int64_t columns) {
+    std::vector<T> table;
+    table.reserve(2 * m * columns);
+    for (std::int64_t j = 0; j < m; ++j) {
+      for (std::int64_t q = 1; q <= columns; ++q) {
+        const trig::Point w = trig::unit_root(j * q % n, n);
+        table.push_back(static_cast<T>(w.cos));
+        table.push_back(static_cast<T>(-w.sin));
+      }
+    }
+    return keep(std::move(table));
+  }
+
+  const PrimePlan<T>* prime(std::int64_t p) {
+    if (p <= kLargestButterfly) return nullptr;
+    if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
+    std::int64_t m = p - 1;
+    if (!is_smooth(m)) {
+      for (m = 2 * p - 3; !is_smooth(m); ++m) {
+      }
+    }
+    const RealPlan<T>& convolution = real_locked(m);
+    const std::int64_t g = generator(p), inverse = power_mod(g, p - 2, p);
+    std::vector<std::int32_t> gather(p - 1), scatter(p - 1);
+    std::int64_t up = 1, down = 1;
+    for (std::int64_t q = 0; q < p - 1; ++q) {
+      gather[q] = static_cast<std::int32_t>(up);
+      scatter[q] = static_cast<std::int32_t>(down);
+      up = up * g % p;
+      down = down * inverse % p;
+    }
+    // Kernel h[s] = cas(2 pi g^-s / p), wrapped to length m when padded; its spectrum from the definition of
+    // the transform would be quadratic, so a small recursive one is used.
+    std::vector<long double> kernel(m, 0.0L);
+    for (std::int64_t s = 0; s < p - 1; ++s) {
+      const trig::Point w = trig::unit_root(scatter[s], p);
+      kernel[s] = w.cos + w.sin;
+      if (s > 0 && m > p - 1) kernel[m - (p - 1) + s] = kernel[s];
+    }
+    const std::vector<Complex<long double>> spectrum = host_dft(kernel);
+    std::vector<T> response(m);
+    for (std::int64_t k = 0; k <= m / 2; ++k) {
+      response[convolution.re[k]] = static_cast<T>(spectrum[k].re / m);
+      if (convolution.im[k] >= 0) {
+        response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
+      }
+    }
+    const PrimePlan<T>* plan =
+        keep_one(PrimePlan<T>{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
+    primes_.emplace(p, plan);
+    return plan;
+  }
+
+  // Mixed radix in long double, for tables only.
+  static std::vector<Complex<long double>> host_dft(const std::vector<long double>& x) {
+    std::vector<Complex<long double>> values(x.size());
+    for (std::size_t i = 0; i < x.size(); ++i) values[i] = {x[i], 0};
+    return host_dft(values);
+  }
+
+  static std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double>>& x) {
+    const std::int64_t n = static_cast<std::int64_t>(x.size());
+    if (n == 1) return x;
+    const std::int64_t r = prime_factors(n).back(), m = n / r;
+    std::vector<Complex<long double>> y(n);
+    for (std::int64_t t = 0; t < r; ++t) {
+      std::vector<Complex<long double>> part(m);
+      for (std::int64_t j = 0; j < m; ++j) part[j] = x[j * r + t];
+      part = host_dft(part);
+      for (std::int64_t k = 0; k < n; ++k) {
+        const trig::Point w = trig::unit_root(k * t % n, n);
+        y[k] = y[k] + times(part[k % m], w.cos, -w.sin);
+      }
+    }
+    return y;
+  }
+
+  const ComplexPlan<T>* complex(std::int64_t n) {
+    if (const auto found = complexes_.find(n); found != complexes_.end()) return found->second;
+    std::vector<ComplexStage<T>> stages;
+    std::int64_t length = n;
+    for (const std::int64_t radix : complex_radices(n)) {
+      const std::int64_t m = length / radix;
+      stages.push_back({radix, m, twiddles(length, m, radix - 1), prime(radix)});
+      length = m;
+    }
+    const std::int64_t count = static_cast<std::int64_t>(stages.size());
+    const ComplexPlan<T>* plan = keep_one(ComplexPlan<T>{n, count, keep(std::move(stages))});
+    complexes_.emplace(n, plan);
+    return plan;
+  }
+
+  // Bin of each position of a complex transform: position p of block q of the first stage holds q + radix * (bin in block).
+  static std::vector<std::int64_t> digit_reversal(std::int64_t n) {
+    std::vector<std::int64_t> bins{0};
+    std::vector<std::int64_t> radices = complex_radices(n);
+    for (auto radix = radices.rbegin(); radix != radices.rend(); ++radix) {
+      std::vector<std::int64_t> longer;
+      for (std::int64_t q = 0; q < *radix; ++q) {
+        for (const std::int64_t bin : bins) longer.push_back(q + *radix * bin);
+      }
+      bins = std::move(longer);
+    }
+    return bins;
+  }
+
+  static std::int64_t work_slots(const PrimePlan<T>* prime) {
+    return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->n;
+  }
+
+  const RealPlan<T>& real_locked(std::int64_t n) {
+    if (const auto found = reals_.find(n); found != reals_.end()) return *found->second;
+    std::vector<RealStage<T>> stages;
+    std::vector<std::int32_t> re(n / 2 + 1, -1), im(n / 2 + 1, -1);
+    std::vector<T> sign(n / 2 + 1, T(0));
+    std::int64_t length = n, spacing = 1, work = 0;  // the real part left has the bins spacing * (0 .. length - 1)
+    for (const std::int64_t radix : real_radices(n)) {
+      const std::int64_t m = length / radix, pairs = (radix - 1) / 2, low = radix % 2 == 0 ? 2 * m : m;
+      const ComplexPlan<T>* child = pairs > 0 ? complex(m) : nullptr;
+      stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), prime(radix), child});
+      work = std::max(work, work_slots(stages.back().prime));
+      for (std::int64_t s = 0; s < child->stages; ++s) work = std::max(work, work_slots(child->stage[s].prime));
+      const std::vector<std::int64_t> bins = digit_reversal(m);
+      for (std::int64_t q = 1; q <= pairs; ++q) {
+        for (std::int64_t p = 0; p < m; ++p) {
+          const std::int64_t bin = spacing * (q + radix * bins[p]), slot = low + 2 * m * (q - 1) + p;
+          const bool upper = 2 * bin > n;
+          const std::int64_t k = upper ? n - bin : bin;
+          re[k] = static_cast<std::int32_t>(slot);
+          im[k] = static_cast<std::int32_t>(slot + m);
+          sign[k] = upper ? T(-1) : T(1);
+        }
+      }
+      spacing *= radix % 2 == 0 ? radix / 2 : radix;
+      length = low;
+    }
+    re[0] = 0;
+    if (n % 2 == 0) re[n / 2] = 1;
+    const std::int64_t count = static_cast<std::int64_t>(stages.size());
+    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(std::move(re)),
+                                                   keep(std::move(im)), keep(std::move(sign)), work});
+    reals_.emplace(n, plan);
+    return *plan;
+  }
+
+  std::mutex mutex_;
+  std::vector<std::shared_ptr<void>> store_;
+  std::unordered_map<std::int64_t, const RealPlan<T>*> reals_;
+  std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
+  std::unordered_map<std::int64_t, const PrimePlan<T>*> primes_;
+};
+
+// Real additions and multiplications of one butterfly of radix r, as butterflies.h writes them.
+double complex_butterfly_flops(std::int64_t r) {
+  switch (r) {
+    case 2: return 4;
+    case 4: return 16;
+    case 8: return 56;
+    default: return 4.0 * (r / 2) + 2.0 * (r / 2) + 4.0 * (r / 2) * (2 * (r / 2)) + 4.0 * (r / 2);
+  }
+}
+
+double real_butterfly_flops(std::int64_t r) {
+  switch (r) {
+    case 4: return 6;
+    case 8: return 22;
+    default: return 3.0 * (r / 2) + 4.0 * (r / 2) * (r / 2);
+  }
+}
+
+double real_flops(const RealPlan<double>& plan);
+
+double prime_flops(const PrimePlan<double>& prime) {  // forward, product, inverse, and the two sums
+  return 2 * real_flops(*prime.convolution) + 3.0 * prime.convolution->n + 2.0 * prime.p;
+}
+
+double complex_flops(const ComplexPlan<double>& plan) {
+  double flops = 0;
+  for (std::int64_t s = 0; s < plan.stages; ++s) {
+    const ComplexStage<double>& stage = plan.stage[s];
+    const double butterfly =
+        stage.prime != nullptr ? 2 * prime_flops(*stage.prime) + 4.0 * stage.radix : complex_butterfly_flops(stage.radix);
+    flops += plan.n / stage.radix * (butterfly + (stage.m > 1 ? 6.0 * (stage.radix - 1) : 0));
+  }
+  return flops;
+}
+
+double real_flops(const RealPlan<double>& plan) {
+  double flops = plan.n % 2 == 0 ? 2 : 0;
+  for (std::int64_t s = 0; s < plan.stages; ++s) {
+    const RealStage<double>& stage = plan.stage[s];
+    const double butterfly =
+        stage.prime != nullptr ? prime_flops(*stage.prime) + 2.0 * stage.radix : real_butterfly_flops(stage.radix);
+    flops += stage.m * (butterfly + (stage.m > 1 ? 6.0 * stage.pairs : 0)) + stage.pairs * complex_flops(*stage.child);
+  }
+  return flops;
+}
+
+}  // namespace
+
+template <class T>
+const RealPlan<T>& real_plan(std::int64_t n) {
+  static Planner<T>& planner = *new Planner<T>;  // never destroyed: worker threads may outlive static destructors
+  return planner.real(n);
+}
+
+template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t);
+template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t);
+
+std::vector<int> plan_radices(std::int64_t n) {
+  if (n < 1) throw std::invalid_argument("n must be at least 1");
+  const std::vector<std::int64_t> radices = real_radices(n);
+  std::vector<int> result(radices.begin(), radices.end());
+  if (n % 2 == 0) result.push_back(2);
+  return result;
+}
+
+double plan_flops(std::int64_t n) {
+  if (n < 1) throw std::invalid_argument("n must be at least 1");
+  return real_flops(real_plan<double>(n));
+}
+
+std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size) {
+  if (n < 1) throw std::invalid_argument("n must be at least 1");
+  return (n + real_plan<double>(n).work) * element_size;
+}
+
+}  // namespace spectrans

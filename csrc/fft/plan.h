@@ -1,0 +1,84 @@
+// Plans: how a transform of length n is split into stages, with their twiddles. Plain data, no Tensor, no lanes.
+//
+// A real transform never becomes a complex one of the same length. One stage of radix r, with m = n / r, does
+//
+//     X[q + r k] = sum_j w_n^{jq} (sum_t x[j + m t] w_r^{qt}) w_m^{jk},    w_n = exp(-2 pi i / n),
+//
+// and because x is real only these q are needed: the pairs q = 1 .. (r - 1) / 2, each a complex transform
+// of length m, and what is left over, again a real transform: of length m (odd r: the bins r k), or of length
+// 2 m (even r: the bins (r / 2) k, that is q = 0 and q = r / 2 together). So every bin is computed exactly once,
+// nothing is unpacked, and n reals in become n reals out, in place:
+//
+//     slots  [ low part: m or 2 m reals | re of q = 1: m | im of q = 1: m | re of q = 2 | ... ]
+//
+// A complex transform is decimation in frequency: its bins stay where the stages leave them. RealPlan says
+// which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm (PrimePlan).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "export.h"
+
+namespace spectrans {
+
+template <class T>
+struct RealPlan;
+
+// The Hartley transform of prime length p as a cyclic convolution of length m >= p - 1 (Rader 1968):
+// y[g^-s] = x[0] + sum_q x[g^q] cas(2 pi g^(q - s) / p),   y[0] = sum x,   cas = cos + sin, g a generator.
+template <class T>
+struct PrimePlan {
+  std::int64_t p;
+  const RealPlan<T>* convolution;  // real transform of length m, smooth
+  const std::int32_t* gather;      // [p - 1]  g^q
+  const std::int32_t* scatter;     // [p - 1]  g^-q
+  const T* response;               // [m]      spectrum of the kernel in slot order, divided by m
+};
+
+template <class T>
+struct ComplexStage {
+  std::int64_t radix, m;      // blocks of radix * m values, butterflies over stride m
+  const T* twiddles;          // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m))
+  const PrimePlan<T>* prime;  // radix > 13 only
+};
+
+template <class T>
+struct ComplexPlan {
+  std::int64_t n;
+  std::int64_t stages;
+  const ComplexStage<T>* stage;
+};
+
+template <class T>
+struct RealStage {
+  std::int64_t radix, m;
+  std::int64_t low;           // slots of the low part: m (odd radix) or 2 m (even)
+  std::int64_t pairs;         // complex transforms of length m that follow it
+  const T* twiddles;          // [m][pairs][re, im]  exp(-2 pi i j q / (radix m))
+  const PrimePlan<T>* prime;  // radix > 13 only
+  const ComplexPlan<T>* child;
+};
+
+template <class T>
+struct RealPlan {
+  std::int64_t n;
+  std::int64_t stages;  // after the last one a real transform of length 1 or 2 is left in slots 0, 1
+  const RealStage<T>* stage;
+  // Bin k of the half spectrum, k = 0 .. n / 2: value[re[k]] + i sign[k] value[im[k]]; im[k] < 0 where it is zero.
+  const std::int32_t* re;
+  const std::int32_t* im;
+  const T* sign;
+  std::int64_t work;  // slots of scratch that the stages of radix > 13 need; 0 without such stages
+};
+
+// The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double.
+template <class T>
+[[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n);
+
+// Introspection: what the plan does, for spectrans._C.
+[[nodiscard]] SPECTRANS_API std::vector<int> plan_radices(std::int64_t n);  // of the real stages, then 2 if one is left
+[[nodiscard]] SPECTRANS_API double plan_flops(std::int64_t n);  // additions and multiplications of one forward transform
+[[nodiscard]] SPECTRANS_API std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size);  // per lane of a tile
+
+}  // namespace spectrans

@@ -1,0 +1,17 @@
+"""Spectral token mixing for PyTorch: FNet, GFNet and relatives, each in one fused native kernel.
+
+Layers are in :mod:`spectrans.layers`, functions in :mod:`spectrans.functional`. :func:`spectrans.info` says what is
+installed, :func:`spectrans.explain` what a call would run, :class:`spectrans.backend` chooses.
+"""
+
+from __future__ import annotations
+
+from spectrans import _native as _native  # loads the kernels, if there are any
+from spectrans import functional, layers
+from spectrans._backend import backend
+from spectrans._explain import explain
+from spectrans._info import info
+
+__version__ = "0.1.0"
+
+__all__ = ["__version__", "backend", "explain", "functional", "info", "layers"]

@@ -1,0 +1,102 @@
+"""Which implementation the functions call: the dispatcher's native kernels, or the torch.fft references."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import TransformType, get_interpreter_stack
+from torch.autograd import forward_ad
+
+_DERIVATIVES = (TransformType.Grad, TransformType.Jvp)
+
+BACKENDS = ("native", "torch")
+
+
+def _checked(name: object, source: str) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"{source}: expected a string, 'native' or 'torch', got {type(name).__name__}")
+    if name not in BACKENDS:
+        raise ValueError(f"{source}: expected 'native' or 'torch', got {name!r}")
+    return name
+
+
+class _State(threading.local):
+    # A thread-local rather than a ContextVar because torch.compile traces (and guards on) the former only.
+    stack: tuple[str, ...] = (_checked(os.environ.get("SPECTRANS_BACKEND", "native"), "SPECTRANS_BACKEND"),)
+    observer: Callable[..., Tensor] | None = None
+
+
+state = _State()
+
+
+def why_reference() -> str | None:
+    """Why functions must call the references rather than the ops at the moment, or None: they call the ops."""
+    if state.stack[-1] == "torch":
+        return "spectrans.backend('torch') is in force"
+    # torch.library gives ops a backward for autograd and a rule for vmap, but none for forward-mode derivatives and
+    # torch.func.grad; the references, made of torch.fft, have them all.
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is active"
+    if torch._C._are_functorch_transforms_active() and (
+        # A tracing compiler cannot look at the stack of transforms; it can fuse the reference.
+        torch.compiler.is_compiling() or any(t.key() in _DERIVATIVES for t in get_interpreter_stack() or ())
+    ):
+        return "a torch.func derivative is being taken"
+    return None
+
+
+def reference(op: str, reason: str, function: Callable[..., Tensor], *args: Any) -> Tensor:
+    """Call the reference of `op`, letting :func:`spectrans.explain` watch."""
+    observer = state.observer
+    return function(*args) if observer is None else observer(op, reason, function, *args)
+
+
+class backend:
+    """Context manager that selects the implementation of every spectrans function called within.
+
+    ``"native"`` (the default) goes through PyTorch's dispatcher: a fused kernel where one is loaded for the device,
+    the ``torch.fft`` reference elsewhere. ``"torch"`` runs the reference directly, under torch's own autograd. The
+    environment variable ``SPECTRANS_BACKEND`` sets the default. The choice is made per thread, when a function is
+    called; a backward pass follows the choice of its forward pass. The manager can be nested and reused.
+
+    Parameters
+    ----------
+    name : {"native", "torch"}
+        The implementation to use.
+
+    Raises
+    ------
+    ValueError
+        If `name` is another string.
+    TypeError
+        If `name` is not a string.
+
+    Examples
+    --------
+    >>> import torch, spectrans
+    >>> x = torch.randn(2, 8, 4)
+    >>> with spectrans.backend("torch"):
+    ...     reference = spectrans.functional.fourier_mixing(x)
+    >>> torch.allclose(spectrans.functional.fourier_mixing(x), reference, atol=1e-5)
+    True
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = _checked(name, "name")
+
+    def __enter__(self) -> None:
+        state.stack = (*state.stack, self.name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        state.stack = state.stack[:-1]
+
+    def __repr__(self) -> str:
+        return f"spectrans.backend({self.name!r})"

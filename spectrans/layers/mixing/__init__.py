@@ -1,0 +1,25 @@
+"""Token mixing layers: drop-in replacements for attention with spectral transforms inside."""
+
+from __future__ import annotations
+
+from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer, UnitaryMixingLayer
+from spectrans.layers.mixing.fourier import (
+    FourierMixing,
+    FourierMixing1D,
+    RealFourierMixing,
+    SeparableFourierMixing,
+)
+from spectrans.layers.mixing.global_filter import AdaptiveGlobalFilter, GlobalFilterMixing, GlobalFilterMixing2D
+
+__all__ = [
+    "AdaptiveGlobalFilter",
+    "FilterMixingLayer",
+    "FourierMixing",
+    "FourierMixing1D",
+    "GlobalFilterMixing",
+    "GlobalFilterMixing2D",
+    "MixingLayer",
+    "RealFourierMixing",
+    "SeparableFourierMixing",
+    "UnitaryMixingLayer",
+]

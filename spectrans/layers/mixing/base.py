@@ -1,0 +1,419 @@
+"""Base classes of the mixing layers, with the mathematical properties they can verify."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from spectrans.core.base import SpectralComponent
+
+__all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
+
+#: Equal frequency bands of `FilterMixingLayer.analyze_frequency_response`.
+BANDS = 4
+
+
+def _check_length(name: str, value: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name}: expected 1 or more, got {value}")
+    return value
+
+
+def _check_number(name: str, value: float, low: float, high: float, expected: str) -> float:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not low <= value <= high:  # NaN fails too
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return value
+
+
+def _check_probability(name: str, value: float) -> float:
+    return _check_number(name, value, 0.0, 1.0, "a probability between 0 and 1")
+
+
+def _check_non_negative(name: str, value: float) -> float:
+    return _check_number(name, value, 0.0, math.inf, "0 or more")
+
+
+def _check_flag(name: str, value: bool) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
+    return value
+
+
+def _widened(tensor: Tensor) -> Tensor:
+    """To float64 or complex128, where squares of any narrower dtype neither overflow nor lose the tolerance."""
+    return tensor.to(torch.complex128 if tensor.is_complex() else torch.float64)
+
+
+class MixingLayer(SpectralComponent):
+    r"""Base class of token mixing by a spectral operation.
+
+    Parameters
+    ----------
+    hidden_dim : int
+        Number of channels d, the last axis of the input.
+    dropout : float, default 0.0
+        Probability of dropping an element of the output in training.
+    norm_eps : float, default 1e-5
+        Epsilon for numerical stability in normalization, for layers and blocks that normalize.
+
+    Attributes
+    ----------
+    hidden_dim : int
+    dropout : nn.Module
+        The dropout applied to the output.
+    norm_eps : float
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type, or a value out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectrans.layers.mixing.base import MixingLayer
+    >>> class Shift(MixingLayer):
+    ...     def forward(self, x):
+    ...         return self.dropout(x.roll(1, dims=-2))
+    ...     def get_spectral_properties(self):
+    ...         return dict(unitary=True, real_output=True, frequency_domain=False, energy_preserving=True)
+    >>> layer = Shift(hidden_dim=8)
+    >>> x = torch.randn(2, 16, 8)
+    >>> layer.verify_shape_consistency(x, layer(x))
+    True
+    """
+
+    def __init__(self, hidden_dim: int, dropout: float = 0.0, norm_eps: float = 1e-5) -> None:
+        super().__init__()
+        self.hidden_dim = _check_length("hidden_dim", hidden_dim)
+        self.dropout: nn.Module = nn.Dropout(_check_probability("dropout", dropout))
+        self.norm_eps = _check_non_negative("norm_eps", norm_eps)
+
+    @abstractmethod
+    def get_spectral_properties(self) -> dict[str, Any]:
+        """What is true of the spectral operation for every real input, dropout aside.
+
+        Returns
+        -------
+        dict
+            At least the keys 'unitary' (the operator preserves inner products), 'real_output', 'frequency_domain'
+            (the operation takes place on a spectrum) and 'energy_preserving' (the norm of each sample is kept).
+        """
+
+    def verify_shape_consistency(self, input_tensor: Tensor, output_tensor: Tensor) -> bool:
+        """Whether the output has the shape of the input.
+
+        Parameters
+        ----------
+        input_tensor, output_tensor : Tensor
+            What went into the layer and what came out.
+
+        Returns
+        -------
+        bool
+        """
+        return input_tensor.shape == output_tensor.shape
+
+    def compute_spectral_norm(self, tensor: Tensor) -> Tensor:
+        r"""Largest singular value of `tensor` as a (batch * sequence, hidden) matrix, :math:`\max_v \|Av\| / \|v\|`.
+
+        Differentiable wherever the largest singular value is simple. Halves are computed in float32.
+
+        Parameters
+        ----------
+        tensor : Tensor
+            [..., d], real or complex.
+
+        Returns
+        -------
+        Tensor
+            A real scalar in the precision of `tensor`; 0 where it has no elements.
+
+        Raises
+        ------
+        TypeError
+            If `tensor` is neither real floating-point nor complex.
+        ValueError
+            If `tensor` has no axis.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectrans.layers.mixing import FourierMixing
+        >>> FourierMixing(hidden_dim=2).compute_spectral_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
+        tensor(4.)
+        """
+        if not (tensor.is_floating_point() or tensor.is_complex()):
+            raise TypeError(f"tensor: expected a floating-point or complex dtype, got {tensor.dtype}")
+        if tensor.dim() == 0:
+            raise ValueError("tensor: expected at least 1 dimension [..., d], got shape ()")
+        if tensor.numel() == 0:
+            return tensor.abs().sum()
+        matrix = tensor.reshape(-1, tensor.shape[-1])
+        half = tensor.dtype in (torch.float16, torch.bfloat16)
+        norm: Tensor = torch.linalg.matrix_norm(matrix.float() if half else matrix, ord=2)
+        return norm.to(tensor.dtype) if half else norm
+
+    def extra_repr(self) -> str:
+        """Arguments shown by ``print(layer)``."""
+        return f"hidden_dim={self.hidden_dim}"
+
+    def _check_input(self, x: Tensor) -> None:
+        if isinstance(x, Tensor) and (x.dim() < 2 or x.shape[-1] != self.hidden_dim):
+            raise ValueError(
+                f"x: expected shape [..., sequence, {self.hidden_dim}] for hidden_dim={self.hidden_dim}, "
+                f"got {tuple(x.shape)}"
+            )
+
+    def _drop(self, y: Tensor) -> Tensor:
+        if y.is_complex():
+            # A complex value is dropped whole: torch's dropout draws no complex mask.
+            return y * self.dropout(torch.ones_like(y.real)) if self.training else y
+        dropped: Tensor = self.dropout(y)
+        return dropped
+
+
+class UnitaryMixingLayer(MixingLayer):
+    r"""Base class of mixing by an operator that preserves energy and inner products, :math:`T T^H = I`.
+
+    Parameters
+    ----------
+    hidden_dim, dropout, norm_eps
+        As in :class:`MixingLayer`.
+    energy_tolerance : float, default 1e-4
+        Relative tolerance of the two ``verify_`` methods.
+
+    Attributes
+    ----------
+    energy_tolerance : float
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectrans.layers.mixing.base import UnitaryMixingLayer
+    >>> class Reversal(UnitaryMixingLayer):
+    ...     def forward(self, x):
+    ...         return self.dropout(x.flip(-2))
+    >>> layer, x = Reversal(hidden_dim=8), torch.randn(2, 16, 8)
+    >>> layer.verify_energy_preservation(x, layer(x))
+    True
+    """
+
+    def __init__(
+        self, hidden_dim: int, dropout: float = 0.0, norm_eps: float = 1e-5, energy_tolerance: float = 1e-4
+    ) -> None:
+        super().__init__(hidden_dim, dropout, norm_eps)
+        self.energy_tolerance = _check_non_negative("energy_tolerance", energy_tolerance)
+
+    def get_spectral_properties(self) -> dict[str, Any]:
+        """Properties of a unitary transform with real output; see :meth:`MixingLayer.get_spectral_properties`."""
+        return {
+            "unitary": True,
+            "real_output": True,
+            "frequency_domain": True,
+            "energy_preserving": True,
+            "energy_tolerance": self.energy_tolerance,
+        }
+
+    def verify_energy_preservation(self, input_tensor: Tensor, output_tensor: Tensor) -> bool:
+        r"""Parseval: whether :math:`|\,\|out\|^2 - \|in\|^2\,| \le tol \cdot \|in\|^2` for each sample.
+
+        A transform over the sequence moves energy between tokens, and one over the hidden axis between channels, so
+        energies are summed over both (the last two axes) in float64 and compared per sample.
+
+        Parameters
+        ----------
+        input_tensor, output_tensor : Tensor
+            [..., n, d], real or complex, with the same leading axes.
+
+        Returns
+        -------
+        bool
+            True for an empty batch; False if any value is not finite or the leading axes differ.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectrans.layers.mixing import FourierMixing, RealFourierMixing
+        >>> x = torch.randn(4, 16, 8)
+        >>> hartley, fnet = RealFourierMixing(hidden_dim=8), FourierMixing(hidden_dim=8)
+        >>> hartley.verify_energy_preservation(x, hartley(x)), fnet.verify_energy_preservation(x, fnet(x))
+        (True, False)
+        """
+        if input_tensor.shape[:-2] != output_tensor.shape[:-2]:
+            return False
+        before, after = (
+            _widened(t.detach()).abs().square().sum(dim=tuple(range(-min(t.dim(), 2), 0)))
+            for t in (input_tensor, output_tensor)
+        )
+        kept = (after - before).abs() <= self.energy_tolerance * before
+        return bool((kept & before.isfinite()).all())
+
+    def verify_orthogonality(self, transform_matrix: Tensor) -> bool:
+        r"""Whether :math:`\|T T^H - I\|_F \le tol \cdot \|I\|_F`: orthonormal rows.
+
+        Parameters
+        ----------
+        transform_matrix : Tensor
+            [..., m, n] with m <= n, real or complex; a batch verifies if each matrix does.
+
+        Returns
+        -------
+        bool
+            True for an empty batch; False if any value is not finite.
+
+        Raises
+        ------
+        TypeError
+            If `transform_matrix` is not a tensor.
+        ValueError
+            If it has fewer than two axes, or more rows than columns.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from spectrans.layers.mixing import RealFourierMixing
+        >>> dft = torch.fft.fft(torch.eye(8), norm="ortho")
+        >>> RealFourierMixing(hidden_dim=8).verify_orthogonality(dft)
+        True
+        """
+        if not isinstance(transform_matrix, Tensor):
+            raise TypeError(f"transform_matrix: expected a tensor, got {type(transform_matrix).__name__}")
+        if transform_matrix.dim() < 2 or transform_matrix.shape[-2] > transform_matrix.shape[-1]:
+            raise ValueError(
+                "transform_matrix: expected shape [..., m, n] with m <= n (the rows of a taller matrix cannot be "
+                f"orthonormal), got {tuple(transform_matrix.shape)}"
+            )
+        t = _widened(transform_matrix.detach())
+        rows = t.shape[-2]
+        residual = t @ t.mH - torch.eye(rows, dtype=t.dtype, device=t.device)
+        error = residual.abs().square().sum(dim=(-2, -1)).sqrt()
+        return bool((error <= self.energy_tolerance * math.sqrt(rows)).all())
+
+
+class FilterMixingLayer(MixingLayer):
+    r"""Base class of mixing by a filter: multiplication by a response H in the frequency domain.
+
+    Parameters
+    ----------
+    hidden_dim : int
+        Number of channels d.
+    sequence_length : int
+        Number of samples n for which the filter is made.
+    dropout, norm_eps
+        As in :class:`MixingLayer`.
+    learnable_filters : bool, default True
+        Whether the filter is a parameter. If not, it is a buffer, and part of the ``state_dict`` all the same.
+
+    Attributes
+    ----------
+    sequence_length : int
+    learnable_filters : bool
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectrans.layers.mixing.base import FilterMixingLayer
+    >>> class Delay(FilterMixingLayer):
+    ...     def forward(self, x):
+    ...         return self.dropout(x.roll(3, dims=-2))
+    ...     def get_filter_response(self):
+    ...         k = torch.arange(self.sequence_length)
+    ...         return torch.exp(-2j * torch.pi * 3 * k / self.sequence_length)[:, None].expand(-1, self.hidden_dim)
+    >>> delay = Delay(hidden_dim=4, sequence_length=16).analyze_frequency_response()["group_delay"]
+    >>> bool(torch.allclose(delay, torch.tensor(3.0), atol=1e-4))
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_dim: int,
+        sequence_length: int,
+        dropout: float = 0.0,
+        norm_eps: float = 1e-5,
+        learnable_filters: bool = True,
+    ) -> None:
+        super().__init__(hidden_dim, dropout, norm_eps)
+        self.sequence_length = _check_length("sequence_length", sequence_length)
+        self.learnable_filters = _check_flag("learnable_filters", learnable_filters)
+
+    def get_spectral_properties(self) -> dict[str, Any]:
+        """Properties of a filter about which nothing more is known: real, and not promised to keep the energy."""
+        return {
+            "unitary": False,
+            "real_output": True,
+            "frequency_domain": True,
+            "energy_preserving": False,
+            "learnable_filters": self.learnable_filters,
+            "sequence_length": self.sequence_length,
+        }
+
+    @abstractmethod
+    def get_filter_response(self) -> Tensor:
+        """The response H, complex, of the shape of the filter: [sequence_length, d] or [sequence_length//2+1, d]."""
+
+    def analyze_frequency_response(self) -> dict[str, Tensor]:
+        r"""Magnitude, phase, group delay and energy bands of :meth:`get_filter_response`, H [m, d].
+
+        Returns
+        -------
+        dict of Tensor
+            'magnitude' [m, d]: :math:`|H|`.
+
+            'phase' [m, d]: :math:`\arg H` in (-pi, pi].
+
+            'group_delay' [m, d]: :math:`-d\varphi/d\omega` in samples, :math:`\varphi` the phase unwrapped along the
+            first axis and :math:`\omega = 2\pi k/n`; central differences, one-sided at the ends. A pure delay of k
+            samples reads k in every bin, up to n/2; beyond, the shorter way around the circle, k - n.
+
+            'passband_energy' [4, d]: share of a channel's energy :math:`\sum |H|^2` in each of four equal bands of
+            :math:`|f|`, from 0 to half the sampling rate. The shares sum to 1; a channel that is zero everywhere
+            shares equally.
+
+        Examples
+        --------
+        >>> from spectrans.layers.mixing import GlobalFilterMixing
+        >>> analysis = GlobalFilterMixing(hidden_dim=4, sequence_length=16).analyze_frequency_response()
+        >>> {name: tuple(value.shape) for name, value in analysis.items()}
+        {'magnitude': (16, 4), 'phase': (16, 4), 'group_delay': (16, 4), 'passband_energy': (4, 4)}
+        """
+        response = self.get_filter_response()
+        n, bins = self.sequence_length, response.shape[0]
+        magnitude = response.abs()
+        steps = (response[1:] * response[:-1].conj()).angle()  # wrapped phase differences, so unwrapping is their sum
+        # A step of pi (a delay of n/2) is as much a step of -pi: read it as a delay, whichever way rounding went.
+        tie = math.pi * (1 - 64 * torch.finfo(steps.dtype).eps)
+        steps = torch.where(steps > tie, steps - 2 * math.pi, steps)
+        if bins == 1:
+            slope = torch.zeros_like(magnitude)
+        else:
+            slope = torch.cat((steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]))
+        # Bin k is the frequency k/n of a real signal, or (k - n)/n above the middle.
+        k = torch.arange(bins, device=response.device)
+        distance = torch.minimum(k, (n - k).abs())
+        band = (distance * (2 * BANDS) // n).clamp(max=BANDS - 1)
+        # A half spectrum holds each bin but DC and Nyquist for two.
+        weight = torch.where((2 * k) % n == 0, 1.0, 2.0) if bins == n // 2 + 1 else torch.ones_like(k)
+        energy = magnitude.square() * weight.to(magnitude.dtype).unsqueeze(-1)
+        per_band = torch.zeros_like(energy[:1]).repeat(BANDS, 1).index_add(0, band, energy)
+        total = per_band.sum(0)
+        share = torch.where(total == 0, 1 / BANDS, per_band / torch.where(total == 0, 1.0, total))
+        return {
+            "magnitude": magnitude,
+            "phase": response.angle(),
+            "group_delay": -slope * (n / (2 * math.pi)),
+            "passband_energy": share,
+        }
+
+    def extra_repr(self) -> str:
+        """Arguments shown by ``print(layer)``."""
+        shown = f"{super().extra_repr()}, sequence_length={self.sequence_length}"
+        return shown if self.learnable_filters else f"{shown}, learnable_filters=False"

@@ -1,0 +1,7 @@
+"""Torch ops: one schema each, with its torch.fft reference, fake kernel, derivative and vmap rule."""
+
+from __future__ import annotations
+
+from spectrans.ops import filter, mixing
+
+__all__ = ["filter", "mixing"]

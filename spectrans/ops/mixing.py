@@ -1,0 +1,80 @@
+"""The op ``spectrans::mixing``: the real (or Hartley) part of a DFT over sequence, hidden, or both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectrans.ops.library import TAGS, compute_dtype, library, with_strides_of
+
+#: The op's integer `norm` is an index into torch.fft's names; the scale is N ** (-norm / 2).
+NORMS = ("backward", "ortho", "forward")
+
+# -- schema ------------------------------------------------------------------------------------------------------------
+
+library.define(
+    "mixing(Tensor x, bool sequence, bool hidden, bool hartley, int norm) -> Tensor",
+    tags=TAGS,
+)
+
+# -- reference ---------------------------------------------------------------------------------------------------------
+
+
+def mixing_reference(
+    x: Tensor,  # [..., n, d]
+    sequence: bool,
+    hidden: bool,
+    hartley: bool,
+    norm: int,
+) -> Tensor:  # [..., n, d]
+    """Re(F x), or (Re - Im)(F x) for Hartley, by torch.fft: any device, any dtype, differentiable."""
+    if x.numel() == 0:
+        return x.clone()
+    dims = (-2, -1) if sequence and hidden else (-2,) if sequence else (-1,)
+    spectrum: Tensor = torch.fft.fftn(x.to(compute_dtype(x.dtype)), dim=dims, norm=NORMS[norm])
+    mixed = spectrum.real - spectrum.imag if hartley else spectrum.real
+    return mixed.to(x.dtype)
+
+
+def _mixing(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: int) -> Tensor:
+    return with_strides_of(x, mixing_reference(x, sequence, hidden, hartley, norm))
+
+
+library.impl("mixing", _mixing, "CompositeExplicitAutograd")
+
+mixing = torch.ops.spectrans.mixing.default
+
+# -- fake kernel -------------------------------------------------------------------------------------------------------
+
+
+def _mixing_fake(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+torch.library.register_fake("spectrans::mixing", _mixing_fake, lib=library)
+
+# -- derivative --------------------------------------------------------------------------------------------------------
+# cos and cas kernels are symmetric in (time, frequency), so the operator is its own adjoint.
+
+
+def _mixing_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, *ctx.flags = inputs
+    ctx.set_materialize_grads(False)
+
+
+def _mixing_backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    return (None if grad is None else mixing(grad, *ctx.flags), None, None, None, None)
+
+
+torch.library.register_autograd("spectrans::mixing", _mixing_backward, setup_context=_mixing_setup, lib=library)
+
+# -- vmap --------------------------------------------------------------------------------------------------------------
+
+
+def _mixing_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *flags: Any) -> tuple[Tensor, int]:
+    return mixing(x.movedim(in_dims[0], 0), *flags), 0
+
+
+torch.library.register_vmap("spectrans::mixing", _mixing_vmap, lib=library)

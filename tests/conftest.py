@@ -1,0 +1,40 @@
+"""Fixtures of the whole suite: seeds, both backends, and what needs the native library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+import spectrans
+from spectrans import _native
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(params=["native", "torch"])
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs the test once through the ops and once through the references, whether or not a library is loaded."""
+    with spectrans.backend(request.param):
+        yield request.param
+
+
+@pytest.fixture
+def native_library() -> None:
+    """Skips the test where the CPU kernels are absent."""
+    status = _native.status()["ops_cpu"]
+    if not status["loaded"]:
+        pytest.skip(f"CPU kernels not loaded: {status['reason']}")
+
+
+@pytest.fixture(params=[1, 2])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Runs the test with one thread and with two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)

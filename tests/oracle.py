@@ -1,0 +1,202 @@
+"""The float64 oracle of the tests (numpy.fft), and how far an implementation may be from it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+# 1, 2, 3, primes (with and without a butterfly of their own), powers, mixed, 600.
+LENGTHS = (
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    11,
+    13,
+    15,
+    16,
+    17,
+    19,
+    31,
+    32,
+    37,
+    49,
+    60,
+    64,
+    97,
+    101,
+    128,
+    210,
+    243,
+    256,
+    343,
+    600,
+)
+FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)
+BATCHES = ((), (0,), (1,), (3,), (4,), (2, 3), (0, 2))
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+NORMS = ("ortho", "backward", "forward")
+
+Array = np.ndarray
+
+
+def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
+    """Normal deviates, the same for the same shape and seed, rounded to `dtype`."""
+    generator = torch.Generator().manual_seed(seed + 1_000_003 * sum((i + 1) * s for i, s in enumerate(shape)))
+    return torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype)
+
+
+def draw_response(n: int, d: int, dtype: torch.dtype = torch.float64, seed: int = 7) -> torch.Tensor:
+    """Real pairs [n//2+1, d, 2] of modulus around 1, with imaginary parts at DC and Nyquist that must not act."""
+    return draw(n // 2 + 1, d, 2, dtype=dtype, seed=seed) / math.sqrt(2)
+
+
+def wide(t: torch.Tensor) -> Array:
+    """As numpy, float64 (or complex128)."""
+    return t.detach().to(torch.complex128 if t.is_complex() else torch.float64).resolve_conj().resolve_neg().numpy()
+
+
+def mixing(x: Array, sequence: bool, hidden: bool, hartley: bool, norm: str) -> Array:
+    axes = [axis for axis, on in ((-2, sequence), (-1, hidden)) if on]
+    if x.size == 0:
+        return x
+    z = np.fft.fftn(x, axes=axes, norm=norm)
+    return z.real - z.imag if hartley else z.real
+
+
+def filtered(x: Array, response: Array, adjoint: bool = False) -> Array:
+    if x.size == 0:
+        return x
+    h = response[..., 0] + 1j * response[..., 1]
+    n = x.shape[-2]
+    return np.fft.irfft(np.fft.rfft(x, axis=-2) * (h.conj() if adjoint else h), n, axis=-2)
+
+
+def response_grad(grad: Array, x: Array) -> Array:
+    n, d = x.shape[-2:]
+    if x.size == 0:
+        return np.zeros((n // 2 + 1, d, 2))
+    p = np.fft.rfft(x, axis=-2).conj() * np.fft.rfft(grad, axis=-2)
+    p = p.reshape(-1, n // 2 + 1, d).sum(0)
+    alone = (2 * np.arange(n // 2 + 1)) % n == 0
+    weight = np.where(alone, 1.0, 2.0)[:, None] / n
+    return np.stack((weight * p.real, np.where(alone[:, None], 0.0, weight * p.imag)), -1)
+
+
+def compute(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype is torch.float64 else torch.float32
+
+
+def transform_error(dtype: torch.dtype, n: int) -> float:
+    """Bound of |error| / |result| (Euclidean norms) for one transform of n points computed in `dtype`.
+
+    Higham, Accuracy and Stability of Numerical Algorithms, theorem 24.2: log2(n) * eta, eta = mu + gamma_4 (sqrt 2 +
+    mu), gamma_4 = 4u/(1 - 4u), twiddles good to mu = u, u = eps/2. That is 6.7u to first order. A length without a
+    factorisation costs two transforms of at most 4n points instead of one of n.
+    """
+    u = torch.finfo(compute(dtype)).eps / 2
+    return 2 * 6.7 * u * math.log2(4 * n)
+
+
+def assert_close(
+    actual: torch.Tensor,
+    expected: Array,
+    *,
+    n: int,
+    magnitude: float,
+    transforms: int = 1,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """`actual` is `expected` up to the rounding of `transforms` transforms of n points.
+
+    `magnitude` is the Euclidean norm of what was transformed, before parts of it (an imaginary part, say) were
+    dropped or cancelled; `dtype` that of the data, where the result is wider.
+    """
+    dtype = dtype or actual.dtype
+    assert tuple(actual.shape) == expected.shape
+    error = float(np.linalg.norm((wide(actual) - expected).ravel()))
+    # The sum bounds the error of the arithmetic and of the one rounding of the result.
+    bound = transforms * transform_error(dtype, n) * magnitude
+    bound += torch.finfo(actual.dtype).eps / 2 * float(np.linalg.norm(expected.ravel()))
+    if actual.dtype is torch.float16:  # below its normal range the spacing is constant
+        bound += math.sqrt(expected.size) * torch.finfo(torch.float16).smallest_normal * torch.finfo(torch.float16).eps
+    assert error <= bound, f"error {error:.3g} exceeds {bound:.3g}"
+
+
+def norm(*arrays: torch.Tensor | Array) -> float:
+    """Product of Euclidean norms."""
+    return math.prod(float(np.linalg.norm((wide(a) if isinstance(a, torch.Tensor) else a).ravel())) for a in arrays)
+
+
+# Ways for a [batch, n, d] tensor to lie in memory.
+
+
+def _contiguous(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    return draw(*shape, dtype=dtype)
+
+
+def _transposed(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(b, d, n, dtype=dtype).transpose(1, 2)
+
+
+def _batch_inside(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(n, d, b, dtype=dtype).permute(2, 0, 1)
+
+
+def _sequence_first(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(n, b, d, dtype=dtype).transpose(0, 1)
+
+
+def _expanded_batch(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    return draw(1, *shape[1:], dtype=dtype).expand(shape)
+
+
+def _expanded_channels(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    return draw(*shape[:2], 1, dtype=dtype).expand(shape)
+
+
+def _expanded_sequence(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, _, d = shape
+    return draw(b, 1, d, dtype=dtype).expand(shape)
+
+
+def _odd_offset(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(b + 1, n + 3, d + 5, dtype=dtype)[1:, 1 : n + 1, 3 : d + 3]
+
+
+def _every_other(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(b, 2 * n, 3 * d, dtype=dtype)[:, 1::2, ::3]
+
+
+def _misaligned(shape: tuple[int, int, int], dtype: torch.dtype) -> torch.Tensor:
+    b, n, d = shape
+    return draw(b * n * d + 1, dtype=dtype)[1:].view(shape)
+
+
+LAYOUTS = {
+    layout.__name__.removeprefix("_"): layout
+    for layout in (
+        _contiguous,
+        _transposed,
+        _batch_inside,
+        _sequence_first,
+        _expanded_batch,
+        _expanded_channels,
+        _expanded_sequence,
+        _odd_offset,
+        _every_other,
+        _misaligned,
+    )
+}

@@ -1,0 +1,144 @@
+"""torch.compile and torch.export: no graph break, dynamic shapes, the same numbers and strides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import oracle
+import pytest
+import torch
+
+import spectrans
+from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.layers.mixing import (
+    AdaptiveGlobalFilter,
+    FourierMixing,
+    FourierMixing1D,
+    GlobalFilterMixing,
+    GlobalFilterMixing2D,
+    RealFourierMixing,
+    SeparableFourierMixing,
+)
+
+LAYERS: dict[str, Callable[[], torch.nn.Module]] = {
+    "FourierMixing": lambda: FourierMixing(6),
+    "FourierMixing, complex": lambda: FourierMixing(6, keep_complex=True),
+    "FourierMixing1D": lambda: FourierMixing1D(6),
+    "RealFourierMixing": lambda: RealFourierMixing(6),
+    "SeparableFourierMixing": lambda: SeparableFourierMixing(6),
+    "GlobalFilterMixing": lambda: GlobalFilterMixing(6, 12),
+    "GlobalFilterMixing2D": lambda: GlobalFilterMixing2D(6, 12),
+    "AdaptiveGlobalFilter": lambda: AdaptiveGlobalFilter(6, 12),
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+def compiled(f: Callable[..., torch.Tensor], engine: str = "aot_eager") -> Callable[..., torch.Tensor]:
+    return torch.compile(f, fullgraph=True, dynamic=True, backend=engine)
+
+
+def with_gradients(f: Callable[..., torch.Tensor], *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    leaves = [t.detach().clone().requires_grad_() for t in inputs]
+    y = f(*leaves)
+    return y, *torch.autograd.grad(y.abs().square().sum(), leaves)
+
+
+@pytest.mark.parametrize("f", [fourier_mixing, hartley_mixing, lambda x: fourier_mixing(x, 1, "backward")])
+def test_mixing(backend: str, f: Callable[..., torch.Tensor]) -> None:
+    g = compiled(f)
+    for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
+        x = oracle.draw(*shape, dtype=torch.float32)
+        for ours, eager in zip(with_gradients(g, x), with_gradients(f, x), strict=True):
+            assert ours.stride() == eager.stride()
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("dim", [-2, -1])
+def test_filter(backend: str, dim: int) -> None:
+    f = lambda x, h: spectral_filter(x, h, dim)  # noqa: E731
+    g = compiled(f)
+    for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
+        x = oracle.draw(*shape, dtype=torch.float32)
+        n, d = x.transpose(-2, -1).shape[1:] if dim == -1 else x.shape[1:]
+        h = oracle.draw_response(n, d, torch.float32)
+        for ours, eager in zip(with_gradients(g, x, h), with_gradients(f, x, h), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(backend: str, name: str) -> None:
+    layer = LAYERS[name]()
+    g = compiled(layer)
+    for shape in ((2, 12, 6), (3, 12, 6), (3, 10, 6), (3, 15, 6)):
+        x = oracle.draw(*shape, dtype=torch.float32)
+        for ours, eager in zip(with_gradients(g, x), with_gradients(layer, x), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+def test_follows_the_backend() -> None:
+    # Compiled under one backend, called under the other: it must be compiled again.
+    g = compiled(fourier_mixing)
+    x = torch.randn(2, 8, 4)
+    graphs = []
+    for name in ("native", "torch", "native"):
+        with spectrans.backend(name):
+            torch.testing.assert_close(g(x), fourier_mixing(x))
+            graphs.append("mixing" in str(torch.export.export(FourierMixing(4), (x,)).graph))
+    assert graphs == [True, False, True]
+
+
+def test_backend_inside_the_graph() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        with spectrans.backend("torch"):
+            return fourier_mixing(x)
+
+    x = torch.randn(2, 8, 4)
+    torch.testing.assert_close(compiled(f)(x), f(x))
+
+
+def test_inductor(backend: str) -> None:
+    layers = torch.nn.Sequential(
+        torch.nn.Linear(6, 6), GlobalFilterMixing(6, 12), torch.nn.GELU(), RealFourierMixing(6), torch.nn.Linear(6, 6)
+    )
+    x = torch.randn(3, 12, 6)
+    torch.testing.assert_close(torch.compile(layers, fullgraph=True)(x), layers(x))
+    t = x.transpose(0, 1).contiguous().transpose(0, 1)  # a layout a compiler is tempted to change
+    torch.testing.assert_close(torch.compile(layers, fullgraph=True)(t), layers(t))
+
+
+def test_functional_transforms(backend: str) -> None:
+    x = torch.randn(8, 4)
+    for f in (
+        torch.func.grad(lambda x: hartley_mixing(x).pow(3).sum()),
+        torch.func.vmap(lambda x: hartley_mixing(x.unsqueeze(-1), 1).squeeze(-1)),
+    ):
+        torch.testing.assert_close(torch.compile(f, fullgraph=True, backend="aot_eager")(x), f(x))
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_export(name: str) -> None:
+    layer = LAYERS[name]()
+    x = oracle.draw(3, 12, 6, dtype=torch.float32)
+    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {0: torch.export.Dim("batch")}})
+    for batch in (3, 5):
+        x = oracle.draw(batch, 12, 6, dtype=torch.float32)
+        torch.testing.assert_close(program.module()(x), layer(x))
+
+
+def test_export_of_any_length() -> None:
+    x = oracle.draw(3, 12, 6, dtype=torch.float32)
+    dims = {"x": {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence")}}
+    program = torch.export.export(RealFourierMixing(6), (x,), dynamic_shapes=dims)
+    y = oracle.draw(2, 17, 6, dtype=torch.float32)
+    torch.testing.assert_close(program.module()(y), hartley_mixing(y))
+
+
+def test_errors_while_compiling() -> None:
+    with pytest.raises(Exception, match="x: expected at least 2 dimensions"):
+        compiled(fourier_mixing)(torch.zeros(4))

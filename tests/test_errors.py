@@ -1,0 +1,249 @@
+"""Every error message: the argument's name, what it was, what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+import spectrans
+from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.layers.mixing import (
+    AdaptiveGlobalFilter,
+    FourierMixing,
+    FourierMixing1D,
+    GlobalFilterMixing,
+    GlobalFilterMixing2D,
+    RealFourierMixing,
+    SeparableFourierMixing,
+)
+
+X = torch.zeros(2, 8, 4)
+H = torch.zeros(5, 4, 2)
+
+SIGNAL: list[tuple[Any, type[Exception], str]] = [
+    ([1.0], TypeError, "x: expected a tensor, got list"),
+    (
+        torch.zeros(2, 8, 4, dtype=torch.int64),
+        TypeError,
+        "x: expected dtype float16, bfloat16, float32 or float64, got torch.int64",
+    ),
+    (torch.zeros(2, 8, 4, dtype=torch.bool), TypeError, "got torch.bool"),
+    (torch.zeros(2, 8, 4, dtype=torch.complex64), TypeError, "got torch.complex64"),
+    (torch.zeros(4), ValueError, "x: expected at least 2 dimensions [..., n, d], got shape (4,)"),
+    (torch.zeros(()), ValueError, "got shape ()"),
+    (torch.zeros(2, 0, 4), ValueError, "axes of length 1 or more, got shape (2, 0, 4)"),
+]
+MIXING: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"dims": 3}, ValueError, "dims: expected 1 (the sequence) or 2 (sequence and hidden), got 3"),
+    ({"dims": 0}, ValueError, "got 0"),
+    ({"dims": (-2, -1)}, TypeError, "dims: expected an int, 1 or 2, got tuple"),
+    ({"dims": "2"}, TypeError, "got str"),
+    ({"norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
+    ({"norm": 1}, TypeError, "norm: expected a string or None, got int"),
+    ({"norm": []}, TypeError, "norm: expected a string or None, got list"),
+]
+FILTER: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"response": None}, TypeError, "response: expected a tensor, got NoneType"),
+    ({"response": H.long()}, TypeError, "response: expected a complex or floating-point dtype, got torch.int64"),
+    ({"response": H.bool()}, TypeError, "got torch.bool"),
+    (
+        {"response": H[:4]},
+        ValueError,
+        "response: expected shape (5, 4, 2) (n//2+1 frequencies, d channels, real and imaginary part) "
+        "for n=8 and d=4, got (4, 4, 2)",
+    ),
+    ({"response": H[:, :3]}, ValueError, "got (5, 3, 2)"),
+    ({"response": H[..., 0]}, ValueError, "got (5, 4)"),
+    ({"response": H[..., :1]}, ValueError, "got (5, 4, 1)"),
+    (
+        {"response": torch.zeros(8, 4, dtype=torch.complex64)},
+        ValueError,
+        "response: expected shape (5, 4) (n//2+1 frequencies, d channels) for n=8 and d=4, got (8, 4)",
+    ),
+    ({"response": torch.zeros(5, 1, dtype=torch.complex64)}, ValueError, "got (5, 1)"),
+    ({"response": H.to("meta")}, ValueError, "response: expected device cpu, that of x, got meta"),
+    ({"response": H, "dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for an x of 3 dimensions, got 0"),
+    ({"response": H, "dim": -3}, ValueError, "got -3"),
+    ({"response": H, "dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
+    ({"response": H, "dim": -1}, ValueError, "response: expected shape (3, 8, 2)"),
+]
+LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
+    (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
+    (lambda: FourierMixing(4.0), TypeError, "hidden_dim: expected an int, got float"),
+    (lambda: FourierMixing(True), TypeError, "hidden_dim: expected an int, got bool"),
+    (lambda: FourierMixing(4, dropout=1.5), ValueError, "dropout: expected a probability between 0 and 1, got 1.5"),
+    (
+        lambda: FourierMixing(4, dropout=float("nan")),
+        ValueError,
+        "dropout: expected a probability between 0 and 1, got nan",
+    ),
+    (lambda: FourierMixing(4, dropout="0"), TypeError, "dropout: expected a number, got str"),
+    (lambda: FourierMixing(4, norm_eps=-1e-5), ValueError, "norm_eps: expected 0 or more, got -1e-05"),
+    (lambda: FourierMixing(4, energy_tolerance=-1), ValueError, "energy_tolerance: expected 0 or more, got -1"),
+    (
+        lambda: FourierMixing1D(4, fft_norm="half"),
+        ValueError,
+        "fft_norm: expected 'ortho', 'backward' or 'forward', got 'half'",
+    ),
+    (lambda: RealFourierMixing(4, fft_norm=2), TypeError, "fft_norm: expected a string or None, got int"),
+    (lambda: FourierMixing(4, keep_complex=1), TypeError, "keep_complex: expected a bool, got int"),
+    (
+        lambda: SeparableFourierMixing(4, False, False),
+        ValueError,
+        "mix_features, mix_sequence: expected at least one to be True, got False and False",
+    ),
+    (lambda: GlobalFilterMixing(4, 0), ValueError, "sequence_length: expected 1 or more, got 0"),
+    (lambda: GlobalFilterMixing(4, "8"), TypeError, "sequence_length: expected an int, got str"),
+    (
+        lambda: GlobalFilterMixing(4, 8, activation="relu"),
+        ValueError,
+        "activation: expected 'sigmoid', 'tanh' or 'identity', got 'relu'",
+    ),
+    (lambda: GlobalFilterMixing(4, 8, activation=None), TypeError, "activation: expected a string, got NoneType"),
+    (
+        lambda: GlobalFilterMixing(4, 8, learnable_filters="no"),
+        TypeError,
+        "learnable_filters: expected a bool, got str",
+    ),
+    (
+        lambda: GlobalFilterMixing2D(4, 8, fft_norm="half"),
+        ValueError,
+        "fft_norm: expected 'ortho', 'backward' or 'forward', got 'half'",
+    ),
+    (
+        lambda: GlobalFilterMixing2D(4, 8, filter_init_std=-0.1),
+        ValueError,
+        "filter_init_std: expected 0 or more, got -0.1",
+    ),
+    (
+        lambda: AdaptiveGlobalFilter(4, 8, filter_regularization=-1.0),
+        ValueError,
+        "filter_regularization: expected 0 or more, got -1.0",
+    ),
+    (
+        lambda: AdaptiveGlobalFilter(4, 8, spectral_dropout_p=2),
+        ValueError,
+        "spectral_dropout_p: expected a probability between 0 and 1, got 2",
+    ),
+    (
+        lambda: AdaptiveGlobalFilter(4, 8, adaptive_initialization=0),
+        TypeError,
+        "adaptive_initialization: expected a bool, got int",
+    ),
+    (lambda: FourierMixing(3)(X), ValueError, "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)"),
+    (
+        lambda: GlobalFilterMixing(3, 8)(X),
+        ValueError,
+        "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)",
+    ),
+    (
+        lambda: GlobalFilterMixing2D(3, 8)(X),
+        ValueError,
+        "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)",
+    ),
+    (
+        lambda: RealFourierMixing(4)(torch.zeros(4)),
+        ValueError,
+        "x: expected shape [..., sequence, 4] for hidden_dim=4, got (4,)",
+    ),
+    (
+        lambda: FourierMixing(4, keep_complex=True)(X.long()),
+        TypeError,
+        "x: expected a floating-point or complex dtype, got torch.int64",
+    ),
+    (
+        lambda: FourierMixing(4, keep_complex=True)(X[:, :0]),
+        ValueError,
+        "x: expected transformed axes of length 1 or more, got shape (2, 0, 4)",
+    ),
+    (
+        lambda: FourierMixing(4).compute_spectral_norm(torch.zeros(())),
+        ValueError,
+        "tensor: expected at least 1 dimension [..., d], got shape ()",
+    ),
+    (
+        lambda: FourierMixing(4).compute_spectral_norm(X.long()),
+        TypeError,
+        "tensor: expected a floating-point or complex dtype, got torch.int64",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_orthogonality(torch.zeros(5, 4)),
+        ValueError,
+        "transform_matrix: expected shape [..., m, n] with m <= n (the rows of a taller matrix cannot be orthonormal), "
+        "got (5, 4)",
+    ),
+    (lambda: RealFourierMixing(4).verify_orthogonality(torch.zeros(4)), ValueError, "got (4,)"),
+    (
+        lambda: RealFourierMixing(4).verify_orthogonality(None),
+        TypeError,
+        "transform_matrix: expected a tensor, got NoneType",
+    ),
+    (lambda: spectrans.backend("cuda"), ValueError, "name: expected 'native' or 'torch', got 'cuda'"),
+    (lambda: spectrans.backend(None), TypeError, "name: expected a string, 'native' or 'torch', got NoneType"),
+    (lambda: spectrans.explain(3), TypeError, "fn: expected a callable, got int"),
+]
+
+
+@pytest.mark.parametrize(("x", "error", "message"), SIGNAL, ids=range(len(SIGNAL)))
+def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: fourier_mixing(x),
+        lambda: hartley_mixing(x, 1),
+        lambda: spectral_filter(x, H),
+    ]
+    for call in calls:
+        with pytest.raises(error, match=re.escape(message)):
+            call()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        FourierMixing(4),
+        FourierMixing1D(4),
+        RealFourierMixing(4),
+        SeparableFourierMixing(4),
+        GlobalFilterMixing(4, 8),
+        GlobalFilterMixing2D(4, 8),
+        AdaptiveGlobalFilter(4, 8),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_layers_refuse_what_is_not_real_floating_point(layer: torch.nn.Module) -> None:
+    for x in (X.long(), X.to(torch.complex64), None):
+        with pytest.raises(TypeError, match=r"^x: expected "):
+            layer(x)
+    with pytest.raises(ValueError, match=re.escape("axes of length 1 or more, got shape (2, 0, 4)")):
+        layer(X[:, :0])
+
+
+@pytest.mark.parametrize("f", [fourier_mixing, hartley_mixing])
+@pytest.mark.parametrize(("arguments", "error", "message"), MIXING, ids=range(len(MIXING)))
+def test_mixing(
+    backend: str, f: Callable[..., Any], arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        f(X, **arguments)
+
+
+def test_mixing_needs_channels_to_mix() -> None:
+    with pytest.raises(
+        ValueError, match=re.escape("x: expected transformed axes of length 1 or more, got shape (2, 3, 0)")
+    ):
+        fourier_mixing(torch.zeros(2, 3, 0))
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), FILTER, ids=range(len(FILTER)))
+def test_filter(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        spectral_filter(X, **arguments)
+
+
+@pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))
+def test_layers(call: Callable[[], Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        call()
