@@ -11,7 +11,6 @@ from spectrans import functional, layers
 from spectrans._backend import backend
 from spectrans._explain import explain
 from spectrans._info import info
-
-__version__ = "0.1.0"
+from spectrans._version import __version__
 
 __all__ = ["__version__", "backend", "explain", "functional", "info", "layers"]

@@ -1,0 +1,56 @@
+# Every command a person types. `make demo` and `make test` need Python, a C++ compiler and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check
+SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test pytest cpp-test bench lint sanitize wheel clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/torch: constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt torch numpy
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch $(SOURCES)
+	$(PIP) install --quiet -c constraints.txt -e ".[demo,bench,test]"
+	touch $@
+
+demo: $(VENV)/installed  ## train a classifier on real handwritten digits
+	$(BIN)/python examples/digits.py
+
+test: pytest cpp-test  ## the whole suite: with the kernels, without them, and the C++ tests
+
+pytest: $(VENV)/installed
+	$(BIN)/python -m pytest -q -n 2
+	SPECTRANS_NATIVE=0 $(BIN)/python -m pytest -q -n 2
+
+cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU has
+	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
+	$(BIN)/cmake --build build/tests
+	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+sanitize: $(VENV)/installed  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DSPECTRANS_TESTS=ON -DSPECTRANS_SANITIZE=address,undefined
+	$(BIN)/cmake --build build/sanitize
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+
+bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/installed  ## ruff and mypy
+	$(PIP) install --quiet ruff mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+wheel: $(VENV)/installed  ## a wheel in dist/
+	$(PIP) wheel --no-deps -w dist .
+
+clean:  ## remove everything made here
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,68 @@
+// From stable-ABI tensors to the kernels' pointers and strides, and torch's thread pool as theirs.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+#include <torch/headeronly/core/ScalarType.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "../cpu/kernels.h"
+
+namespace spectrans::torch_ops {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+inline Element element(const Tensor& tensor, const char* name) {
+  switch (tensor.scalar_type()) {
+    case ScalarType::Float: return Element::float32;
+    case ScalarType::Double: return Element::float64;
+    case ScalarType::BFloat16: return Element::bfloat16;
+    case ScalarType::Half: return Element::float16;
+    default: throw std::invalid_argument(std::string(name) + " must be float16, bfloat16, float32 or float64");
+  }
+}
+
+inline void expect(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+// tensor [..., n, d]; batch axes that can be walked with one stride are joined.
+inline Signal signal(const Tensor& tensor, const char* name) {
+  const int64_t dims = tensor.dim();
+  if (dims < 2) throw std::invalid_argument(std::string(name) + " must have at least 2 dimensions, [..., n, d]");
+  Signal result{};
+  result.data = tensor.data_ptr();
+  result.n = tensor.size(dims - 2);
+  result.d = tensor.size(dims - 1);
+  result.n_stride = tensor.stride(dims - 2);
+  result.d_stride = tensor.stride(dims - 1);
+  result.batch = 1;
+  for (int64_t axis = 0; axis < dims - 2; ++axis) {
+    const int64_t size = tensor.size(axis), stride = tensor.stride(axis);
+    result.batch *= size;
+    if (size == 1) continue;
+    if (result.axes > 0 && result.stride[result.axes - 1] == size * stride) {
+      result.size[result.axes - 1] *= size;
+      result.stride[result.axes - 1] = stride;
+      continue;
+    }
+    expect(result.axes < kMaxBatchAxes, "too many batch axes");
+    result.size[result.axes] = size;
+    result.stride[result.axes] = stride;
+    ++result.axes;
+  }
+  return result;
+}
+
+inline ThreadPool thread_pool() {
+  return {[](int64_t count, int64_t grain, void (*body)(int64_t, int64_t, void*), void* context) {
+            STABLE_TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, count, grain, body, context));
+          },
+          static_cast<int>(torch::stable::get_num_threads())};
+}
+
+}  // namespace spectrans::torch_ops
