@@ -52,7 +52,7 @@ def info() -> dict[str, Any]:
         "build": _native.build_facts(),
         "cpu": cpu,
         "libraries": {**libraries, "introspection": introspection},
-        "backend": _backend.current(),
+        "backend": _backend.state.stack[-1],
         "threads": torch.get_num_threads(),
         "cuda": {"architectures": [], "reason": libraries["ops_cuda"]["reason"]},
     }

@@ -21,33 +21,55 @@ void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, co
 // ---- Rader: Hartley transform of prime length -----------------------------------------------------------
 
 // Multiplies the spectrum of a tile by one that is the same in every lane.
-template <class T>
 struct TimesTable {
-  const Vector<T>* tile;
-  const T* table;  // slot order
+  const Vector<double>* tile;
+  const double* table;  // slot order
 
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
-    const Complex<Vector<T>> z = times(Complex<Vector<T>>{a, b}, table[re - tile], table[im - tile]);
+  SPECTRANS_INLINE void bin(const Vector<double>* re, const Vector<double>* im, Vector<double>& a,
+                            Vector<double>& b) const {
+    const Complex<Vector<double>> z = times(Complex<Vector<double>>{a, b}, table[re - tile], table[im - tile]);
     a = z.re;
     b = z.im;
   }
-  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const { a = a * table[at - tile]; }
+  SPECTRANS_INLINE void real_bin(const Vector<double>* at, Vector<double>& a) const { a = a * table[at - tile]; }
 };
+
+// Lanes of T as vectors of double: one for double, two halves for float.
+template <class T>
+constexpr int kParts = sizeof(double) / sizeof(T);
+
+template <class T>
+SPECTRANS_INLINE Vector<double> widen_part(const Vector<T>& value, int part) {
+  using Part = typename VectorOf<T, kLanes<double>>::type;
+  Part lanes;
+  std::memcpy(&lanes, reinterpret_cast<const char*>(&value) + part * sizeof lanes, sizeof lanes);
+  return __builtin_convertvector(lanes, Vector<double>);
+}
+
+template <class T>
+SPECTRANS_INLINE void narrow_part(const Vector<double>& value, int part, Vector<T>& to) {
+  using Part = typename VectorOf<T, kLanes<double>>::type;
+  const Part lanes = __builtin_convertvector(value, Part);
+  std::memcpy(reinterpret_cast<char*>(&to) + part * sizeof lanes, &lanes, sizeof lanes);
+}
 
 // y[k] = sum_j x[j stride] cas(2 pi j k / p), y [p], both apart from work [convolution length].
 template <class T>
-void prime_hartley(const PrimePlan<T>& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
+void prime_hartley(const PrimePlan& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
   const std::int64_t count = plan.p - 1, m = plan.convolution->n;
-  const Vector<T> first = x[0];
-  Vector<T> sum = first;
-  for (std::int64_t q = 0; q < count; ++q) {
-    work[q] = x[plan.gather[q] * stride];
-    sum = sum + x[(q + 1) * stride];
+  auto* wide = reinterpret_cast<Vector<double>*>(work);
+  for (int part = 0; part < kParts<T>; ++part) {
+    const Vector<double> first = widen_part<T>(x[0], part);
+    Vector<double> sum = first;
+    for (std::int64_t q = 0; q < count; ++q) {
+      wide[q] = widen_part<T>(x[plan.gather[q] * stride], part);
+      sum = sum + wide[q];
+    }
+    for (std::int64_t q = count; q < m; ++q) wide[q] = Vector<double>{};
+    real_convolve(*plan.convolution, wide, static_cast<Vector<double>*>(nullptr), TimesTable{wide, plan.response});
+    narrow_part<T>(sum, part, y[0]);
+    for (std::int64_t q = 0; q < count; ++q) narrow_part<T>(first + wide[q], part, y[plan.scatter[q]]);
   }
-  for (std::int64_t q = count; q < m; ++q) work[q] = Vector<T>{};
-  real_convolve(*plan.convolution, work, static_cast<Vector<T>*>(nullptr), TimesTable<T>{work, plan.response});
-  y[0] = sum;
-  for (std::int64_t q = 0; q < count; ++q) y[plan.scatter[q]] = first + work[q];
 }
 
 // The butterfly of a real stage whose radix is a large prime, over column j: x[j + m t] <-> low and pairs.
@@ -56,7 +78,7 @@ void real_prime_forward(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   const std::int64_t m = stage.m, p = stage.radix;
   for (std::int64_t j = 0; j < m; ++j) {
     Vector<T>* y = work;
-    prime_hartley(*stage.prime, tile + j, m, y, work + 2 * p);
+    prime_hartley<T>(*stage.prime, tile + j, m, y, work + 2 * p);
     const T* w = stage.twiddles + 2 * stage.pairs * j;
     tile[j] = y[0];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
@@ -81,18 +103,18 @@ void real_prime_inverse(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
       h[q] = z.re - z.im;
       h[p - q] = z.re + z.im;
     }
-    prime_hartley(*stage.prime, h, 1, y, work + 2 * p);
+    prime_hartley<T>(*stage.prime, h, 1, y, work + 2 * p);
     for (std::int64_t t = 0; t < p; ++t) tile[j + m * t] = y[t];
   }
 }
 
 // exp(Sign 2 pi i / p) transforms of re + i im over stride m: two Hartley transforms, joined.
 template <int Sign, class T>
-void complex_prime(const PrimePlan<T>& prime, Vector<T>* re, Vector<T>* im, std::int64_t stride, Vector<T>* work) {
+void complex_prime(const PrimePlan& prime, Vector<T>* re, Vector<T>* im, std::int64_t stride, Vector<T>* work) {
   const std::int64_t p = prime.p;
   Vector<T>*a = work, *b = work + p;
-  prime_hartley(prime, re, stride, a, work + 2 * p);
-  prime_hartley(prime, im, stride, b, work + 2 * p);
+  prime_hartley<T>(prime, re, stride, a, work + 2 * p);
+  prime_hartley<T>(prime, im, stride, b, work + 2 * p);
   re[0] = a[0];
   im[0] = b[0];
   for (std::int64_t q = 1; q <= p / 2; ++q) {
@@ -203,7 +225,7 @@ void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
   }
   for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
     for (std::int64_t j = 0; j < m; ++j) {
-      complex_prime<-1>(*stage.prime, re + j, im + j, m, work);
+      complex_prime<-1, T>(*stage.prime, re + j, im + j, m, work);
       const T* w = stage.twiddles + 2 * (stage.radix - 1) * j;
       for (std::int64_t q = 1; q < stage.radix; ++q) {
         const std::int64_t at = j + m * q;
@@ -232,7 +254,7 @@ void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
         re[at] = z.re;
         im[at] = z.im;
       }
-      complex_prime<1>(*stage.prime, re + j, im + j, m, work);
+      complex_prime<1, T>(*stage.prime, re + j, im + j, m, work);
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
+#include <type_traits>
 #include <unordered_map>
 
 #include "butterflies.h"
@@ -88,9 +89,21 @@ std::int64_t generator(std::int64_t p) {
 template <class T>
 class Planner {
  public:
+  // Never destroyed: worker threads may outlive static destructors.
+  static Planner& instance() {
+    static Planner& planner = *new Planner;
+    return planner;
+  }
+
   const RealPlan<T>& real(std::int64_t n) {
     const std::lock_guard lock(mutex_);
     return real_locked(n);
+  }
+
+  const PrimePlan* prime(std::int64_t p) {
+    if (p <= kLargestButterfly) return nullptr;
+    const std::lock_guard lock(mutex_);
+    return prime_locked(p);
   }
 
  private:
@@ -122,8 +135,16 @@ class Planner {
     return keep(std::move(table));
   }
 
-  const PrimePlan<T>* prime(std::int64_t p) {
-    if (p <= kLargestButterfly) return nullptr;
+  // For a stage of a plan of this planner, whose mutex is held.
+  const PrimePlan* stage_prime(std::int64_t radix) {
+    if constexpr (std::is_same_v<T, double>) {
+      return radix <= kLargestButterfly ? nullptr : prime_locked(radix);
+    } else {
+      return Planner<double>::instance().prime(radix);
+    }
+  }
+
+  const PrimePlan* prime_locked(std::int64_t p) {
     if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
     std::int64_t m = p - 1;
     if (!is_smooth(m)) {
@@ -156,8 +177,8 @@ class Planner {
         response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
       }
     }
-    const PrimePlan<T>* plan =
-        keep_one(PrimePlan<T>{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
+    const PrimePlan* plan =
+        keep_one(PrimePlan{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
     primes_.emplace(p, plan);
     return plan;
   }
@@ -192,7 +213,7 @@ class Planner {
     std::int64_t length = n;
     for (const std::int64_t radix : complex_radices(n)) {
       const std::int64_t m = length / radix;
-      stages.push_back({radix, m, twiddles(length, m, radix - 1), prime(radix)});
+      stages.push_back({radix, m, twiddles(length, m, radix - 1), stage_prime(radix)});
       length = m;
     }
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
@@ -215,7 +236,7 @@ class Planner {
     return bins;
   }
 
-  static std::int64_t work_slots(const PrimePlan<T>* prime) {
+  static std::int64_t work_slots(const PrimePlan* prime) {
     return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->n;
   }
 
@@ -228,7 +249,7 @@ class Planner {
     for (const std::int64_t radix : real_radices(n)) {
       const std::int64_t m = length / radix, pairs = (radix - 1) / 2, low = radix % 2 == 0 ? 2 * m : m;
       const ComplexPlan<T>* child = pairs > 0 ? complex(m) : nullptr;
-      stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), prime(radix), child});
+      stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
       work = std::max(work, work_slots(stages.back().prime));
       for (std::int64_t s = 0; s < child->stages; ++s) work = std::max(work, work_slots(child->stage[s].prime));
       const std::vector<std::int64_t> bins = digit_reversal(m);
@@ -258,7 +279,7 @@ class Planner {
   std::vector<std::shared_ptr<void>> store_;
   std::unordered_map<std::int64_t, const RealPlan<T>*> reals_;
   std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
-  std::unordered_map<std::int64_t, const PrimePlan<T>*> primes_;
+  std::unordered_map<std::int64_t, const PrimePlan*> primes_;
 };
 
 // Real additions and multiplications of one butterfly of radix r, as butterflies.h writes them.
@@ -281,7 +302,7 @@ double real_butterfly_flops(std::int64_t r) {
 
 double real_flops(const RealPlan<double>& plan);
 
-double prime_flops(const PrimePlan<double>& prime) {  // forward, product, inverse, and the two sums
+double prime_flops(const PrimePlan& prime) {  // forward, product, inverse, and the two sums
   return 2 * real_flops(*prime.convolution) + 3.0 * prime.convolution->n + 2.0 * prime.p;
 }
 
@@ -311,8 +332,7 @@ double real_flops(const RealPlan<double>& plan) {
 
 template <class T>
 const RealPlan<T>& real_plan(std::int64_t n) {
-  static Planner<T>& planner = *new Planner<T>;  // never destroyed: worker threads may outlive static destructors
-  return planner.real(n);
+  return Planner<T>::instance().real(n);
 }
 
 template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t);

@@ -27,20 +27,21 @@ struct RealPlan;
 
 // The Hartley transform of prime length p as a cyclic convolution of length m >= p - 1 (Rader 1968):
 // y[g^-s] = x[0] + sum_q x[g^q] cas(2 pi g^(q - s) / p),   y[0] = sum x,   cas = cos + sin, g a generator.
-template <class T>
+// Always in double: a convolution takes twice the roundings of a transform, and float32 results have to be as
+// accurate at prime lengths as at others.
 struct PrimePlan {
   std::int64_t p;
-  const RealPlan<T>* convolution;  // real transform of length m, smooth
-  const std::int32_t* gather;      // [p - 1]  g^q
-  const std::int32_t* scatter;     // [p - 1]  g^-q
-  const T* response;               // [m]      spectrum of the kernel in slot order, divided by m
+  const RealPlan<double>* convolution;  // real transform of length m, smooth
+  const std::int32_t* gather;           // [p - 1]  g^q
+  const std::int32_t* scatter;          // [p - 1]  g^-q
+  const double* response;               // [m]      spectrum of the kernel in slot order, divided by m
 };
 
 template <class T>
 struct ComplexStage {
   std::int64_t radix, m;      // blocks of radix * m values, butterflies over stride m
   const T* twiddles;          // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m))
-  const PrimePlan<T>* prime;  // radix > 13 only
+  const PrimePlan* prime;     // radix > 13 only
 };
 
 template <class T>
@@ -56,7 +57,7 @@ struct RealStage {
   std::int64_t low;           // slots of the low part: m (odd radix) or 2 m (even)
   std::int64_t pairs;         // complex transforms of length m that follow it
   const T* twiddles;          // [m][pairs][re, im]  exp(-2 pi i j q / (radix m))
-  const PrimePlan<T>* prime;  // radix > 13 only
+  const PrimePlan* prime;     // radix > 13 only
   const ComplexPlan<T>* child;
 };
 
