@@ -39,10 +39,11 @@ struct Product {
   }
 };
 
-// response [n / 2 + 1, d, 2] -> slots [tile][n], times scale; imag(H) at DC and Nyquist has no slot: it is ignored.
+// response [n / 2 + 1, d, 2] -> slots [tile][n], divided by n (a product with a rounded 1 / n would bias every bin);
+// imag(H) at DC and Nyquist has no slot: it is ignored.
 template <class T>
-void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d, std::int64_t channels, T scale,
-                      T imag_scale, Vector<T>* slots) {
+void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d, std::int64_t channels, T imag_sign,
+                      Vector<T>* slots) {
   constexpr int lanes = kLanes<T>;
   for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
     const T* row = response + 2 * d * k;
@@ -57,8 +58,8 @@ void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d
         high = load_some(row + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)));
       }
       Vector<T>* at = slots + tile * plan.n;
-      at[plan.re[k]] = ShufflesOf<T>::even(low, high) * scale;
-      if (plan.im[k] >= 0) at[plan.im[k]] = ShufflesOf<T>::odd(low, high) * (imag_scale * plan.sign[k]);
+      at[plan.re[k]] = ShufflesOf<T>::even(low, high) / T(plan.n);
+      if (plan.im[k] >= 0) at[plan.im[k]] = ShufflesOf<T>::odd(low, high) / (imag_sign * plan.sign[k] * T(plan.n));
     }
   }
 }
@@ -69,13 +70,13 @@ void write_gradient(const RealPlan<T>& plan, const Vector<T>* slots, std::int64_
   constexpr int lanes = kLanes<T>;
   for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
     const bool interior = plan.im[k] >= 0;
-    const T scale = (interior ? T(2) : T(1)) / T(plan.n);
+    const T divisor = interior ? T(plan.n) / 2 : T(plan.n);
     T* row = gradient + 2 * d * k;
     for (std::int64_t tile = 0; tile * lanes < channels; ++tile, row += 2 * lanes) {
       const int count = static_cast<int>(min(lanes, channels - tile * lanes));
       const Vector<T>* at = slots + tile * plan.n;
-      const Vector<T> re = at[plan.re[k]] * scale;
-      const Vector<T> im = interior ? at[plan.im[k]] * (scale * plan.sign[k]) : Vector<T>{};
+      const Vector<T> re = at[plan.re[k]] / divisor;
+      const Vector<T> im = interior ? at[plan.im[k]] / (divisor * plan.sign[k]) : Vector<T>{};
       const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
       if (count == lanes) {
         store(row, low);
@@ -158,9 +159,8 @@ class FilterPass {
   }
 
   void arrange(std::int64_t group, Vector<T>* slots) const {
-    const T scale = T(1) / T(plan_.n);
     arrange_response(plan_, static_cast<const T*>(call_.response) + 2 * groups_.first_channel(group), call_.x.d,
-                     groups_.channels(group), scale, call_.adjoint ? -scale : scale, slots);
+                     groups_.channels(group), call_.adjoint ? T(-1) : T(1), slots);
   }
 
   void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
@@ -171,10 +171,10 @@ class FilterPass {
     }
     for (std::int64_t item = first; item < last; ++item) {
       if constexpr (kGradient) {
-        gather(lines<const IO>(call_.with, item, channel), n, channels, space.with);
+        gather(lines<const IO>(call_.with, item, channel), plan_, channels, space.with);
         for (std::int64_t k = 0; k < tiles; ++k) real_forward(plan_, space.with + k * n, space.work);
       }
-      gather(lines<const IO>(call_.x, item, channel), n, channels, space.tile);
+      gather(lines<const IO>(call_.x, item, channel), plan_, channels, space.tile);
       for (std::int64_t k = 0; k < tiles; ++k) {
         const std::int64_t at = k * n;
         const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
@@ -183,7 +183,7 @@ class FilterPass {
       }
       if constexpr (kFilter) {
         scatter(lines<IO>(call_.y, item, channel), n, channels,
-                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n + j]; });
+                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n + plan_.slot[j]]; });
       }
       if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
         for (std::int64_t i = 0; i < tiles * n; ++i) {

@@ -36,7 +36,7 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t item = task / groups.count, group = task % groups.count;
       const std::int64_t channel = groups.first_channel(group), channels = groups.channels(group);
-      gather(lines<const IO>(x, item, channel), n, channels, tile);
+      gather(lines<const IO>(x, item, channel), plan, channels, tile);
       for (std::int64_t k = 0; k < groups.tiles(group); ++k) real_forward(plan, tile + k * n, tile + slots);
       scatter(lines<IO>(y, item, channel), n, channels, [&](std::int64_t k, std::int64_t j) {
         return mixed<T, kHartley>(plan, tile + k * n, j) * static_cast<T>(scale);
@@ -76,7 +76,7 @@ class Plane {
       Vector<T> block[lanes];
       for (int i = 0; i < lanes; ++i) block[i] = i < count ? samples(data, first + i, l) * scale_ : Vector<T>{};
       transpose<T>(block);
-      for (std::int64_t i = 0; i < min(lanes, d_ - l); ++i) tile[l + i] = block[i];
+      for (std::int64_t i = 0; i < min(lanes, d_ - l); ++i) tile[row_plan_.slot[l + i]] = block[i];
     }
     real_forward(row_plan_, tile, tile + d_);
     for (std::int64_t q = 0; q < bins_; q += lanes) {
@@ -108,8 +108,8 @@ class Plane {
       for (std::int64_t j = 0; j < n_; ++j) {
         const Vector<T>* row = from + 2 * j * pitch_;
         for (std::int64_t k = 0; k < tiles; ++k) {
-          tile[k * n_ + j] = row[k];
-          other[k * n_ + j] = row[pitch_ + k];
+          tile[k * n_ + column_plan_.slot[j]] = row[k];
+          other[k * n_ + column_plan_.slot[j]] = row[pitch_ + k];
         }
       }
       for (std::int64_t k = 0; k < tiles; ++k) {
@@ -139,7 +139,8 @@ class Plane {
       for (std::int64_t k = 0; k < tiles; ++k) real_inverse(column_plan_, tile + k * n_, work);
       for (std::int64_t p = 0; p < n_; ++p) {
         for (std::int64_t k = 0; k < tiles; ++k) {
-          store_mirrored(data, p, first + k * lanes, tile[k * n_ + p], tile[k * n_ + p]);
+          const Vector<T> value = tile[k * n_ + column_plan_.slot[p]];
+          store_mirrored(data, p, first + k * lanes, value, value);
         }
       }
     }

@@ -57,19 +57,29 @@ SPECTRANS_INLINE void narrow_part(const Vector<double>& value, int part, Vector<
 template <class T>
 void prime_hartley(const PrimePlan& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
   const std::int64_t count = plan.p - 1, m = plan.convolution->n;
+  const std::int32_t* slot = plan.convolution->slot;
   auto* wide = reinterpret_cast<Vector<double>*>(work);
   for (int part = 0; part < kParts<T>; ++part) {
     const Vector<double> first = widen_part<T>(x[0], part);
     Vector<double> sum = first;
     for (std::int64_t q = 0; q < count; ++q) {
-      wide[q] = widen_part<T>(x[plan.gather[q] * stride], part);
-      sum = sum + wide[q];
+      const Vector<double> value = widen_part<T>(x[plan.gather[q] * stride], part);
+      wide[slot[q]] = value;
+      sum = sum + value;
     }
-    for (std::int64_t q = count; q < m; ++q) wide[q] = Vector<double>{};
+    for (std::int64_t q = count; q < m; ++q) wide[slot[q]] = Vector<double>{};
     real_convolve(*plan.convolution, wide, static_cast<Vector<double>*>(nullptr), TimesTable{wide, plan.response});
     narrow_part<T>(sum, part, y[0]);
-    for (std::int64_t q = 0; q < count; ++q) narrow_part<T>(first + wide[q], part, y[plan.scatter[q]]);
+    for (std::int64_t q = 0; q < count; ++q) narrow_part<T>(first + wide[slot[q]], part, y[plan.scatter[q]]);
   }
+}
+
+// z times entry i of a twiddle table (Sign < 0) or its conjugate; without a table there is nothing to do.
+template <int Sign, class T>
+SPECTRANS_INLINE Complex<Vector<T>> twiddled(Complex<Vector<T>> z, const T* twiddles, std::int64_t i) {
+  if (twiddles == nullptr) return z;
+  const T re = twiddles[2 * i], im = twiddles[2 * i + 1];
+  return Sign < 0 ? times(z, re, im) : times_conj(z, re, im);
 }
 
 // The butterfly of a real stage whose radix is a large prime, over column j: x[j + m t] <-> low and pairs.
@@ -79,11 +89,10 @@ void real_prime_forward(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   for (std::int64_t j = 0; j < m; ++j) {
     Vector<T>* y = work;
     prime_hartley<T>(*stage.prime, tile + j, m, y, work + 2 * p);
-    const T* w = stage.twiddles + 2 * stage.pairs * j;
     tile[j] = y[0];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
       const Complex<Vector<T>> bin{(y[q] + y[p - q]) * T(0.5), (y[p - q] - y[q]) * T(0.5)};
-      const Complex<Vector<T>> z = times(bin, w[2 * q - 2], w[2 * q - 1]);
+      const Complex<Vector<T>> z = twiddled<-1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
       tile[(2 * q - 1) * m + j] = z.re;
       tile[2 * q * m + j] = z.im;
     }
@@ -95,11 +104,10 @@ void real_prime_inverse(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   const std::int64_t m = stage.m, p = stage.radix;
   for (std::int64_t j = 0; j < m; ++j) {
     Vector<T>*h = work, *y = work + p;
-    const T* w = stage.twiddles + 2 * stage.pairs * j;
     h[0] = tile[j];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
       const Complex<Vector<T>> bin{tile[(2 * q - 1) * m + j], tile[2 * q * m + j]};
-      const Complex<Vector<T>> z = times_conj(bin, w[2 * q - 2], w[2 * q - 1]);
+      const Complex<Vector<T>> z = twiddled<1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
       h[q] = z.re - z.im;
       h[p - q] = z.re + z.im;
     }
@@ -131,18 +139,18 @@ void complex_prime(const PrimePlan& prime, Vector<T>* re, Vector<T>* im, std::in
 
 // ---- complex stages: blocks of radix * m values, re and im apart -----------------------------------------
 
-template <int R, class T>
+template <int R, bool kTwiddled, class T>
 void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
   for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
     for (std::int64_t j = 0; j < m; ++j) {
       Complex<Vector<T>> v[R];
       unroll<0, R>([&]<int t>() { v[t] = {re[j + m * t], im[j + m * t]}; });
       Dft<R, -1, T, Vector<T>>::run(v);
-      const T* w = twiddles + 2 * (R - 1) * j;
+      const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
       re[j] = v[0].re;
       im[j] = v[0].im;
       unroll<1, R>([&]<int q>() {
-        const Complex<Vector<T>> z = times(v[q], w[2 * q - 2], w[2 * q - 1]);
+        const Complex<Vector<T>> z = kTwiddled ? times(v[q], w[2 * q - 2], w[2 * q - 1]) : v[q];
         re[j + m * q] = z.re;
         im[j + m * q] = z.im;
       });
@@ -150,15 +158,16 @@ void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, st
   }
 }
 
-template <int R, class T>
+template <int R, bool kTwiddled, class T>
 void complex_inverse_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
   for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
     for (std::int64_t j = 0; j < m; ++j) {
       Complex<Vector<T>> v[R];
-      const T* w = twiddles + 2 * (R - 1) * j;
+      const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
       v[0] = {re[j], im[j]};
       unroll<1, R>([&]<int q>() {
-        v[q] = times_conj(Complex<Vector<T>>{re[j + m * q], im[j + m * q]}, w[2 * q - 2], w[2 * q - 1]);
+        v[q] = {re[j + m * q], im[j + m * q]};
+        if constexpr (kTwiddled) v[q] = times_conj(v[q], w[2 * q - 2], w[2 * q - 1]);
       });
       Dft<R, 1, T, Vector<T>>::run(v);
       unroll<0, R>([&]<int t>() {
@@ -185,34 +194,31 @@ void complex_middle_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, con
   }
 }
 
-// Calls f with the radix as a compile-time integer.
-template <class F>
-SPECTRANS_INLINE void with_complex_radix(std::int64_t radix, F&& f) {
-  switch (radix) {
-    case 2: return f.template operator()<2>();
-    case 3: return f.template operator()<3>();
-    case 4: return f.template operator()<4>();
-    case 5: return f.template operator()<5>();
-    case 7: return f.template operator()<7>();
-    case 8: return f.template operator()<8>();
-    case 11: return f.template operator()<11>();
-    case 13: return f.template operator()<13>();
+// Calls f with the radix, and whether there are twiddles, as compile-time constants.
+template <int R, class Stage, class F>
+SPECTRANS_INLINE void with_twiddles(const Stage& stage, F&& f) {
+  if (stage.twiddles != nullptr) return f.template operator()<R, true>();
+  return f.template operator()<R, false>();
+}
+
+template <class Stage, class F>
+SPECTRANS_INLINE void with_real_radix(const Stage& stage, F&& f) {
+  switch (stage.radix) {
+    case 3: return with_twiddles<3>(stage, f);
+    case 4: return with_twiddles<4>(stage, f);
+    case 5: return with_twiddles<5>(stage, f);
+    case 7: return with_twiddles<7>(stage, f);
+    case 8: return with_twiddles<8>(stage, f);
+    case 11: return with_twiddles<11>(stage, f);
+    case 13: return with_twiddles<13>(stage, f);
     default: __builtin_unreachable();
   }
 }
 
-template <class F>
-SPECTRANS_INLINE void with_real_radix(std::int64_t radix, F&& f) {
-  switch (radix) {
-    case 3: return f.template operator()<3>();
-    case 4: return f.template operator()<4>();
-    case 5: return f.template operator()<5>();
-    case 7: return f.template operator()<7>();
-    case 8: return f.template operator()<8>();
-    case 11: return f.template operator()<11>();
-    case 13: return f.template operator()<13>();
-    default: __builtin_unreachable();
-  }
+template <class Stage, class F>
+SPECTRANS_INLINE void with_complex_radix(const Stage& stage, F&& f) {
+  if (stage.radix == 2) return with_twiddles<2>(stage, f);
+  return with_real_radix(stage, f);
 }
 
 template <class T>
@@ -220,16 +226,17 @@ void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
                            Vector<T>* work) {
   const std::int64_t m = stage.m;
   if (stage.prime == nullptr) {
-    with_complex_radix(stage.radix, [&]<int R>() { complex_forward_stage<R, T>(re, im, blocks, m, stage.twiddles); });
+    with_complex_radix(stage, [&]<int R, bool kTwiddled>() {
+      complex_forward_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles);
+    });
     return;
   }
   for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
     for (std::int64_t j = 0; j < m; ++j) {
       complex_prime<-1, T>(*stage.prime, re + j, im + j, m, work);
-      const T* w = stage.twiddles + 2 * (stage.radix - 1) * j;
-      for (std::int64_t q = 1; q < stage.radix; ++q) {
+      for (std::int64_t q = 1; stage.twiddles != nullptr && q < stage.radix; ++q) {
         const std::int64_t at = j + m * q;
-        const Complex<Vector<T>> z = times(Complex<Vector<T>>{re[at], im[at]}, w[2 * q - 2], w[2 * q - 1]);
+        const Complex<Vector<T>> z = twiddled<-1, T>({re[at], im[at]}, stage.twiddles, (stage.radix - 1) * j + q - 1);
         re[at] = z.re;
         im[at] = z.im;
       }
@@ -242,15 +249,16 @@ void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
                            Vector<T>* work) {
   const std::int64_t m = stage.m;
   if (stage.prime == nullptr) {
-    with_complex_radix(stage.radix, [&]<int R>() { complex_inverse_stage<R, T>(re, im, blocks, m, stage.twiddles); });
+    with_complex_radix(stage, [&]<int R, bool kTwiddled>() {
+      complex_inverse_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles);
+    });
     return;
   }
   for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
     for (std::int64_t j = 0; j < m; ++j) {
-      const T* w = stage.twiddles + 2 * (stage.radix - 1) * j;
-      for (std::int64_t q = 1; q < stage.radix; ++q) {
+      for (std::int64_t q = 1; stage.twiddles != nullptr && q < stage.radix; ++q) {
         const std::int64_t at = j + m * q;
-        const Complex<Vector<T>> z = times_conj(Complex<Vector<T>>{re[at], im[at]}, w[2 * q - 2], w[2 * q - 1]);
+        const Complex<Vector<T>> z = twiddled<1, T>({re[at], im[at]}, stage.twiddles, (stage.radix - 1) * j + q - 1);
         re[at] = z.re;
         im[at] = z.im;
       }
@@ -273,7 +281,7 @@ void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re,
   const ComplexStage<T>& stage = plan.stage[s];
   const std::int64_t length = stage.radix * stage.m;
   if (stage.m == 1 && stage.prime == nullptr) {
-    with_complex_radix(stage.radix, [&]<int R>() { complex_middle_stage<R, T>(re, im, blocks, middle); });
+    with_complex_radix(stage, [&]<int R, bool>() { complex_middle_stage<R, T>(re, im, blocks, middle); });
   } else if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       complex_convolve(plan, s, re + b * length, im + b * length, 1, work, middle);
@@ -315,7 +323,7 @@ void complex_inverse(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, 
 
 // ---- real stages -----------------------------------------------------------------------------------------
 
-template <int R, class T>
+template <int R, bool kTwiddled, class T>
 void real_forward_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
   constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
   for (std::int64_t j = 0; j < m; ++j) {
@@ -323,27 +331,27 @@ void real_forward_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
     Complex<Vector<T>> pair[pairs];
     unroll<0, R>([&]<int t>() { x[t] = tile[j + m * t]; });
     RealDft<R, T, Vector<T>>::forward(x, low, pair);
-    const T* w = twiddles + 2 * pairs * j;
+    const T* w = kTwiddled ? twiddles + 2 * pairs * j : nullptr;
     unroll<0, lows>([&]<int i>() { tile[j + m * i] = low[i]; });
     unroll<0, pairs>([&]<int q>() {
-      const Complex<Vector<T>> z = times(pair[q], w[2 * q], w[2 * q + 1]);
+      const Complex<Vector<T>> z = kTwiddled ? times(pair[q], w[2 * q], w[2 * q + 1]) : pair[q];
       tile[j + m * (lows + 2 * q)] = z.re;
       tile[j + m * (lows + 2 * q + 1)] = z.im;
     });
   }
 }
 
-template <int R, class T>
+template <int R, bool kTwiddled, class T>
 void real_inverse_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
   constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
   for (std::int64_t j = 0; j < m; ++j) {
     Vector<T> x[R], low[lows];
     Complex<Vector<T>> pair[pairs];
-    const T* w = twiddles + 2 * pairs * j;
+    const T* w = kTwiddled ? twiddles + 2 * pairs * j : nullptr;
     unroll<0, lows>([&]<int i>() { low[i] = tile[j + m * i]; });
     unroll<0, pairs>([&]<int q>() {
       const Complex<Vector<T>> z{tile[j + m * (lows + 2 * q)], tile[j + m * (lows + 2 * q + 1)]};
-      pair[q] = times_conj(z, w[2 * q], w[2 * q + 1]);
+      pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
     });
     RealDft<R, T, Vector<T>>::inverse(low, pair, x);
     unroll<0, R>([&]<int t>() { tile[j + m * t] = x[t]; });
@@ -355,7 +363,9 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_forward(stage, tile, work);
   } else {
-    with_real_radix(stage.radix, [&]<int R>() { real_forward_stage<R, T>(tile, stage.m, stage.twiddles); });
+    with_real_radix(stage, [&]<int R, bool kTwiddled>() {
+      real_forward_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles);
+    });
   }
 }
 
@@ -364,7 +374,9 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_inverse(stage, tile, work);
   } else {
-    with_real_radix(stage.radix, [&]<int R>() { real_inverse_stage<R, T>(tile, stage.m, stage.twiddles); });
+    with_real_radix(stage, [&]<int R, bool kTwiddled>() {
+      real_inverse_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles);
+    });
   }
 }
 

@@ -67,6 +67,36 @@ std::vector<std::int64_t> real_radices(std::int64_t n) {
   return radices;
 }
 
+// Length 1 counts: its only twiddle is 1.
+bool is_coprime(std::int64_t radix, std::int64_t m) { return std::gcd(radix, m) == 1; }
+
+// Output bin of butterfly q and bin k of the transform of length m that follows it.
+std::int64_t joined_bin(std::int64_t radix, std::int64_t m, std::int64_t q, std::int64_t k) {
+  if (!is_coprime(radix, m)) return q + radix * k;
+  std::int64_t bin = k;
+  while (bin % radix != q) bin += m;  // fewer than radix steps
+  return bin;
+}
+
+// Slot of each sample: those of the stage, then those of the transforms of length m.
+std::vector<std::int32_t> sample_slots(std::int64_t n) {
+  const std::vector<std::int64_t> odd = odd_radices(n);
+  std::vector<std::int32_t> slots(n);
+  if (odd.empty()) {  // powers of two take samples as they come
+    std::iota(slots.begin(), slots.end(), 0);
+    return slots;
+  }
+  const std::int64_t radix = odd.front(), m = n / radix;
+  const std::vector<std::int32_t> inner = sample_slots(m);
+  for (std::int64_t t = 0; t < radix; ++t) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      const std::int64_t sample = is_coprime(radix, m) ? (m * t + radix * j) % n : j + m * t;
+      slots[sample] = static_cast<std::int32_t>(m * t + inner[j]);
+    }
+  }
+  return slots;
+}
+
 std::int64_t power_mod(std::int64_t base, std::int64_t exponent, std::int64_t p) {
   std::int64_t result = 1;
   for (base %= p; exponent > 0; exponent /= 2, base = base * base % p) {
@@ -121,15 +151,17 @@ class Planner {
     return held.get();
   }
 
-  // [m][columns][re, im] of exp(-2 pi i j q / n), q = 1 .. columns
+  // [m][columns][re, im] of exp(-2 pi i j q / n), q = 1 .. columns, row j where the stages put sample j
   const T* twiddles(std::int64_t n, std::int64_t m, std::int64_t columns) {
-    std::vector<T> table;
-    table.reserve(2 * m * columns);
+    if (is_coprime(n / m, m)) return nullptr;
+    const std::vector<std::int32_t> slots = sample_slots(m);  // column j of the stage is in slot slots[j]
+    std::vector<T> table(2 * m * columns);
     for (std::int64_t j = 0; j < m; ++j) {
       for (std::int64_t q = 1; q <= columns; ++q) {
         const trig::Point w = trig::unit_root(j * q % n, n);
-        table.push_back(static_cast<T>(w.cos));
-        table.push_back(static_cast<T>(-w.sin));
+        T* entry = &table[2 * (columns * slots[j] + q - 1)];
+        entry[0] = static_cast<T>(w.cos);
+        entry[1] = static_cast<T>(-w.sin);
       }
     }
     return keep(std::move(table));
@@ -222,14 +254,15 @@ class Planner {
     return plan;
   }
 
-  // Bin of each position of a complex transform: position p of block q of the first stage holds q + radix * (bin in block).
-  static std::vector<std::int64_t> digit_reversal(std::int64_t n) {
+  // Bin of each position of a complex transform.
+  static std::vector<std::int64_t> bins_in_place(std::int64_t n) {
     std::vector<std::int64_t> bins{0};
     std::vector<std::int64_t> radices = complex_radices(n);
     for (auto radix = radices.rbegin(); radix != radices.rend(); ++radix) {
+      const std::int64_t m = static_cast<std::int64_t>(bins.size());
       std::vector<std::int64_t> longer;
       for (std::int64_t q = 0; q < *radix; ++q) {
-        for (const std::int64_t bin : bins) longer.push_back(q + *radix * bin);
+        for (const std::int64_t bin : bins) longer.push_back(joined_bin(*radix, m, q, bin));
       }
       bins = std::move(longer);
     }
@@ -245,17 +278,21 @@ class Planner {
     std::vector<RealStage<T>> stages;
     std::vector<std::int32_t> re(n / 2 + 1, -1), im(n / 2 + 1, -1);
     std::vector<T> sign(n / 2 + 1, T(0));
-    std::int64_t length = n, spacing = 1, work = 0;  // the real part left has the bins spacing * (0 .. length - 1)
+    std::vector<std::int64_t> left(n);  // the bins of the real part that is left
+    std::iota(left.begin(), left.end(), 0);
+    std::int64_t work = 0;
     for (const std::int64_t radix : real_radices(n)) {
-      const std::int64_t m = length / radix, pairs = (radix - 1) / 2, low = radix % 2 == 0 ? 2 * m : m;
-      const ComplexPlan<T>* child = pairs > 0 ? complex(m) : nullptr;
+      const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
+      const bool even = radix % 2 == 0;
+      const std::int64_t low = even ? 2 * m : m;
+      const ComplexPlan<T>* child = complex(m);
       stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
       work = std::max(work, work_slots(stages.back().prime));
       for (std::int64_t s = 0; s < child->stages; ++s) work = std::max(work, work_slots(child->stage[s].prime));
-      const std::vector<std::int64_t> bins = digit_reversal(m);
+      const std::vector<std::int64_t> bins = bins_in_place(m);
       for (std::int64_t q = 1; q <= pairs; ++q) {
         for (std::int64_t p = 0; p < m; ++p) {
-          const std::int64_t bin = spacing * (q + radix * bins[p]), slot = low + 2 * m * (q - 1) + p;
+          const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])], slot = low + 2 * m * (q - 1) + p;
           const bool upper = 2 * bin > n;
           const std::int64_t k = upper ? n - bin : bin;
           re[k] = static_cast<std::int32_t>(slot);
@@ -263,13 +300,14 @@ class Planner {
           sign[k] = upper ? T(-1) : T(1);
         }
       }
-      spacing *= radix % 2 == 0 ? radix / 2 : radix;
-      length = low;
+      std::vector<std::int64_t> next(low);
+      for (std::int64_t k = 0; k < low; ++k) next[k] = left[even ? radix / 2 * k : joined_bin(radix, m, 0, k)];
+      left = std::move(next);
     }
     re[0] = 0;
     if (n % 2 == 0) re[n / 2] = 1;
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(std::move(re)),
+    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(re)),
                                                    keep(std::move(im)), keep(std::move(sign)), work});
     reals_.emplace(n, plan);
     return *plan;

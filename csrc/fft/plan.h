@@ -11,8 +11,11 @@
 //
 //     slots  [ low part: m or 2 m reals | re of q = 1: m | im of q = 1: m | re of q = 2 | ... ]
 //
+// Where r and m have no common factor the twiddles w_n^{jq} go away (Good and Thomas): with sample (m t + r j) mod n
+// in place of j + m t, butterfly q and bin k of length m give the bin that is q mod r and k mod m.
+//
 // A complex transform is decimation in frequency: its bins stay where the stages leave them. RealPlan says
-// which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm (PrimePlan).
+// which slot a sample starts in and which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm (PrimePlan).
 #pragma once
 
 #include <cstdint>
@@ -40,7 +43,7 @@ struct PrimePlan {
 template <class T>
 struct ComplexStage {
   std::int64_t radix, m;      // blocks of radix * m values, butterflies over stride m
-  const T* twiddles;          // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m))
+  const T* twiddles;          // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
   const PrimePlan* prime;     // radix > 13 only
 };
 
@@ -56,7 +59,7 @@ struct RealStage {
   std::int64_t radix, m;
   std::int64_t low;           // slots of the low part: m (odd radix) or 2 m (even)
   std::int64_t pairs;         // complex transforms of length m that follow it
-  const T* twiddles;          // [m][pairs][re, im]  exp(-2 pi i j q / (radix m))
+  const T* twiddles;          // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
   const PrimePlan* prime;     // radix > 13 only
   const ComplexPlan<T>* child;
 };
@@ -66,6 +69,7 @@ struct RealPlan {
   std::int64_t n;
   std::int64_t stages;  // after the last one a real transform of length 1 or 2 is left in slots 0, 1
   const RealStage<T>* stage;
+  const std::int32_t* slot;  // [n] of each sample
   // Bin k of the half spectrum, k = 0 .. n / 2: value[re[k]] + i sign[k] value[im[k]]; im[k] < 0 where it is zero.
   const std::int32_t* re;
   const std::int32_t* im;
