@@ -1,0 +1,98 @@
+// What the kernels are held against: the definitions, in long double; and a minimal test report.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <random>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "fft/butterflies.h"
+
+namespace oracle {
+
+using spectrans::Complex;
+using Wide = long double;
+
+// sum_j x[j] exp(sign 2 pi i j k / n)
+inline std::vector<Complex<Wide>> dft(const std::vector<Complex<Wide>>& x, int sign) {
+  const std::int64_t n = static_cast<std::int64_t>(x.size());
+  std::vector<Complex<Wide>> root(n), y(n);
+  for (std::int64_t k = 0; k < n; ++k) {
+    const Wide angle = 2 * spectrans::trig::kPi * static_cast<Wide>(k) / static_cast<Wide>(n);
+    root[k] = {std::cos(angle), sign * std::sin(angle)};
+  }
+  for (std::int64_t k = 0; k < n; ++k) {
+    Complex<Wide> sum{0, 0};
+    for (std::int64_t j = 0; j < n; ++j) {
+      sum = sum + spectrans::times(x[j], root[j * k % n].re, root[j * k % n].im);
+    }
+    y[k] = sum;
+  }
+  return y;
+}
+
+inline std::vector<double> noise(std::size_t count, unsigned seed) {
+  std::mt19937_64 generator(seed);
+  std::normal_distribution<double> normal;
+  std::vector<double> values(count);
+  for (double& value : values) value = normal(generator);
+  return values;
+}
+
+// The pool of the tests: two halves, one after the other, in the order that a pool least expects.
+inline spectrans::ThreadPool pool(int threads) {
+  return {[](std::int64_t count, std::int64_t, void (*body)(std::int64_t, std::int64_t, void*), void* context) {
+            const std::int64_t half = count / 2;
+            body(half, count, context);
+            if (half > 0) body(0, half, context);
+          },
+          threads};
+}
+
+inline spectrans::Signal signal(void* data, std::int64_t batch, std::int64_t n, std::int64_t d) {
+  spectrans::Signal result{};
+  result.data = data;
+  result.n = n;
+  result.d = d;
+  result.n_stride = d;
+  result.d_stride = 1;
+  result.batch = batch;
+  result.axes = 1;
+  result.size[0] = batch;
+  result.stride[0] = n * d;
+  return result;
+}
+
+struct Report {
+  int passed = 0, failed = 0;
+
+  // error, relative to the size of what was expected, within `tolerance`; NaN fails
+  void check(const char* what, std::int64_t n, double error, double tolerance) {
+    if (error <= tolerance) {
+      ++passed;
+      return;
+    }
+    ++failed;
+    std::printf("FAILED %s n=%lld: error %.3g, tolerance %.3g\n", what, static_cast<long long>(n), error, tolerance);
+  }
+  int finish() const {
+    std::printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 ? 0 : 1;
+  }
+};
+
+// ||actual - expected|| / ||expected||
+template <class T>
+double relative_error(const std::vector<T>& actual, const std::vector<Wide>& expected) {
+  Wide error = 0, norm = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const Wide difference = static_cast<Wide>(actual[i]) - expected[i];
+    error += difference * difference;
+    norm += expected[i] * expected[i];
+  }
+  return static_cast<double>(std::sqrt(error / (norm > 0 ? norm : 1)));
+}
+
+}  // namespace oracle

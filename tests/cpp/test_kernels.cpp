@@ -1,0 +1,127 @@
+// Mixing and filter kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "fft/plan.h"
+#include "oracle.h"
+
+namespace {
+
+using oracle::Complex;
+using oracle::Wide;
+
+template <class T>
+constexpr spectrans::Element kElement = std::is_same_v<T, double> ? spectrans::Element::float64 : spectrans::Element::float32;
+
+// Roundings grow like the number of stages.
+template <class T>
+double tolerance(std::int64_t n) {
+  return 4 * std::numeric_limits<T>::epsilon() * std::log2(2.0 + static_cast<double>(n));
+}
+
+template <class T>
+std::vector<T> draw(std::int64_t count, unsigned seed) {
+  const std::vector<double> values = oracle::noise(count, seed);
+  return {values.begin(), values.end()};
+}
+
+template <class T>
+std::vector<Complex<Wide>> line(const std::vector<T>& x, std::int64_t start, std::int64_t stride, std::int64_t n) {
+  std::vector<Complex<Wide>> result(n);
+  for (std::int64_t j = 0; j < n; ++j) result[j] = {x[start + j * stride], 0};
+  return result;
+}
+
+template <class T>
+void mixing(oracle::Report& report, std::int64_t n, std::int64_t d, bool both, bool hartley) {
+  const std::int64_t batch = 3;
+  std::vector<T> x = draw<T>(batch * n * d, 1), y(x.size(), std::numeric_limits<T>::quiet_NaN());
+  const std::vector<T> before = x;
+  const spectrans::Mixing call{kElement<T>, oracle::signal(x.data(), batch, n, d), oracle::signal(y.data(), batch, n, d),
+                               true,        both,                                  hartley, 1.0};
+  spectrans::mixing(call, oracle::pool(2));
+  std::vector<Wide> expected(x.size());
+  for (std::int64_t b = 0; b < batch; ++b) {
+    std::vector<std::vector<Complex<Wide>>> columns(d);
+    for (std::int64_t c = 0; c < d; ++c) columns[c] = oracle::dft(line(x, b * n * d + c, d, n), -1);
+    for (std::int64_t j = 0; j < n; ++j) {
+      std::vector<Complex<Wide>> row(d);
+      for (std::int64_t c = 0; c < d; ++c) row[c] = columns[c][j];
+      if (both) row = oracle::dft(row, -1);
+      for (std::int64_t c = 0; c < d; ++c) expected[(b * n + j) * d + c] = row[c].re - (hartley ? row[c].im : 0);
+    }
+  }
+  report.check(hartley ? "hartley" : "fourier", n, oracle::relative_error(y, expected), tolerance<T>(both ? n * d : n));
+  report.check("input unchanged", n, x == before ? 0 : 1, 0);
+}
+
+template <class T>
+void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint) {
+  const std::int64_t batch = 3, bins = n / 2 + 1;
+  std::vector<T> x = draw<T>(batch * n * d, 2), g = draw<T>(batch * n * d, 3), h = draw<T>(bins * d * 2, 4);
+  std::vector<T> y(x.size()), gradient(h.size());
+  spectrans::Filter call{};
+  call.element = kElement<T>;
+  call.x = oracle::signal(g.data(), batch, n, d);
+  call.with = oracle::signal(x.data(), batch, n, d);
+  call.y = oracle::signal(y.data(), batch, n, d);
+  call.response = h.data();
+  call.response_grad = gradient.data();
+  call.adjoint = adjoint;
+  spectrans::filter(call, oracle::pool(1));
+
+  std::vector<Wide> expected(x.size()), expected_gradient(h.size(), 0);
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      std::vector<Complex<Wide>> spectrum = oracle::dft(line(g, b * n * d + c, d, n), -1);
+      const std::vector<Complex<Wide>> with = oracle::dft(line(x, b * n * d + c, d, n), -1);
+      for (std::int64_t k = 0; k < n; ++k) {
+        const std::int64_t bin = 2 * k <= n ? k : n - k;
+        const bool alone = 2 * k % n == 0;
+        const Wide re = h[2 * (bin * d + c)], im = alone ? 0 : h[2 * (bin * d + c) + 1];
+        if (2 * k <= n) {
+          const Complex<Wide> product = spectrans::times_conj(spectrum[k], with[k].re, with[k].im);
+          expected_gradient[2 * (k * d + c)] += (alone ? 1 : 2) * product.re / n;
+          expected_gradient[2 * (k * d + c) + 1] += alone ? 0 : 2 * product.im / n;
+        }
+        spectrum[k] = spectrans::times(spectrum[k], re, ((2 * k <= n) != adjoint) ? im : -im);
+      }
+      const std::vector<Complex<Wide>> back = oracle::dft(spectrum, 1);
+      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+    }
+  }
+  report.check("filter", n, oracle::relative_error(y, expected), tolerance<T>(n));
+  report.check("response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
+}
+
+template <class T>
+void all(oracle::Report& report) {
+  for (const std::int64_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 23, 24, 30, 34, 36, 45, 64, 97, 100, 119, 128, 289}) {
+    for (const std::int64_t d : {1, 3, 19}) {
+      for (const bool flag : {false, true}) {
+        mixing<T>(report, n, d, false, flag);
+        mixing<T>(report, n, d, true, flag);
+        filter<T>(report, n, d, flag);
+      }
+    }
+  }
+  mixing<T>(report, 20, 80, true, false);
+  mixing<T>(report, 33, 81, true, true);
+  filter<T>(report, 1024, 2, true);
+}
+
+}  // namespace
+
+int main() {
+  const char* wanted = std::getenv("SPECTRANS_CPU");
+  if (wanted != nullptr && std::strcmp(wanted, spectrans::instruction_set()) != 0) {
+    std::printf("skipped: this CPU has no %s\n", wanted);
+    return 77;
+  }
+  oracle::Report report;
+  all<float>(report);
+  all<double>(report);
+  return report.finish();
+}
