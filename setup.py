@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,36 +20,28 @@ from setuptools import Extension, setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "tools"))
+from environment import find_compiler, recent_enough, site_packages  # noqa: E402
+
 KERNELS = "spectrans_kernels"
+# Any other command describes or packs the source: it needs neither a compiler nor torch.
+BUILDS = {"bdist_wheel", "build", "build_ext", "build_py", "develop", "editable_wheel", "install"}
 
 
-def find_compiler() -> tuple[str | None, str | None]:
-    """The C++ compiler to use, or why there is none to use."""
-    wanted = os.environ.get("SPECTRANS_BUILD", "native")
-    if wanted not in ("native", "none"):
-        raise SystemExit(f"spectrans: SPECTRANS_BUILD must be 'native' or 'none', got {wanted!r}")
-    if wanted == "none":
-        return None, "SPECTRANS_BUILD=none asked for a pure Python installation"
-    if named := os.environ.get("CXX"):
-        if shutil.which(named.split()[0]) is None:
-            raise SystemExit(f"spectrans: CXX names a compiler that does not exist: {named!r}")
-        return named, None
-    for name in ("c++", "g++", "clang++"):
-        if shutil.which(name):
-            return name, None
-    return None, "no C++ compiler was found at installation (looked for CXX, c++, g++, clang++)"
-
-
-def import_torch() -> Any:
+def import_build_requirements() -> Any:
     """torch, from the environment being installed into where an isolated build has none of its own."""
-    sys.path.extend(sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")} - set(sys.path)))
+    sys.path.extend(path for path in site_packages() if path not in sys.path)
+    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
     try:
+        import pybind11  # noqa: F401
         import torch
         import torch.utils.cpp_extension
     except ImportError as error:
-        raise SystemExit(f"spectrans: building the native library needs torch >= 2.10 installed first: {error}") from error
-    if tuple(int(part) for part in torch.__version__.split("+")[0].split(".")[:2]) < (2, 10):
+        raise SystemExit(f"spectrans: the native build needs torch and pybind11 installed first: {error}") from error
+    if not recent_enough(torch.__version__):
         raise SystemExit(f"spectrans: torch must be at least 2.10, got {torch.__version__}")
+    if missing := [tool for tool in ("cmake", "ninja") if shutil.which(tool) is None]:
+        raise SystemExit(f"spectrans: the native build needs {' and '.join(missing)} installed first")
     return torch
 
 
@@ -56,7 +49,7 @@ def build_facts(compiler: str | None, reason: str | None) -> dict[str, Any]:
     """What spectrans.info() tells about this installation."""
     if compiler is None:
         return {"native": False, "reason": reason}
-    version = subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=False).stdout
+    version = subprocess.run([*shlex.split(compiler), "--version"], capture_output=True, text=True, check=False).stdout
     import torch
 
     return {"native": True, "reason": None, "compiler": version.split("\n")[0], "torch": torch.__version__}
@@ -69,9 +62,12 @@ class BuildPython(build_py):
 
     def run(self) -> None:
         super().run()
-        folder = ROOT if self.editable_mode else Path(self.build_lib)
-        (folder / "spectrans").mkdir(parents=True, exist_ok=True)
-        (folder / "spectrans" / "_build.json").write_text(json.dumps(self.facts) + "\n")
+        package = (ROOT if self.editable_mode else Path(self.build_lib)) / "spectrans"
+        package.mkdir(parents=True, exist_ok=True)
+        (package / "_build.json").write_text(json.dumps(self.facts) + "\n")
+        if not self.facts["native"]:  # an earlier build's libraries would still be loaded
+            for library in package.glob("*.so"):
+                library.unlink()
 
 
 def native(compiler: str) -> dict[str, Any]:
@@ -79,20 +75,31 @@ def native(compiler: str) -> dict[str, Any]:
     os.environ["CXX"] = compiler
     if not os.environ.get("CC") and not shutil.which("cc") and not shutil.which("gcc"):
         os.environ["CC"] = compiler
-    import_torch()
+    import_build_requirements()
     import pybind11
     from torch.utils.cpp_extension import BuildExtension, CppExtension
 
     class Build(BuildExtension):  # type: ignore[misc]
         """CMake first, then the glue that links to what it made."""
 
+        def run(self) -> None:
+            try:
+                super().run()
+            except Exception as error:
+                hint = "SPECTRANS_BUILD=none installs without it, on torch.fft"
+                raise SystemExit(f"spectrans: the native build failed: {error}\n{hint}") from error
+
         def build_extensions(self) -> None:
             package = Path(self.get_ext_fullpath("spectrans._ops_cpu")).resolve().parent
             package.mkdir(parents=True, exist_ok=True)
             build = Path(self.build_temp).resolve() / "kernels"
             jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
-            configure = ["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja"]
-            subprocess.run([*configure, f"-DCMAKE_CXX_COMPILER={compiler.split()[0]}"], check=True)
+            # Named at every build: a build folder left by pip remembers the tools of an isolated environment now gone.
+            tools = [
+                f"-DCMAKE_CXX_COMPILER={';'.join(shlex.split(compiler))}",
+                f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",
+            ]
+            subprocess.run(["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *tools], check=True)
             subprocess.run(["cmake", "--build", str(build), "--parallel", jobs], check=True)
             subprocess.run(["cmake", "--install", str(build), "--prefix", str(package)], check=True)
             self.kernels = package / f"lib{KERNELS}.so"
@@ -104,7 +111,7 @@ def native(compiler: str) -> dict[str, Any]:
             super().copy_extensions_to_source()
             shutil.copy(self.kernels, ROOT / "spectrans")
 
-    flags = ["-O2", "-std=c++20", "-fvisibility=hidden"]
+    flags = ["-O2", "-g0", "-std=c++20", "-fvisibility=hidden"]
     rpath = "-Wl,-rpath,$ORIGIN"
     ops = CppExtension(
         "spectrans._ops_cpu",
@@ -127,12 +134,15 @@ def native(compiler: str) -> dict[str, Any]:
     return {"ext_modules": [ops, introspection], "cmdclass": {"build_ext": Build}}
 
 
-compiler, reason = find_compiler()
-arguments: dict[str, Any] = {}
-if compiler is None:
-    print(f"spectrans: installing as pure Python, running on torch.fft: {reason}", file=sys.stderr)
-else:
-    arguments = native(compiler)
-BuildPython.facts = build_facts(compiler, reason)
-arguments.setdefault("cmdclass", {})["build_py"] = BuildPython
+arguments: dict[str, Any] = {"cmdclass": {}}
+if not BUILDS.isdisjoint(sys.argv):
+    compiler, reason = find_compiler()
+    if compiler is None:
+        print(f"spectrans: installing as pure Python, running on torch.fft: {reason}", file=sys.stderr)
+        # pip shows nothing that a build prints, but it shows the wheel's name: say it there too, as the build tag.
+        arguments["options"] = {"bdist_wheel": {"build_number": "0.pure_python"}}
+    else:
+        arguments = native(compiler)
+    BuildPython.facts = build_facts(compiler, reason)
+    arguments["cmdclass"]["build_py"] = BuildPython
 setup(**arguments)

@@ -28,13 +28,15 @@ def main() -> None:
     try:
         from rich.console import Console
         from rich.table import Table
+        from rich.text import Text
     except ImportError:
         width = max(len(name) for name, _ in table)
         print("\n".join(f"{name:<{width}}  {value}" for name, value in table))
         return
-    view = Table("fact", "value", title="spectrans")
+    view = Table("fact", title="spectrans")
+    view.add_column("value", overflow="fold")  # a path is of use only whole
     for name, value in table:
-        view.add_row(name, value)
+        view.add_row(name, Text(value))
     Console().print(view)
 
 

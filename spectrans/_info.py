@@ -29,28 +29,17 @@ def info() -> dict[str, Any]:
     >>> sorted(facts["libraries"])
     ['introspection', 'ops_cpu', 'ops_cuda']
     """
-    cpu: dict[str, Any] = {"features": {}, "instruction_set": None, "available": []}
-    introspection: dict[str, Any] = {"loaded": False, "path": None, "reason": None}
-    if os.environ.get("SPECTRANS_NATIVE", "1") == "0":
-        introspection["reason"] = "SPECTRANS_NATIVE=0"
-    else:
-        try:
-            from spectrans import _C  # type: ignore[attr-defined]
-
-            cpu = {
-                "features": _C.cpu_features(),
-                "instruction_set": _C.instruction_set(),
-                "available": _C.available_instruction_sets(),
-            }
-            introspection.update(loaded=True, path=_C.__file__)
-        except ImportError as error:
-            introspection["reason"] = _native.build_facts()["reason"] or str(error)
-    cpu["forced"] = os.environ.get("SPECTRANS_CPU") or None
+    module, introspection = _native.introspection()
     libraries = _native.status()
     return {
         "versions": {"spectrans": __version__, "torch": torch.__version__, "python": platform.python_version()},
         "build": _native.build_facts(),
-        "cpu": cpu,
+        "cpu": {
+            "features": module.cpu_features() if module else {},
+            "instruction_set": module.instruction_set() if module else None,
+            "available": module.available_instruction_sets() if module else [],
+            "forced": os.environ.get("SPECTRANS_CPU") or None,
+        },
         "libraries": {**libraries, "introspection": introspection},
         "backend": _backend.state.stack[-1],
         "threads": torch.get_num_threads(),
