@@ -27,12 +27,12 @@ void expect_same(const Tensor& grad, const Tensor& x) {
   expect(same, "grad must have the shape and dtype of x");
 }
 
-// irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of empty_like(x)
+// irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
 Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
   const Element type = element(x, "x");
   Filter call{type, signal(x, "x"), {}, {}, nullptr, nullptr, adjoint};
   const Tensor held = checked_response(response, call.x, type);
-  Tensor y = torch::stable::empty_like(x);
+  Tensor y = empty_result(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   call.response = held.data_ptr();
@@ -58,7 +58,7 @@ std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor&
   expect_same(grad, x);
   Filter call{type, signal(grad, "grad"), {}, signal(x, "x"), nullptr, nullptr, true};
   const Tensor held = checked_response(response, call.x, type);
-  Tensor y = torch::stable::empty_like(grad), response_grad = empty_response(x, call.x, type);
+  Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.y = signal(y, "y");
   call.response = held.data_ptr();

@@ -6,11 +6,11 @@
 namespace spectrans::torch_ops {
 namespace {
 
-// x [..., n, d] -> the same, strides of empty_like(x)
+// x [..., n, d] -> the same, strides of torch.empty_like(x)
 Tensor mixing_cpu(const Tensor& x, bool sequence, bool hidden, bool hartley, int64_t norm) {
   expect(sequence || hidden, "mixing needs the sequence axis, the hidden axis, or both");
   Mixing call{element(x, "x"), signal(x, "x"), {}, sequence, hidden, hartley, 1.0};
-  Tensor y = torch::stable::empty_like(x);
+  Tensor y = empty_result(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   const double length = (sequence ? double(call.x.n) : 1.0) * (hidden ? double(call.x.d) : 1.0);

@@ -6,6 +6,11 @@
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -55,6 +60,25 @@ inline Signal signal(const Tensor& tensor, const char* name) {
     result.stride[result.axes] = stride;
     ++result.axes;
   }
+  return result;
+}
+
+// A large result is mostly fresh memory, and faulting it in by pages of 4 KB costs several times what computing it does.
+inline void prefer_huge_pages([[maybe_unused]] const Tensor& tensor) {
+#if defined(__linux__)
+  constexpr std::uintptr_t page = 4096, huge = std::uintptr_t{2} << 20;
+  const auto start = reinterpret_cast<std::uintptr_t>(tensor.data_ptr());
+  const std::uintptr_t bytes = tensor.numel() * tensor.element_size();
+  if (bytes < 2 * huge) return;
+  const std::uintptr_t first = (start + page - 1) / page * page, last = (start + bytes) / page * page;
+  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // advice: failing is fine
+#endif
+}
+
+// Uninitialised, dense, in the shape, dtype and (where x is dense) strides of x.
+inline Tensor empty_result(const Tensor& x) {
+  Tensor result = torch::stable::empty_like(x);
+  prefer_huge_pages(result);
   return result;
 }
 
