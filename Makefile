@@ -43,11 +43,12 @@ sanitize: $(VENV)/installed  ## the C++ tests under AddressSanitizer and Undefin
 bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run
 	$(BIN)/python -m benchmarks
 
-lint: $(VENV)/installed  ## ruff and mypy
-	$(PIP) install --quiet ruff mypy
+lint: $(VENV)/installed  ## ruff, mypy and clang-format
+	$(PIP) install --quiet ruff mypy clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp -name "*.cpp" -o -name "*.h")
 
 wheel: $(VENV)/installed  ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .

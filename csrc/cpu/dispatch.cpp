@@ -43,7 +43,8 @@ Choice choose() {
       }
     }
     if (!found) {
-      std::fprintf(stderr, "spectrans: SPECTRANS_CPU=%s is not available on this CPU; using %s\n", forced, choice.chosen.name);
+      std::fprintf(stderr, "spectrans: SPECTRANS_CPU=%s is not available on this CPU; using %s\n", forced,
+                   choice.chosen.name);
     }
   }
   return choice;

@@ -66,7 +66,8 @@ void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d
 
 // The reverse, for the gradient: interior bins stand for themselves and their mirror image.
 template <class T>
-void write_gradient(const RealPlan<T>& plan, const Vector<T>* slots, std::int64_t d, std::int64_t channels, T* gradient) {
+void write_gradient(const RealPlan<T>& plan, const Vector<T>* slots, std::int64_t d, std::int64_t channels,
+                    T* gradient) {
   constexpr int lanes = kLanes<T>;
   for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
     const bool interior = plan.im[k] >= 0;

@@ -1,4 +1,4 @@
-// The CPU kernels: pointers and strides in, pointers and strides out; no Tensor, no allocation beyond per-thread scratch.
+// The CPU kernels: pointers and strides in and out; no Tensor, no allocation beyond per-thread scratch.
 #pragma once
 
 #include <cstdint>

@@ -54,8 +54,9 @@ class Plane {
  public:
   Plane(const Signal& x, const Signal& y, double scale)
       : x_(x), y_(y), n_(x.n), d_(x.d), rows_(kHartley ? n_ : n_ / 2 + 1), bins_(d_ / 2 + 1),
-        pitch_(ceil_div(bins_, lanes) + 1),  // odd number of lines between rows would be better still: never a power of two
-        scale_(static_cast<T>(kHartley ? scale : scale / 2)), row_plan_(real_plan<T>(d_)), column_plan_(real_plan<T>(n_)),
+        pitch_(ceil_div(bins_, lanes) + 1),  // rows a power of two apart would meet in the same cache sets
+        scale_(static_cast<T>(kHartley ? scale : scale / 2)), row_plan_(real_plan<T>(d_)),
+        column_plan_(real_plan<T>(n_)),
         column_tiles_(max(1, min(kHartley ? kMaxTiles / 2 : kMaxTiles, kGroupBytes / (n_ * kVectorBytes)))) {}
 
   std::int64_t half_slots() const { return 2 * rows_ * pitch_; }
@@ -172,7 +173,8 @@ class Plane {
   }
 
   // y[p, q ..] and y[-p, -q ..]; the mirror image of a column that is its own (0, d / 2) is already there.
-  SPECTRANS_INLINE void store_mirrored(IO* data, std::int64_t p, std::int64_t q, Vector<T> direct, Vector<T> mirrored) const {
+  SPECTRANS_INLINE void store_mirrored(IO* data, std::int64_t p, std::int64_t q, Vector<T> direct,
+                                       Vector<T> mirrored) const {
     IO* row = data + p * y_.n_stride;
     IO* mirror = data + (p == 0 ? 0 : n_ - p) * y_.n_stride;
     if (y_.d_stride == 1 && q > 0 && 2 * (q + lanes) <= d_) {
@@ -222,7 +224,9 @@ void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPo
     return;
   }
   auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::shared, half_slots * kVectorBytes));
-  const auto own_tile = [&] { return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, tile_slots * kVectorBytes)); };
+  const auto own_tile = [&] {
+    return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, tile_slots * kVectorBytes));
+  };
   for (std::int64_t item = 0; item < x.batch; ++item) {
     parallel(pool, plane.row_tasks(), plane.row_bytes(), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t task = begin; task < end; ++task) plane.rows(item, task, half, own_tile());

@@ -203,7 +203,8 @@ using ShufflesOf = Shuffles<std::make_integer_sequence<int, kLanes<T>>>;
 template <class T>
 SPECTRANS_INLINE void transpose(Vector<T>* rows) {
   constexpr int n = kLanes<T>;
-  unroll<0, (n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4)>([&]<int level>() {
+  constexpr int levels = n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4;
+  unroll<0, levels>([&]<int level>() {
     constexpr int block = 1 << level;
     unroll<0, n>([&]<int i>() {
       if constexpr ((i & block) == 0) {

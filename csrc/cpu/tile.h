@@ -43,9 +43,7 @@ struct Groups {
     count = ceil_div(tiles, tiles_per_group);
   }
   std::int64_t first_channel(std::int64_t group) const { return group * tiles_per_group * kLanes<T>; }
-  std::int64_t channels(std::int64_t group) const {
-    return min(d - first_channel(group), tiles_per_group * kLanes<T>);
-  }
+  std::int64_t channels(std::int64_t group) const { return min(d - first_channel(group), tiles_per_group * kLanes<T>); }
   std::int64_t tiles(std::int64_t group) const { return ceil_div(channels(group), kLanes<T>); }
 };
 

@@ -363,9 +363,8 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_forward(stage, tile, work);
   } else {
-    with_real_radix(stage, [&]<int R, bool kTwiddled>() {
-      real_forward_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles);
-    });
+    with_real_radix(
+        stage, [&]<int R, bool kTwiddled>() { real_forward_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles); });
   }
 }
 
@@ -374,9 +373,8 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_inverse(stage, tile, work);
   } else {
-    with_real_radix(stage, [&]<int R, bool kTwiddled>() {
-      real_inverse_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles);
-    });
+    with_real_radix(
+        stage, [&]<int R, bool kTwiddled>() { real_inverse_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles); });
   }
 }
 

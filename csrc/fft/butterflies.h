@@ -189,7 +189,8 @@ struct Dft<8, Sign, S, V> {
     const Complex<V> d0 = v[0] - v[4], d1 = v[1] - v[5], d2 = rotate<Sign>(v[2] - v[6]), d3 = v[3] - v[7];
     const Complex<V> r1 = rotate<Sign>(d1), r3 = rotate<Sign>(d3);
     // exp(Sign i pi/4) d1 and exp(Sign 3 i pi/4) d3
-    Complex<V> odd[4] = {d0, {(d1.re + r1.re) * h, (d1.im + r1.im) * h}, d2, {(r3.re - d3.re) * h, (r3.im - d3.im) * h}};
+    Complex<V> odd[4] = {
+        d0, {(d1.re + r1.re) * h, (d1.im + r1.im) * h}, d2, {(r3.re - d3.re) * h, (r3.im - d3.im) * h}};
     Dft<4, Sign, S, V>::run(even);
     Dft<4, Sign, S, V>::run(odd);
     unroll<0, 4>([&]<int k>() {

@@ -209,8 +209,8 @@ class Planner {
         response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
       }
     }
-    const PrimePlan* plan =
-        keep_one(PrimePlan{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
+    const PrimePlan* plan = keep_one(
+        PrimePlan{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
     primes_.emplace(p, plan);
     return plan;
   }
@@ -307,8 +307,9 @@ class Planner {
     re[0] = 0;
     if (n % 2 == 0) re[n / 2] = 1;
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(re)),
-                                                   keep(std::move(im)), keep(std::move(sign)), work});
+    const RealPlan<T>* plan =
+        keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(re)),
+                             keep(std::move(im)), keep(std::move(sign)), work});
     reals_.emplace(n, plan);
     return *plan;
   }
@@ -348,8 +349,8 @@ double complex_flops(const ComplexPlan<double>& plan) {
   double flops = 0;
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     const ComplexStage<double>& stage = plan.stage[s];
-    const double butterfly =
-        stage.prime != nullptr ? 2 * prime_flops(*stage.prime) + 4.0 * stage.radix : complex_butterfly_flops(stage.radix);
+    const double butterfly = stage.prime != nullptr ? 2 * prime_flops(*stage.prime) + 4.0 * stage.radix
+                                                    : complex_butterfly_flops(stage.radix);
     flops += plan.n / stage.radix * (butterfly + (stage.m > 1 ? 6.0 * (stage.radix - 1) : 0));
   }
   return flops;

@@ -15,7 +15,8 @@
 // in place of j + m t, butterfly q and bin k of length m give the bin that is q mod r and k mod m.
 //
 // A complex transform is decimation in frequency: its bins stay where the stages leave them. RealPlan says
-// which slot a sample starts in and which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm (PrimePlan).
+// which slot a sample starts in and which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm
+// (PrimePlan).
 #pragma once
 
 #include <cstdint>
@@ -42,9 +43,9 @@ struct PrimePlan {
 
 template <class T>
 struct ComplexStage {
-  std::int64_t radix, m;      // blocks of radix * m values, butterflies over stride m
-  const T* twiddles;          // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
-  const PrimePlan* prime;     // radix > 13 only
+  std::int64_t radix, m;   // blocks of radix * m values, butterflies over stride m
+  const T* twiddles;       // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
+  const PrimePlan* prime;  // radix > 13 only
 };
 
 template <class T>
@@ -57,10 +58,10 @@ struct ComplexPlan {
 template <class T>
 struct RealStage {
   std::int64_t radix, m;
-  std::int64_t low;           // slots of the low part: m (odd radix) or 2 m (even)
-  std::int64_t pairs;         // complex transforms of length m that follow it
-  const T* twiddles;          // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
-  const PrimePlan* prime;     // radix > 13 only
+  std::int64_t low;        // slots of the low part: m (odd radix) or 2 m (even)
+  std::int64_t pairs;      // complex transforms of length m that follow it
+  const T* twiddles;       // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
+  const PrimePlan* prime;  // radix > 13 only
   const ComplexPlan<T>* child;
 };
 
@@ -81,9 +82,10 @@ struct RealPlan {
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n);
 
-// Introspection: what the plan does, for spectrans._C.
-[[nodiscard]] SPECTRANS_API std::vector<int> plan_radices(std::int64_t n);  // of the real stages, then 2 if one is left
-[[nodiscard]] SPECTRANS_API double plan_flops(std::int64_t n);  // additions and multiplications of one forward transform
-[[nodiscard]] SPECTRANS_API std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size);  // per lane of a tile
+// Introspection, for spectrans._C: the radices of the real stages, then 2 if one is left; the additions and
+// multiplications of one forward transform; scratch bytes per lane of a tile.
+[[nodiscard]] SPECTRANS_API std::vector<int> plan_radices(std::int64_t n);
+[[nodiscard]] SPECTRANS_API double plan_flops(std::int64_t n);
+[[nodiscard]] SPECTRANS_API std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size);
 
 }  // namespace spectrans

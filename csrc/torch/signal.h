@@ -63,7 +63,8 @@ inline Signal signal(const Tensor& tensor, const char* name) {
   return result;
 }
 
-// A large result is mostly fresh memory, and faulting it in by pages of 4 KB costs several times what computing it does.
+// A large result is mostly fresh memory, and faulting it in by pages of 4 KB costs several times what computing it
+// does.
 inline void prefer_huge_pages([[maybe_unused]] const Tensor& tensor) {
 #if defined(__linux__)
   constexpr std::uintptr_t page = 4096, huge = std::uintptr_t{2} << 20;

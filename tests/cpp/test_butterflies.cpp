@@ -27,7 +27,8 @@ void complex_radix(oracle::Report& report) {
     expected.insert(expected.end(), {bin.re, bin.im});
     ++k;
   }
-  report.check(Sign < 0 ? "complex forward" : "complex inverse", R, oracle::relative_error(actual, expected), kTolerance);
+  report.check(Sign < 0 ? "complex forward" : "complex inverse", R, oracle::relative_error(actual, expected),
+               kTolerance);
 }
 
 template <int R>
@@ -70,7 +71,8 @@ void unit_roots(oracle::Report& report) {
     for (std::int64_t k = 0; k < n; ++k) {
       const spectrans::trig::Point w = spectrans::trig::unit_root(k, n);
       const Wide angle = 2 * spectrans::trig::kPi * Wide(k) / Wide(n);
-      worst = std::fmax(worst, static_cast<double>(std::fabs(w.cos - std::cos(angle)) + std::fabs(w.sin - std::sin(angle))));
+      worst = std::fmax(worst,
+                        static_cast<double>(std::fabs(w.cos - std::cos(angle)) + std::fabs(w.sin - std::sin(angle))));
     }
     report.check("unit root", n, worst, 16 * static_cast<double>(std::numeric_limits<Wide>::epsilon()));
   }

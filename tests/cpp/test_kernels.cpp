@@ -13,7 +13,8 @@ using oracle::Complex;
 using oracle::Wide;
 
 template <class T>
-constexpr spectrans::Element kElement = std::is_same_v<T, double> ? spectrans::Element::float64 : spectrans::Element::float32;
+constexpr spectrans::Element kElement =
+    std::is_same_v<T, double> ? spectrans::Element::float64 : spectrans::Element::float32;
 
 // Roundings grow like the number of stages.
 template <class T>
@@ -39,8 +40,9 @@ void mixing(oracle::Report& report, std::int64_t n, std::int64_t d, bool both, b
   const std::int64_t batch = 3;
   std::vector<T> x = draw<T>(batch * n * d, 1), y(x.size(), std::numeric_limits<T>::quiet_NaN());
   const std::vector<T> before = x;
-  const spectrans::Mixing call{kElement<T>, oracle::signal(x.data(), batch, n, d), oracle::signal(y.data(), batch, n, d),
-                               true,        both,                                  hartley, 1.0};
+  const spectrans::Mixing call{
+      kElement<T>, oracle::signal(x.data(), batch, n, d), oracle::signal(y.data(), batch, n, d), true, both, hartley,
+      1.0};
   spectrans::mixing(call, oracle::pool(2));
   std::vector<Wide> expected(x.size());
   for (std::int64_t b = 0; b < batch; ++b) {
@@ -98,7 +100,8 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
 
 template <class T>
 void all(oracle::Report& report) {
-  for (const std::int64_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 23, 24, 30, 34, 36, 45, 64, 97, 100, 119, 128, 289}) {
+  for (const std::int64_t n :
+       {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 15, 16, 17, 18, 23, 24, 30, 34, 36, 45, 64, 97, 100, 119, 128, 289}) {
     for (const std::int64_t d : {1, 3, 19}) {
       for (const bool flag : {false, true}) {
         mixing<T>(report, n, d, false, flag);
