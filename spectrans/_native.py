@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import struct
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,8 +74,7 @@ def _load_ops() -> dict[str, Any]:
 
 def introspection() -> tuple[ModuleType | None, dict[str, Any]]:
     """The module ``spectrans._C``, loaded when first asked for, and its status."""
-    spec = importlib.util.find_spec("spectrans._C")
-    path = spec.origin if spec is not None else None
+    path = next((str(found) for suffix in EXTENSION_SUFFIXES if (found := _FOLDER / f"_C{suffix}").exists()), None)
     if reason := _absent(path):
         return None, {"loaded": False, "path": None, "reason": reason}
     assert path is not None

@@ -1,0 +1,148 @@
+"""Filtering along the sequence beside the torch.fft compositions that compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.fft import irfft, rfft
+
+from benchmarks.operation import Operation, Shape, Tensors, forward, forward_and_autograd, transform_flops
+from spectrans.functional import spectral_filter
+
+# -- forward: x [batch, n, d], response complex [n//2+1, d] ------------------------------------------------------------
+
+
+def composed(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x, dim=-2) * response, n=x.shape[-2], dim=-2)
+    return y
+
+
+def in_place(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x, dim=-2).mul_(response), n=x.shape[-2], dim=-2)
+    return y
+
+
+def transposed(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1) * response.mT, n=x.shape[-2], dim=-1)
+    return y.mT
+
+
+def transposed_in_place(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1).mul_(response.mT), n=x.shape[-2], dim=-1)
+    return y.mT
+
+
+def by_item(x: Tensor, response: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Temporaries the size of one item stay in cache."""
+    y = torch.empty_like(x)
+    for y_item, x_item in zip(y, x, strict=True):
+        y_item.copy_(function(x_item, response))
+    return y
+
+
+# -- forward and backward by hand --------------------------------------------------------------------------------------
+# <g, irfft(rfft(x) H)>: to x flows irfft(rfft(g) conj H), to H flows c_k/n sum conj(rfft(x)) rfft(g), where c counts
+# a bin and its mirror image: 2, but 1 at 0 and n/2.
+
+
+def weigh(correlation: Tensor, n: int, bins: int = -2) -> Tensor:
+    """c_k/n times sum conj(rfft(x)) rfft(g), in place."""
+    correlation.div_(n).narrow(bins, 1, (n - 1) // 2).mul_(2)
+    return correlation
+
+
+def by_hand(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
+    n = x.shape[-2]
+    spectrum = rfft(x, dim=-2)  # kept for the backward pass
+    y = irfft(spectrum * response, n=n, dim=-2)
+    grad_spectrum = rfft(grad, dim=-2)
+    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n)
+    return y, irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-2), grad_response
+
+
+def by_hand_transposed(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
+    n, response = x.shape[-2], response.mT.contiguous()
+    spectrum = rfft(x.mT.contiguous(), dim=-1)  # kept for the backward pass
+    y = irfft(spectrum * response, n=n, dim=-1)
+    grad_spectrum = rfft(grad.mT.contiguous(), dim=-1)
+    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n, bins=-1)
+    return y.mT, irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-1).mT, grad_response.mT
+
+
+def by_hand_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
+    n = x.shape[-2]
+    y, grad_x, grad_response = torch.empty_like(x), torch.empty_like(x), torch.zeros_like(response)
+    spectra = []  # kept for the backward pass
+    for y_item, x_item in zip(y, x, strict=True):
+        spectra.append(rfft(x_item, dim=-2))
+        y_item.copy_(irfft(spectra[-1] * response, n=n, dim=-2))
+    adjoint = response.conj().resolve_conj()
+    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+        grad_spectrum = rfft(grad_item, dim=-2)
+        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+        grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-2))
+    return y, grad_x, weigh(grad_response, n)
+
+
+# -- the least work: a complex product is 6 flops a bin, its accumulation 8, and there are n/2 bins --------------------
+
+
+def flops_forward(shape: Shape) -> float:
+    batch, n, d = shape
+    return batch * d * (2 * transform_flops(n) + 3 * n)
+
+
+def flops_forward_and_backward(shape: Shape) -> float:
+    """The spectrum of x counts twice: keeping it from the forward pass would cost memory instead."""
+    batch, n, d = shape
+    return batch * d * (5 * transform_flops(n) + 10 * n)
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+
+def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    x = torch.randn(shape, generator=generator).to(dtype)
+    response = rfft(torch.randn(shape[1:], generator=generator).to(wide), dim=-2) / shape[1] ** 0.5
+    return (x, response, torch.randn(shape, generator=generator).to(dtype)) if grad else (x, response)
+
+
+COMPOSITIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "rfft, multiply, irfft": composed,
+    "rfft, mul_, irfft": in_place,
+    "transposed copy, multiply": transposed,
+    "transposed copy, mul_": transposed_in_place,
+    "rfft, mul_, irfft, by item": partial(by_item, function=in_place),
+}
+
+OPERATIONS = (
+    Operation(
+        name="spectral_filter",
+        direction="forward",
+        inputs=inputs,
+        ours=partial(forward, spectral_filter),
+        compositions={name: partial(forward, function) for name, function in COMPOSITIONS.items()},
+        oracle=partial(forward, composed),
+        flops=flops_forward,
+    ),
+    Operation(
+        name="spectral_filter",
+        direction="forward+backward",
+        inputs=partial(inputs, grad=True),
+        ours=partial(forward_and_autograd, spectral_filter),
+        compositions={
+            "rfft, multiply, irfft; autograd": partial(forward_and_autograd, composed),
+            "transposed copy, multiply; autograd": partial(forward_and_autograd, transposed),
+            "rfft, multiply, irfft; by hand": by_hand,
+            "transposed copy, multiply; by hand": by_hand_transposed,
+            "rfft, multiply, irfft; by hand, by item": by_hand_by_item,
+        },
+        oracle=by_hand,
+        flops=flops_forward_and_backward,
+    ),
+)
