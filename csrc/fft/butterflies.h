@@ -12,6 +12,9 @@
 #else
 #define SPECTRANS_INLINE inline __attribute__((always_inline))
 #endif
+// Between a lambda's parameters and its body. Left to itself, a compiler keeps some as functions: slow, and symbols of
+// one instruction set that another could be linked to.
+#define SPECTRANS_INLINE_LAMBDA __attribute__((always_inline))
 
 namespace spectrans {
 
@@ -132,15 +135,15 @@ struct Dft {
   static SPECTRANS_INLINE void run(Complex<V>* v) {
     constexpr int H = R / 2;
     Complex<V> sum[H + 1], dif[H + 1];
-    unroll<1, H + 1>([&]<int j>() {
+    unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
       sum[j] = v[j] + v[R - j];
       dif[j] = rotate<Sign>(v[j] - v[R - j]);
     });
     Complex<V> out0 = v[0];
-    unroll<1, H + 1>([&]<int j>() { out0 = out0 + sum[j]; });
-    unroll<1, H + 1>([&]<int k>() {
+    unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA { out0 = out0 + sum[j]; });
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       Complex<V> even = v[0], odd;
-      unroll<1, H + 1>([&]<int j>() {
+      unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
         constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
         even = {even.re + sum[j].re * c, even.im + sum[j].im * c};
         if constexpr (j == 1) {
@@ -193,7 +196,7 @@ struct Dft<8, Sign, S, V> {
         d0, {(d1.re + r1.re) * h, (d1.im + r1.im) * h}, d2, {(r3.re - d3.re) * h, (r3.im - d3.im) * h}};
     Dft<4, Sign, S, V>::run(even);
     Dft<4, Sign, S, V>::run(odd);
-    unroll<0, 4>([&]<int k>() {
+    unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       v[2 * k] = even[k];
       v[2 * k + 1] = odd[k];
     });
@@ -219,14 +222,14 @@ struct RealDft {
     constexpr int H = R / 2;
     V sum[H + 1], dif[H + 1];
     low[0] = x[0];
-    unroll<1, H + 1>([&]<int j>() {
+    unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
       sum[j] = x[j] + x[R - j];
       dif[j] = x[R - j] - x[j];
       low[0] = low[0] + sum[j];
     });
-    unroll<1, H + 1>([&]<int k>() {
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       V even = x[0], odd;
-      unroll<1, H + 1>([&]<int j>() {
+      unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
         constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
         even = even + sum[j] * c;
         if constexpr (j == 1) {
@@ -243,14 +246,14 @@ struct RealDft {
     constexpr int H = R / 2;
     V re[H + 1], im[H + 1];
     x[0] = low[0];
-    unroll<1, H + 1>([&]<int k>() {
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       re[k] = pair[k - 1].re + pair[k - 1].re;
       im[k] = pair[k - 1].im + pair[k - 1].im;
       x[0] = x[0] + re[k];
     });
-    unroll<1, H + 1>([&]<int t>() {
+    unroll<1, H + 1>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
       V even = low[0], odd;
-      unroll<1, H + 1>([&]<int k>() {
+      unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         constexpr S c = trig::kCos<S, (t * k) % R, R>, s = trig::kSin<S, (t * k) % R, R>;
         even = even + re[k] * c;
         if constexpr (k == 1) {
