@@ -8,11 +8,19 @@
 namespace spectrans {
 namespace {
 
+#define SPECTRANS_POINTER(name, Arguments) void (*name)(const Arguments&, const ThreadPool&);
 struct InstructionSet {
   const char* name;
-  MixingKernel mixing;
-  FilterKernel filter;
+  SPECTRANS_KERNELS(SPECTRANS_POINTER)
 };
+#undef SPECTRANS_POINTER
+
+#define SPECTRANS_ENTRY(name, Arguments) using_set::name,
+#define SPECTRANS_SET(isa)                                           \
+  [] {                                                               \
+    namespace using_set = isa;                                       \
+    return InstructionSet{#isa, SPECTRANS_KERNELS(SPECTRANS_ENTRY)}; \
+  }()
 
 struct Choice {
   InstructionSet chosen;
@@ -28,10 +36,10 @@ Choice choose() {
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (avx512) sets[count++] = {"avx512", avx512::mixing, avx512::filter};
-  if (avx2) sets[count++] = {"avx2", avx2::mixing, avx2::filter};
+  if (avx512) sets[count++] = SPECTRANS_SET(avx512);
+  if (avx2) sets[count++] = SPECTRANS_SET(avx2);
 #endif
-  sets[count++] = {"baseline", baseline::mixing, baseline::filter};
+  sets[count++] = SPECTRANS_SET(baseline);
   for (int i = 0; i < count; ++i) choice.available[i] = sets[i].name;
   choice.chosen = sets[0];
   if (const char* forced = std::getenv("SPECTRANS_CPU"); forced != nullptr && *forced != '\0') {
@@ -60,7 +68,9 @@ const Choice& choice() {
 const char* instruction_set() { return choice().chosen.name; }
 const char* const* available_instruction_sets() { return choice().available; }
 
-void mixing(const Mixing& call, const ThreadPool& pool) { choice().chosen.mixing(call, pool); }
-void filter(const Filter& call, const ThreadPool& pool) { choice().chosen.filter(call, pool); }
+#define SPECTRANS_FORWARD(name, Arguments) \
+  void name(const Arguments& call, const ThreadPool& pool) { choice().chosen.name(call, pool); }
+SPECTRANS_KERNELS(SPECTRANS_FORWARD)
+#undef SPECTRANS_FORWARD
 
 }  // namespace spectrans

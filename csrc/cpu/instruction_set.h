@@ -1,22 +1,26 @@
-// The table of kernels that each instruction set provides.
+// The kernels that every instruction set provides.
 #pragma once
 
 #include "kernels.h"
 
 namespace spectrans {
 
-using MixingKernel = void (*)(const Mixing&, const ThreadPool&);
-using FilterKernel = void (*)(const Filter&, const ThreadPool&);
+// X(name, arguments): csrc/cpu/<name>.cpp defines void name(const arguments&, const ThreadPool&).
+#define SPECTRANS_KERNELS(X) \
+  X(mixing, Mixing)          \
+  X(filter, Filter)
 
-// Defined once per instruction set: kernels named after SPECTRANS_ISA.
-#define SPECTRANS_DECLARE_KERNELS(isa)                \
-  namespace isa {                                     \
-  void mixing(const Mixing& call, const ThreadPool&); \
-  void filter(const Filter& call, const ThreadPool&); \
-  }
-
-SPECTRANS_DECLARE_KERNELS(baseline)
-SPECTRANS_DECLARE_KERNELS(avx2)
-SPECTRANS_DECLARE_KERNELS(avx512)
+// Defined once per instruction set, in the namespace of that name.
+#define SPECTRANS_DECLARE(name, Arguments) void name(const Arguments& call, const ThreadPool& pool);
+namespace baseline {
+SPECTRANS_KERNELS(SPECTRANS_DECLARE)
+}
+namespace avx2 {
+SPECTRANS_KERNELS(SPECTRANS_DECLARE)
+}
+namespace avx512 {
+SPECTRANS_KERNELS(SPECTRANS_DECLARE)
+}
+#undef SPECTRANS_DECLARE
 
 }  // namespace spectrans

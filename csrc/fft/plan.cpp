@@ -130,6 +130,11 @@ class Planner {
     return real_locked(n);
   }
 
+  const ComplexPlan<T>& complex(std::int64_t n) {
+    const std::lock_guard lock(mutex_);
+    return *complex_locked(n);
+  }
+
   const PrimePlan* prime(std::int64_t p) {
     if (p <= kLargestButterfly) return nullptr;
     const std::lock_guard lock(mutex_);
@@ -239,22 +244,7 @@ class Planner {
     return y;
   }
 
-  const ComplexPlan<T>* complex(std::int64_t n) {
-    if (const auto found = complexes_.find(n); found != complexes_.end()) return found->second;
-    std::vector<ComplexStage<T>> stages;
-    std::int64_t length = n;
-    for (const std::int64_t radix : complex_radices(n)) {
-      const std::int64_t m = length / radix;
-      stages.push_back({radix, m, twiddles(length, m, radix - 1), stage_prime(radix)});
-      length = m;
-    }
-    const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    const ComplexPlan<T>* plan = keep_one(ComplexPlan<T>{n, count, keep(std::move(stages))});
-    complexes_.emplace(n, plan);
-    return plan;
-  }
-
-  // Bin of each position of a complex transform.
+  // Bin of each slot of a complex transform.
   static std::vector<std::int64_t> bins_in_place(std::int64_t n) {
     std::vector<std::int64_t> bins{0};
     std::vector<std::int64_t> radices = complex_radices(n);
@@ -273,6 +263,26 @@ class Planner {
     return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->n;
   }
 
+  const ComplexPlan<T>* complex_locked(std::int64_t n) {
+    if (const auto found = complexes_.find(n); found != complexes_.end()) return found->second;
+    std::vector<ComplexStage<T>> stages;
+    std::int64_t length = n, work = 0;
+    for (const std::int64_t radix : complex_radices(n)) {
+      const std::int64_t m = length / radix;
+      stages.push_back({radix, m, twiddles(length, m, radix - 1), stage_prime(radix)});
+      work = std::max(work, work_slots(stages.back().prime));
+      length = m;
+    }
+    std::vector<std::int32_t> slots(n);
+    const std::vector<std::int64_t> bins = bins_in_place(n);
+    for (std::int64_t slot = 0; slot < n; ++slot) slots[bins[slot]] = static_cast<std::int32_t>(slot);
+    const std::int64_t count = static_cast<std::int64_t>(stages.size());
+    const ComplexPlan<T>* plan = keep_one(
+        ComplexPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(slots)), work});
+    complexes_.emplace(n, plan);
+    return plan;
+  }
+
   const RealPlan<T>& real_locked(std::int64_t n) {
     if (const auto found = reals_.find(n); found != reals_.end()) return *found->second;
     std::vector<RealStage<T>> stages;
@@ -285,10 +295,9 @@ class Planner {
       const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
       const bool even = radix % 2 == 0;
       const std::int64_t low = even ? 2 * m : m;
-      const ComplexPlan<T>* child = complex(m);
+      const ComplexPlan<T>* child = complex_locked(m);
       stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
-      work = std::max(work, work_slots(stages.back().prime));
-      for (std::int64_t s = 0; s < child->stages; ++s) work = std::max(work, work_slots(child->stage[s].prime));
+      work = std::max({work, work_slots(stages.back().prime), child->work});
       const std::vector<std::int64_t> bins = bins_in_place(m);
       for (std::int64_t q = 1; q <= pairs; ++q) {
         for (std::int64_t p = 0; p < m; ++p) {
@@ -374,8 +383,15 @@ const RealPlan<T>& real_plan(std::int64_t n) {
   return Planner<T>::instance().real(n);
 }
 
+template <class T>
+const ComplexPlan<T>& complex_plan(std::int64_t n) {
+  return Planner<T>::instance().complex(n);
+}
+
 template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t);
 template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t);
+template SPECTRANS_API const ComplexPlan<float>& complex_plan<float>(std::int64_t);
+template SPECTRANS_API const ComplexPlan<double>& complex_plan<double>(std::int64_t);
 
 std::vector<int> plan_radices(std::int64_t n) {
   if (n < 1) throw std::invalid_argument("n must be at least 1");

@@ -53,6 +53,9 @@ struct ComplexPlan {
   std::int64_t n;
   std::int64_t stages;
   const ComplexStage<T>* stage;
+  const std::int32_t* slot;  // [n] of each sample
+  const std::int32_t* bin;   // [n] slot of each bin
+  std::int64_t work;         // as in RealPlan
 };
 
 template <class T>
@@ -81,6 +84,10 @@ struct RealPlan {
 // The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n);
+
+// The same for a complex transform.
+template <class T>
+[[nodiscard]] SPECTRANS_API const ComplexPlan<T>& complex_plan(std::int64_t n);
 
 // Introspection, for spectrans._C: the radices of the real stages, then 2 if one is left; the additions and
 // multiplications of one forward transform; scratch bytes per lane of a tile.
