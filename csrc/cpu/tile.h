@@ -159,6 +159,19 @@ struct Tiles {
   Vector<T>* operator[](std::int64_t k) const { return data + k * pitch; }
 };
 
+// Calls f with the number of tiles of a group as a compile-time constant.
+template <class F>
+SPECTRANS_INLINE void with_count(std::int64_t count, F&& f) {
+  static_assert(kMaxTiles == 4);
+  switch (count) {
+    case 1: return f.template operator()<1>();
+    case 2: return f.template operator()<2>();
+    case 3: return f.template operator()<3>();
+    case 4: return f.template operator()<4>();
+    default: __builtin_unreachable();
+  }
+}
+
 // Samples of one item -> tiles, in slot order.
 template <class IO, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t item, const Group& group, const RealPlan<T>& plan,
@@ -171,15 +184,20 @@ void gather(const Signal& signal, std::int64_t item, const Group& group, const R
     }
     return;
   }
-  for (std::int64_t j = 0; j < plan.n; ++j) {
-    const IO* row = data + j * signal.n_stride;
-    const IO* ahead = row + kPrefetchRows * signal.n_stride;
-    Vector<T>* to = tiles.data + plan.slot[j];
-    for (std::int64_t k = 0; k < tiles.count; ++k) {
-      __builtin_prefetch(ahead + group.channel[k]);
-      to[k * tiles.pitch] = load(row + group.channel[k]);
+  with_count(tiles.count, [&]<int kCount>() {
+    const std::int64_t n = plan.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
+    const std::int32_t* slot = plan.slot;
+    const IO* row[kCount];
+    unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
+    for (std::int64_t j = 0; j < n; ++j) {
+      Vector<T>* to = tiles.data + slot[j];
+      unroll<0, kCount>([&]<int k>() {
+        __builtin_prefetch(row[k] + ahead);
+        to[k * pitch] = load(row[k]);
+        row[k] += stride;
+      });
     }
-  }
+  });
 }
 
 // Whether writing a signal past the caches pays and is possible: it is large, and every row piece is aligned.
@@ -204,18 +222,22 @@ void scatter(const Signal& signal, std::int64_t item, const Group& group, bool s
     }
     return;
   }
-  for (std::int64_t j = 0; j < signal.n; ++j) {
-    IO* at = data + j * signal.n_stride;
-    if (streaming) {
-      for (std::int64_t k = 0; k < group.tiles; ++k) stream(at + group.channel[k], row(j, k));
-    } else {
-      IO* ahead = at + kPrefetchRows * signal.n_stride;
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        __builtin_prefetch(ahead + group.channel[k], 1);
-        store(at + group.channel[k], row(j, k));
-      }
+  with_count(group.tiles, [&]<int kCount>() {
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    IO* at[kCount];
+    unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
+    for (std::int64_t j = 0; j < n; ++j) {
+      unroll<0, kCount>([&]<int k>() {
+        if (streaming) {
+          stream(at[k], row(j, k));
+        } else {
+          __builtin_prefetch(at[k] + ahead, 1);
+          store(at[k], row(j, k));
+        }
+        at[k] += stride;
+      });
     }
-  }
+  });
 }
 
 // Runs body(begin, end) over 0 .. count on the pool, in pieces of at least about `bytes` worth of work.
