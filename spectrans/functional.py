@@ -8,7 +8,7 @@ from torch import Tensor
 from spectrans._backend import reference, why_reference
 from spectrans.ops.filter import filter as _filter
 from spectrans.ops.filter import filter_reference
-from spectrans.ops.library import compute_dtype
+from spectrans.ops.library import call, compute_dtype
 from spectrans.ops.mixing import NORMS, mixing_reference
 from spectrans.ops.mixing import mixing as _mixing
 
@@ -54,7 +54,7 @@ def _mix(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: str | Non
     code = _norm_code(norm)
     reason = why_reference()
     if reason is None:
-        return _mixing(x, sequence, hidden, hartley, code)  # type: ignore[no-any-return]
+        return call(_mixing, x, sequence, hidden, hartley, code)  # type: ignore[no-any-return]
     return reference("mixing", reason, mixing_reference, x, sequence, hidden, hartley, code)
 
 
@@ -262,5 +262,5 @@ def _apply_filter(
     pairs = _response_pairs(response, signal)
     reason = why_reference()
     if reason is None:
-        return _filter(signal, pairs, False)  # type: ignore[no-any-return]
+        return call(_filter, signal, pairs, False)  # type: ignore[no-any-return]
     return reference("filter", reason, filter_reference, signal, pairs, False)
