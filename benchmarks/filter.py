@@ -9,8 +9,21 @@ import torch
 from torch import Tensor
 from torch.fft import irfft, rfft
 
-from benchmarks.operation import Operation, Shape, Tensors, forward, forward_and_autograd, transform_flops
+from benchmarks.operation import (
+    HALF_SHAPES,
+    SHAPES,
+    Operation,
+    Shape,
+    Target,
+    Tensors,
+    as_drawn,
+    forward,
+    forward_and_autograd,
+    transform_flops,
+)
 from spectrans.functional import spectral_filter
+
+BLOCK = 2**18  # values of a block of channels: its temporaries stay in the second-level cache
 
 # -- forward: x [batch, n, d], response complex [n//2+1, d] ------------------------------------------------------------
 
@@ -40,6 +53,25 @@ def by_item(x: Tensor, response: Tensor, function: Callable[[Tensor, Tensor], Te
     y = torch.empty_like(x)
     for y_item, x_item in zip(y, x, strict=True):
         y_item.copy_(function(x_item, response))
+    return y
+
+
+def transposed_by_item(x: Tensor, response: Tensor) -> Tensor:
+    n, response = x.shape[-2], response.mT.contiguous()
+    y = torch.empty_like(x)
+    for y_item, x_item in zip(y, x, strict=True):
+        y_item.copy_(irfft(rfft(x_item.mT.contiguous(), dim=-1).mul_(response), n=n, dim=-1).mT)
+    return y
+
+
+def transposed_by_block(x: Tensor, response: Tensor) -> Tensor:
+    """An item of many tokens is larger than the cache: some of its channels at a time."""
+    n, response = x.shape[-2], response.mT.contiguous()
+    width = max(1, BLOCK // n)
+    y = torch.empty_like(x)
+    for y_item, x_item in zip(y, x, strict=True):
+        for to, some, factor in zip(*(t.split(width) for t in (y_item.mT, x_item.mT, response)), strict=True):
+            to.copy_(irfft(rfft(some.contiguous(), dim=-1).mul_(factor), n=n, dim=-1))
     return y
 
 
@@ -87,6 +119,21 @@ def by_hand_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
     return y, grad_x, weigh(grad_response, n)
 
 
+def by_hand_transposed_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
+    n, response = x.shape[-2], response.mT.contiguous()
+    y, grad_x, grad_response = torch.empty_like(x), torch.empty_like(x), torch.zeros_like(response)
+    spectra = []  # kept for the backward pass
+    for y_item, x_item in zip(y, x, strict=True):
+        spectra.append(rfft(x_item.mT.contiguous(), dim=-1))
+        y_item.copy_(irfft(spectra[-1] * response, n=n, dim=-1).mT)
+    adjoint = response.conj().resolve_conj()
+    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+        grad_spectrum = rfft(grad_item.mT.contiguous(), dim=-1)
+        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+        grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-1).mT)
+    return y, grad_x, weigh(grad_response, n, bins=-1).mT
+
+
 # -- the least work: a complex product is 6 flops a bin, its accumulation 8, and there are n/2 bins --------------------
 
 
@@ -118,6 +165,8 @@ COMPOSITIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "transposed copy, multiply": transposed,
     "transposed copy, mul_": transposed_in_place,
     "rfft, mul_, irfft, by item": partial(by_item, function=in_place),
+    "transposed copy, mul_, by item": transposed_by_item,
+    "transposed copy, mul_, by block of channels": transposed_by_block,
 }
 
 OPERATIONS = (
@@ -129,6 +178,9 @@ OPERATIONS = (
         compositions={name: partial(forward, function) for name, function in COMPOSITIONS.items()},
         oracle=partial(forward, composed),
         flops=flops_forward,
+        targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)),
+        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+        sweep=as_drawn,
     ),
     Operation(
         name="spectral_filter",
@@ -141,8 +193,12 @@ OPERATIONS = (
             "rfft, multiply, irfft; by hand": by_hand,
             "transposed copy, multiply; by hand": by_hand_transposed,
             "rfft, multiply, irfft; by hand, by item": by_hand_by_item,
+            "transposed copy, multiply; by hand, by item": by_hand_transposed_by_item,
         },
         oracle=by_hand,
         flops=flops_forward_and_backward,
+        targets=dict.fromkeys(SHAPES, Target(6.0)),
+        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+        sweep=as_drawn,
     ),
 )

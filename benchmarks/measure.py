@@ -9,7 +9,11 @@ pass before any is timed.
 
 Floor. max(bytes / copy bandwidth, flops / peak): each input read and each output written once, at the rate at which
 ``copy_`` moves a tensor of this size into one that is there already; the real flops of the kernel's algorithm at the
-rate of a matrix product. Both rates are measured among the contenders, in turns with them.
+rate of a matrix product in the dtype that is computed in. Both rates are measured among the contenders, in turns with
+them. It is a bound, and out of reach on both sides: a matrix product is nothing but fused multiply-adds, two flops an
+instruction, while most additions of a transform have no multiplication to be fused with (a radix-4 butterfly: 16
+additions, 16 instructions; a twiddle: 6 flops, 4 instructions), so that arithmetic alone, with every unit busy, takes
+one and a half to two floors; and the result of a call is memory fresh from the allocator, unlike that of the copy.
 
 Temporary memory. See :mod:`benchmarks.memory`.
 """
@@ -29,7 +33,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import memory
-from benchmarks.operation import Contender, Operation, Shape, Tensors
+from benchmarks.operation import Contender, Operation, Shape, Target, Tensors
 
 MATRIX = 512  # of the product that shows the peak rate: 2 * 512^3 flops
 FINALISTS, NEAR = 3, 1.25  # so many compositions within this factor of the fastest are timed to the end
@@ -42,12 +46,12 @@ class Effort:
     heat: int  # rounds of every composition
     rounds: int  # at least, of those near the fastest
     seconds: float  # at least, likewise
-    items: int  # of the batch, at most, that are checked against float64
-    memory: bool  # whether temporary memory is measured
+    items: int = 8  # of the batch, at most, that are checked against float64
+    memory: bool = False  # whether temporary memory is measured
 
 
-FULL = Effort(heat=3, rounds=11, seconds=0.8, items=8, memory=True)
-QUICK = Effort(heat=1, rounds=3, seconds=0.1, items=2, memory=False)
+FULL = Effort(heat=2, rounds=9, seconds=0.5, memory=True)
+QUICK = Effort(heat=1, rounds=3, seconds=0.1, items=2)
 
 
 @dataclass(frozen=True)
@@ -63,9 +67,11 @@ class Row:
     baseline: float
     baseline_name: str
     ratio: float
-    target: float | None
     floor: float
-    copy: float  # of one tensor of the shape of x
+    target: Target | None
+    bytes: int  # in and out
+    bandwidth: float  # bytes a second, read and written, of copying x
+    flops: float
     peak: float  # flops a second
     error: float
     baseline_error: float
@@ -75,8 +81,27 @@ class Row:
     seconds: dict[str, float]  # of every contender
 
     @property
+    def floors(self) -> float:
+        return self.ours / self.floor
+
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """What of the target is missed: ratio, floor, error."""
+        if self.target is None:
+            return ()
+        # An error is an estimate from a sample. The quotient of two that are equal scatters by about 1/sqrt(S) for S
+        # values: three standard deviations are granted, S being what one item has.
+        slack = 3 / math.sqrt(math.prod(self.shape[1:]))
+        reached = {
+            "ratio": self.ratio >= self.target.ratio,
+            "floor": self.target.floor is None or self.floors <= self.target.floor,
+            "error": self.error <= self.baseline_error * (1 + slack),
+        }
+        return tuple(name for name, there in reached.items() if not there)
+
+    @property
     def missed(self) -> bool:
-        return self.target is not None and self.ratio <= self.target
+        return bool(self.misses)
 
 
 def in_turns(contenders: Mapping[str, Callable[[], object]], rounds: int, seconds: float) -> dict[str, list[float]]:
@@ -109,7 +134,8 @@ def wide(t: Tensor) -> Tensor:
 def errors(operation: Operation, contenders: Mapping[str, Contender], inputs: Tensors) -> dict[str, float]:
     """Of every contender; an AssertionError if one does not compute what the oracle does."""
     expected = operation.oracle(*map(wide, inputs))
-    roundings = math.log2(inputs[0][0].numel()) + 1  # a generous count: a transform's error grows with its square root
+    # A generous count: a transform's error grows with its square root. The four are those of the product and its sums.
+    roundings = math.log2(inputs[0][0].numel()) + 4
     tolerance = torch.finfo(inputs[0].dtype).eps * roundings
     result = {}
     for name, contender in contenders.items():
@@ -122,14 +148,47 @@ def errors(operation: Operation, contenders: Mapping[str, Contender], inputs: Te
     return result
 
 
-def floor(
-    operation: Operation,
-    shape: Shape,
-    moved: int,  # bytes in and out
-    bandwidth: float,  # bytes a second, read and written
-    peak: float,  # flops a second
-) -> float:
-    return max(moved / bandwidth, operation.flops(shape) / peak)
+@dataclass(frozen=True)
+class Race:
+    """Times in turns of ours, of the compositions near the fastest, and of what ran along."""
+
+    taken: dict[str, list[float]]
+    heat: dict[str, float]  # of every contender, from the rounds before
+    baseline: str  # the fastest composition
+
+    def seconds(self, name: str) -> float:
+        return median(self.taken[name]) if name in self.taken else self.heat[name]
+
+    def spread(self, name: str) -> float:
+        return self.seconds(name) / min(self.taken[name])
+
+    @property
+    def ratio(self) -> float:
+        return self.seconds(self.baseline) / self.seconds("ours")
+
+
+def race(
+    contenders: Mapping[str, Callable[[], object]],  # "ours" and the compositions
+    effort: Effort,
+    along: Mapping[str, Callable[[], object]] | None = None,
+) -> Race:
+    heat = {name: min(times) for name, times in in_turns(contenders, effort.heat, 0).items()}
+    first, *others = sorted(contenders.keys() - {"ours"}, key=heat.__getitem__)[:FINALISTS]
+    finalists = [first, *(name for name in others if heat[name] <= NEAR * heat[first])]
+    final = {name: contenders[name] for name in ("ours", *finalists)}
+    taken = in_turns({**final, **(along or {})}, effort.rounds, effort.seconds)
+    return Race(taken, heat, min(finalists, key=lambda name: median(taken[name])))
+
+
+def prepare(
+    operation: Operation, shape: Shape, dtype: torch.dtype, threads: int, effort: Effort
+) -> tuple[Tensors, dict[str, Contender], dict[str, float]]:
+    """Inputs, contenders and the errors of those; every contender has then run once."""
+    contenders = operation.contenders(dtype)
+    checked = operation.inputs((min(shape[0], effort.items), *shape[1:]), dtype)
+    torch.set_num_threads(threads)
+    error = errors(operation, contenders, checked)
+    return operation.inputs(shape, dtype), contenders, error
 
 
 @torch.no_grad()
@@ -137,33 +196,26 @@ def rows(
     operation: Operation, shape: Shape, dtype: torch.dtype, threads: Sequence[int], effort: Effort
 ) -> Iterator[Row]:
     """One row a number of threads."""
-    inputs = operation.inputs(shape, dtype)
+    inputs, contenders, error = prepare(operation, shape, dtype, max(threads), effort)
     x = inputs[0]
-    contenders = operation.contenders(dtype)
-    checked = operation.inputs((min(shape[0], effort.items), *shape[1:]), dtype)
-    torch.set_num_threads(max(threads))
-    error = errors(operation, contenders, checked)
     moved = sum(t.nbytes for t in (*inputs, *operation.ours(*inputs)))
+    flops = operation.flops(shape)
 
-    copy, matrix = torch.empty_like(x), torch.randn(MATRIX, MATRIX)
+    copy = torch.empty_like(x)
+    matrix = torch.randn(MATRIX, MATRIX, dtype=torch.float64 if x.dtype is torch.float64 else torch.float32)
     product = torch.empty_like(matrix)
     timed: dict[str, Callable[[], object]] = {name: partial(f, *inputs) for name, f in contenders.items()}
     rates = {"copy": partial(copy.copy_, x), "product": partial(torch.mm, matrix, matrix, out=product)}
 
     for count in threads:
         torch.set_num_threads(count)
-        heat = {name: min(times) for name, times in in_turns(timed, effort.heat, 0).items()}
-        first, *others = sorted(operation.compositions, key=heat.__getitem__)[:FINALISTS]
-        finalists = [first, *(name for name in others if heat[name] <= NEAR * heat[first])]
-        final = {name: timed[name] for name in ("ours", *finalists)}
-        taken = in_turns({**final, **rates}, effort.rounds, effort.seconds)
-        seconds = {name: median(times) for name, times in taken.items()}
-        baseline = min(finalists, key=seconds.__getitem__)
-        peak = 2 * MATRIX**3 / seconds["product"]
+        result = race(timed, effort, along=rates)
+        bandwidth = 2 * x.nbytes / result.seconds("copy")
+        peak = 2 * MATRIX**3 / result.seconds("product")
         temporary = (
             [
                 memory.temporary_bytes(contenders[name], operation.inputs, shape, dtype, count)
-                for name in ("ours", baseline)
+                for name in ("ours", result.baseline)
             ]
             if effort.memory
             else [None, None]
@@ -174,18 +226,20 @@ def rows(
             shape=shape,
             dtype=str(dtype).removeprefix("torch."),
             threads=count,
-            ours=seconds["ours"],
-            baseline=seconds[baseline],
-            baseline_name=baseline,
-            ratio=seconds[baseline] / seconds["ours"],
-            target=operation.targets.get(shape),
-            floor=floor(operation, shape, moved, 2 * x.nbytes / seconds["copy"], peak),
-            copy=seconds["copy"],
+            ours=result.seconds("ours"),
+            baseline=result.seconds(result.baseline),
+            baseline_name=result.baseline,
+            ratio=result.ratio,
+            floor=max(moved / bandwidth, flops / peak),
+            target=operation.target(shape, dtype),
+            bytes=moved,
+            bandwidth=bandwidth,
+            flops=flops,
             peak=peak,
             error=error["ours"],
-            baseline_error=error[baseline],
+            baseline_error=error[result.baseline],
             temporary=temporary[0],
             baseline_temporary=temporary[1],
-            spread=max(seconds[name] / min(taken[name]) for name in ("ours", baseline)),
-            seconds={name: seconds.get(name, heat[name]) for name in timed},
+            spread=max(result.spread("ours"), result.spread(result.baseline)),
+            seconds={name: result.seconds(name) for name in timed},
         )

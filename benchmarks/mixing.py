@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 from torch.fft import fft, fft2, hfft, rfft, rfft2
 
-from benchmarks.operation import Operation, Shape, Tensors, forward, forward_and_autograd, transform_flops
+from benchmarks.operation import (
+    HALF_SHAPES,
+    NEVER_SLOWER,
+    SHAPES,
+    Operation,
+    Shape,
+    Target,
+    Tensors,
+    as_drawn,
+    forward,
+    forward_and_autograd,
+    transform_flops,
+)
 from spectrans.functional import fourier_mixing, hartley_mixing
 
 Function = Callable[[Tensor], Tensor]
@@ -89,6 +101,10 @@ def through_transposed_rfft(x: Tensor) -> Tensor:
     return torch.cat((half, half[..., 1 : (x.shape[-2] + 1) // 2].flip(-1)), dim=-1).mT
 
 
+def through_transposed_item(y: Tensor, x: Tensor) -> None:
+    y.copy_(through_transposed_rfft(x))
+
+
 # -- whole batches, or item by item: temporaries the size of one item stay in cache ------------------------------------
 
 
@@ -125,6 +141,7 @@ ONE_AXIS: dict[str, Function] = {
     "rfft, mirrored": partial(whole, through_rfft),
     "rfft, mirrored, by item": partial(by_item, through_rfft),
     "rfft of a transposed copy, mirrored": through_transposed_rfft,
+    "rfft of a transposed copy, mirrored, by item": partial(by_item, through_transposed_item),
 }
 
 # -- the least work ----------------------------------------------------------------------------------------------------
@@ -174,6 +191,8 @@ def both_directions(
     ours: Function,
     compositions: dict[str, Function],  # plain and complex first
     flops: Callable[[Shape], float],
+    targets: Mapping[Shape, Target],  # of the forward direction
+    halves: Mapping[Shape, Target] | None = None,
 ) -> tuple[Operation, Operation]:
     """Backward, torch may use autograd, or know that the operator is symmetric and call the composition again."""
     plain = next(iter(compositions))
@@ -186,6 +205,9 @@ def both_directions(
             compositions={key: partial(forward, function) for key, function in compositions.items()},
             oracle=partial(forward, compositions[plain]),
             flops=flops,
+            targets=targets,
+            halves=halves or {},
+            sweep=as_drawn,
         ),
         Operation(
             name=name,
@@ -198,12 +220,23 @@ def both_directions(
             },
             oracle=partial(each, compositions[plain]),
             flops=partial(twice, flops),
+            targets=NEVER_SLOWER,
+            sweep=as_drawn,
         ),
     )
 
 
 OPERATIONS = (
-    *both_directions("fourier_mixing", fourier_mixing, two_axes(hartley=False), flops_two_axes),
-    *both_directions("fourier_mixing_1d", partial(fourier_mixing, dims=1), ONE_AXIS, flops_one_axis),
-    *both_directions("hartley_mixing", hartley_mixing, two_axes(hartley=True), flops_hartley),
+    *both_directions(
+        "fourier_mixing",
+        fourier_mixing,
+        two_axes(hartley=False),
+        flops_two_axes,
+        targets=dict.fromkeys(SHAPES, Target(6.0, floor=2.0)),
+        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+    ),
+    *both_directions(
+        "fourier_mixing_1d", partial(fourier_mixing, dims=1), ONE_AXIS, flops_one_axis, targets=NEVER_SLOWER
+    ),
+    *both_directions("hartley_mixing", hartley_mixing, two_axes(hartley=True), flops_hartley, targets=NEVER_SLOWER),
 )

@@ -11,13 +11,28 @@ from torch import Tensor
 
 from spectrans import _native
 
-Shape = tuple[int, int, int]  # batch, n, d
+HALVES = (torch.float16, torch.bfloat16)
+
+Shape = tuple[int, ...]  # of x: batch, n, d, or batch, height, width, d
 Tensors = tuple[Tensor, ...]
 Contender = Callable[..., Tensors]  # inputs -> outputs
 
-#: The shapes every op is timed at: those with targets first.
-TARGET_SHAPES: tuple[Shape, ...] = ((8, 512, 768), (32, 512, 768))
-OTHER_SHAPES: tuple[Shape, ...] = ((8, 128, 256), (4, 4096, 768), (8, 1000, 512), (8, 196, 384))
+#: The shapes at which the ops along one axis have targets.
+SHAPES: tuple[Shape, ...] = ((8, 128, 256), (8, 512, 768), (32, 512, 768), (4, 4096, 768), (8, 1000, 512))
+#: Likewise in bfloat16: a power of two, and a length with odd factors.
+HALF_SHAPES: tuple[Shape, ...] = ((8, 512, 768), (8, 1000, 512))
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row has to reach; besides, its error may not exceed the fastest composition's."""
+
+    ratio: float  # times as fast as the fastest composition, at least
+    floor: float | None = None  # times the floor, at most
+
+
+#: What an op without targets of its own is held to: nowhere slower than torch.
+NEVER_SLOWER = dict.fromkeys(SHAPES, Target(1.0))
 
 
 @dataclass(frozen=True)
@@ -36,19 +51,35 @@ class Operation:
     compositions: Mapping[str, Contender]
     oracle: Contender  # of inputs in float64
     flops: Callable[[Shape], float]
-    targets: Mapping[Shape, float] = field(default_factory=lambda: dict.fromkeys(TARGET_SHAPES, 1.0))
+    targets: Mapping[Shape, Target]  # the shapes that are timed; in every dtype but the halves
+    halves: Mapping[Shape, Target] = field(default_factory=dict)  # in bfloat16 and float16
+    #: The shape of x at any (batch, n, d): the sweep over random shapes and the pictures over n. None: in neither.
+    sweep: Callable[[Shape], Shape] | None = None
+
+    def target(self, shape: Shape, dtype: torch.dtype) -> Target | None:
+        return (self.halves if dtype in HALVES else self.targets).get(shape)
+
+    def shapes(self, dtype: torch.dtype) -> tuple[Shape, ...]:
+        """Those with targets in `dtype`; where none has, those with targets in another."""
+        return tuple((self.halves if dtype in HALVES and self.halves else self.targets))
 
     def contenders(self, dtype: torch.dtype) -> dict[str, Contender]:
         """Ours, then the compositions as they have to be written for `dtype`."""
-        halves = dtype in (torch.float16, torch.bfloat16)
+        halves = dtype in HALVES
         compositions = {name: partial(through_float32, f) if halves else f for name, f in self.compositions.items()}
         return {"ours": self.ours, **compositions}
 
 
+def as_drawn(shape: Shape) -> Shape:
+    """The `sweep` of an op whose x is [batch, n, d]."""
+    return shape
+
+
 def through_float32(contender: Contender, *inputs: Tensor) -> Tensors:
-    """torch.fft knows no halves on CPUs: cast, transform, cast back. Responses are complex64 already."""
+    """torch.fft knows no halves on CPUs: cast, transform, cast back. What is not of x's shape is wide already."""
+    x = inputs[0]
     outputs = contender(*(t if t.is_complex() else t.float() for t in inputs))
-    return tuple(t if t.is_complex() else t.to(inputs[0].dtype) for t in outputs)
+    return tuple(t.to(x.dtype) if t.shape == x.shape else t for t in outputs)
 
 
 def forward(function: Callable[..., Tensor], *inputs: Tensor) -> Tensors:

@@ -1,22 +1,22 @@
-"""Results as tables, as JSON, and as the table in the README."""
+"""Results as tables, in words, and as the table in the README."""
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.table import Table
 from rich.text import Text
 
 import spectrans
+from benchmarks import record
 from benchmarks.measure import Row
 from benchmarks.operation import Shape
 from benchmarks.overheads import Overhead
+from benchmarks.record import Results
+from benchmarks.sweep import LEAST, MEAN, Sweep
 
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 MIB = 2**20
@@ -64,7 +64,7 @@ def mebibytes(count: int | None) -> str:
 
 
 def operation_table(rows: Sequence[Row]) -> Table:
-    """All rows of one op."""
+    """All rows of one op in one dtype. What has a target is green where it is met, red where it is missed."""
     table = Table(title=f"{rows[0].op}, {rows[0].dtype}", title_justify="left", caption_justify="left")
     if any(row.spread > BUSY for row in rows):
         table.caption = f"~ the machine was busy: a median more than {BUSY} times the minimum"
@@ -75,6 +75,7 @@ def operation_table(rows: Sequence[Row]) -> Table:
     table.add_column("torch\nms", justify="right")
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("floor\nms", justify="right")
+    table.add_column("floors", justify="right", no_wrap=True)
     table.add_column("temporary\nours, torch\nMiB", justify="right")
     table.add_column(
         "error, 1e-7\nours, torch" if rows[0].dtype == "float32" else "error\nours, torch", justify="right"
@@ -85,19 +86,24 @@ def operation_table(rows: Sequence[Row]) -> Table:
         new = last is not None and (row.direction, row.shape) != (last.direction, last.shape)
         if new:
             table.add_section()
-        style = "red" if row.missed else "green" if row.target is not None else ""
+        target = row.target
+        style = {name: "red" for name in row.misses}
+        errors = (
+            f"{row.error * 1e7:.1f}  {row.baseline_error * 1e7:.1f}"
+            if row.dtype == "float32"
+            else f"{row.error:.1e}  {row.baseline_error:.1e}"
+        )
         table.add_row(
             row.direction,
             dimensions(row.shape),
             str(row.threads),
             milliseconds(row.ours),
             milliseconds(row.baseline),
-            Text(f"{'~' * (row.spread > BUSY)}{row.ratio:.2f}", style),
+            Text(f"{'~' * (row.spread > BUSY)}{row.ratio:.2f}", style.get("ratio", "green" if target else "")),
             milliseconds(row.floor),
+            Text(f"{row.floors:.2f}", style.get("floor", "green" if target and target.floor else "")),
             f"{mebibytes(row.temporary)}  {mebibytes(row.baseline_temporary):>5}",
-            f"{row.error * 1e7:.1f}  {row.baseline_error * 1e7:.1f}"
-            if row.dtype == "float32"
-            else f"{row.error:.1e}  {row.baseline_error:.1e}",
+            Text(errors, style.get("error", "")),
             row.baseline_name,
         )
         last = row
@@ -122,79 +128,108 @@ def facts_table(facts: dict[str, str]) -> Table:
     return table
 
 
+def sweep_table(sweeps: Iterable[Sweep], threads: Sequence[int]) -> Table:
+    """A line an operation."""
+    table = Table(title=f"random shapes, {' and '.join(map(str, threads))} threads in turn", title_justify="left")
+    table.add_column("op", no_wrap=True)
+    for name in ("direction", "dtype"):
+        table.add_column(name)
+    for name in ("shapes", "geometric\nmean", "least", "below 1"):
+        table.add_column(name, justify="right")
+    table.add_column("worst: ratio shape (composition)")
+    for sweep in sweeps:
+        worst = (f"{each.ratio:.2f} {dimensions(each.shape)} ({each.baseline_name})" for each in sweep.worst[:3])
+        table.add_row(
+            sweep.op,
+            sweep.direction,
+            sweep.dtype,
+            str(sweep.shapes),
+            Text(f"{sweep.geometric_mean:.2f}", "green" if sweep.geometric_mean >= MEAN else "red"),
+            Text(f"{sweep.least:.2f}", "green" if sweep.least >= LEAST else "red"),
+            str(sweep.below),
+            "\n".join(worst),
+        )
+    return table
+
+
+# -- in words ----------------------------------------------------------------------------------------------------------
+
+
 def sentence(row: Row) -> str:
-    """A row that has a target, in words."""
+    """A row that misses its target."""
+    assert row.target is not None
+    said = {
+        "ratio": f"{row.ratio:.2f} times as fast as {row.baseline_name!r}, target {row.target.ratio:g}",
+        "floor": f"{row.floors:.2f} floors, target {row.target.floor or 0:g}",
+        "error": f"error {row.error:.2e}, torch's {row.baseline_error:.2e}",
+    }
     return (
         f"{row.op} {row.direction} {dimensions(row.shape)} {row.dtype} on {row.threads} "
-        f"thread{'s' * (row.threads > 1)}: {row.ratio:.2f} times as fast as {row.baseline_name!r}, "
-        f"target > {row.target:g}"
+        f"thread{'s' * (row.threads > 1)}: {'; '.join(said[name] for name in row.misses)}"
     )
 
 
-# -- JSON --------------------------------------------------------------------------------------------------------------
+def sweep_sentence(sweep: Sweep) -> str:
+    """A sweep that misses its target."""
+    return (
+        f"{sweep.op} {sweep.direction} {sweep.dtype} over {sweep.shapes} shapes: geometric mean "
+        f"{sweep.geometric_mean:.2f}, target {MEAN:g}; least {sweep.least:.2f} at {dimensions(sweep.worst[0].shape)} on "
+        f"{sweep.worst[0].threads} thread{'s' * (sweep.worst[0].threads > 1)}, target {LEAST:g}; {sweep.below} below 1"
+    )
 
 
-def write_json(path: Path, facts: dict[str, str], rows: Iterable[Row], overheads: Iterable[Overhead]) -> None:
-    """Times in seconds, memory in bytes, peak in flops a second."""
-    results: dict[str, Any] = {
-        "machine": facts,
-        "rows": [rounded(asdict(row)) for row in rows],
-        "overheads": [rounded(asdict(row)) for row in overheads],
-    }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(results, indent=1) + "\n")
-
-
-def rounded(value: Any) -> Any:
-    """Floats to four digits: more would only be noise, and differences between files."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    return float(f"{value:.4g}") if isinstance(value, float) else value
+def verdict(results: Iterable[Row | Sweep]) -> tuple[str, bool]:
+    """What to say of the targets, and whether any was missed."""
+    aimed = [each for each in results if isinstance(each, Sweep) or each.target is not None]
+    misses = [sweep_sentence(each) if isinstance(each, Sweep) else sentence(each) for each in aimed if each.missed]
+    if not misses:
+        return f"all {len(aimed)} targets met", False
+    return "\n".join([f"{len(misses)} of {len(aimed)} targets missed:", *misses]), True
 
 
 # -- README ------------------------------------------------------------------------------------------------------------
 
 
-def readme_table(results: dict[str, Any]) -> str:
-    """The rows that have targets, a line an operation and shape."""
-    facts = results["machine"]
-    lines: dict[tuple[str, str, str], dict[int, dict[str, Any]]] = {}
-    for row in results["rows"]:
-        if row["target"] is not None:
-            lines.setdefault((row["op"], row["direction"], dimensions(row["shape"])), {})[row["threads"]] = row
+def readme_table(results: Results) -> str:
+    """The rows that have targets, a line an operation, dtype and shape."""
+    facts = results.machine
+    lines: dict[tuple[str, str, str, str], dict[int, Row]] = {}
+    for row in results.rows:
+        if row.target is not None:
+            lines.setdefault((row.op, row.direction, row.dtype, dimensions(row.shape)), {})[row.threads] = row
     threads = sorted({count for cells in lines.values() for count in cells})
-    header = ["function", "", "shape"]
+    header = ["function", "", "dtype", "shape"]
     for count in threads:
-        header += [f"ms, {count} thread{'s' * (count > 1)}", "torch.fft", "times"]
-    table = [header, ["---"] * 3 + ["---:"] * (3 * len(threads))]
-    for (op, direction, shape), cells in lines.items():
-        line = [f"`{op}`", direction, shape]
+        header += [f"ms, {count} thread{'s' * (count > 1)}", "torch.fft", "times", "floors"]
+    table = [header, ["---"] * 4 + ["---:"] * (4 * len(threads))]
+    for (op, direction, dtype, shape), cells in lines.items():
+        line = [f"`{op}`", direction, dtype, shape]
         for count in threads:
             cell = cells.get(count)
             line += (
-                ["", "", ""]
+                [""] * 4
                 if cell is None
-                else [milliseconds(cell["ours"]), milliseconds(cell["baseline"]), f"**{cell['ratio']:.1f}**"]
+                else [
+                    milliseconds(cell.ours),
+                    milliseconds(cell.baseline),
+                    f"**{cell.ratio:.1f}**",
+                    f"{cell.floors:.1f}",
+                ]
             )
         table.append(line)
     caption = (
-        f"{facts['cpu']}, {facts['instruction set']}, torch {facts['torch']} ({facts['torch.fft by']}), "
-        f"{', '.join(sorted({row['dtype'] for row in results['rows']}))}."
+        f"{facts['cpu']}, {facts['instruction set']}, torch {facts['torch']} ({facts['torch.fft by']}). "
+        "Times: how many times as fast as the fastest `torch.fft` composition; floors: how many times as long as "
+        "copying the data, or multiplying matrices with as many flops, whichever takes longer."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in table), "", caption])
 
 
 def rewrite_readme(readme: Path, results: Path) -> None:
     """Puts the table between the markers; ValueError where there are none, or no results."""
-    if not results.exists():
-        raise ValueError(f"{results.name}: no such file; `python -m benchmarks` writes it")
     text = readme.read_text()
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ValueError(f"{readme.name}: expected the markers {START} and {END}, in this order")
-    try:
-        table = readme_table(json.loads(results.read_text()))
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{results.name}: not results of `python -m benchmarks`: {error!r}") from error
-    readme.write_text(f"{before}{START}\n{table}\n{END}{after}")
+    readme.write_text(f"{before}{START}\n{readme_table(record.read(results))}\n{END}{after}")

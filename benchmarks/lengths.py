@@ -1,0 +1,31 @@
+"""Every op over the length n, batch and channels fixed: what the pictures are drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from benchmarks.measure import Effort, Row, rows
+from benchmarks.operation import Operation, Shape
+
+BATCH, CHANNELS, THREADS = 2, 256, 1
+SMOOTH = (16, 32, 64, 96, 128, 256, 384, 512, 768, 1000, 1024, 1536, 2048, 3000, 4096, 6144, 8192, 12288, 16384)
+PRIMES = (17, 61, 251, 1021, 4093, 8191)
+EFFORT = Effort(heat=1, rounds=3, seconds=0.05, items=1)
+
+
+def drawn(operation: Operation) -> bool:
+    return operation.sweep is not None and operation.direction == "forward"
+
+
+def shapes() -> list[Shape]:
+    return [(BATCH, n, CHANNELS) for n in sorted(SMOOTH + PRIMES)]
+
+
+def over(operations: Sequence[Operation], dtype: torch.dtype) -> Iterator[Row]:
+    """A row an operation and length."""
+    for operation in filter(drawn, operations):
+        assert operation.sweep is not None
+        for shape in shapes():
+            yield from rows(operation, operation.sweep(shape), dtype, [THREADS], EFFORT)
