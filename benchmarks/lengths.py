@@ -10,7 +10,7 @@ from benchmarks.measure import Effort, Row, rows
 from benchmarks.operation import Operation, Shape
 
 BATCH, CHANNELS, THREADS = 2, 256, 1
-SMOOTH = (16, 32, 64, 96, 128, 256, 384, 512, 768, 1000, 1024, 1536, 2048, 3000, 4096, 6144, 8192, 12288, 16384)
+SMOOTH = (16, 24, 32, 64, 90, 128, 256, 360, 512, 1024, 1400, 2048, 4096, 5600, 8192, 16384)
 PRIMES = (17, 61, 251, 1021, 4093, 8191)
 EFFORT = Effort(heat=1, rounds=3, seconds=0.05, items=1)
 

@@ -61,7 +61,7 @@ class Operation:
 
     def shapes(self, dtype: torch.dtype) -> tuple[Shape, ...]:
         """Those with targets in `dtype`; where none has, those with targets in another."""
-        return tuple((self.halves if dtype in HALVES and self.halves else self.targets))
+        return tuple(self.halves if dtype in HALVES and self.halves else self.targets)
 
     def contenders(self, dtype: torch.dtype) -> dict[str, Contender]:
         """Ours, then the compositions as they have to be written for `dtype`."""

@@ -171,10 +171,11 @@ def sentence(row: Row) -> str:
 
 def sweep_sentence(sweep: Sweep) -> str:
     """A sweep that misses its target."""
+    worst = sweep.worst[0]
     return (
         f"{sweep.op} {sweep.direction} {sweep.dtype} over {sweep.shapes} shapes: geometric mean "
-        f"{sweep.geometric_mean:.2f}, target {MEAN:g}; least {sweep.least:.2f} at {dimensions(sweep.worst[0].shape)} on "
-        f"{sweep.worst[0].threads} thread{'s' * (sweep.worst[0].threads > 1)}, target {LEAST:g}; {sweep.below} below 1"
+        f"{sweep.geometric_mean:.2f}, target {MEAN:g}; least {sweep.least:.2f}, target {LEAST:g}, at "
+        f"{dimensions(worst.shape)} on {worst.threads} thread{'s' * (worst.threads > 1)}; {sweep.below} below 1"
     )
 
 
