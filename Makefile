@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test bench lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,15 +40,21 @@ sanitize: $(VENV)/installed  ## the C++ tests under AddressSanitizer and Undefin
 	$(BIN)/cmake --build build/sanitize
 	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
 
-bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run
+bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run, and over random shapes
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --sweep
+
+bench-cpp: $(VENV)/installed  ## the bare kernels and transforms; needs Google Benchmark (libbenchmark-dev)
+	$(BIN)/cmake -S . -B build/benchmarks -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_BENCHMARKS=ON
+	$(BIN)/cmake --build build/benchmarks --target bench_kernels
+	build/benchmarks/benchmarks/cpp/bench_kernels
 
 lint: $(VENV)/installed  ## ruff, mypy and clang-format
 	$(PIP) install --quiet ruff mypy clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp -name "*.cpp" -o -name "*.h")
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp benchmarks/cpp -name "*.cpp" -o -name "*.h")
 
 wheel: $(VENV)/installed  ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .

@@ -1,0 +1,164 @@
+// The kernels at the shapes that have targets, and the bare transforms over n: float32, one thread, at the instruction
+// set that SPECTRANS_CPU names.
+#include <benchmark/benchmark.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "transforms.h"
+
+namespace spectrans {
+
+#define X SPECTRANS_TRANSFORMS
+SPECTRANS_SETS
+#undef X
+
+namespace {
+
+const Transforms& transforms() {
+#define X(isa) \
+  if (std::strcmp(instruction_set(), #isa) == 0) return isa::transforms;
+  SPECTRANS_SETS
+#undef X
+  std::abort();  // the kernels were compiled for the same sets
+}
+
+const ThreadPool kOneThread{[](std::int64_t count, std::int64_t, void (*body)(std::int64_t, std::int64_t, void*),
+                               void* context) { body(0, count, context); },
+                            1};
+
+std::vector<float> noise(std::int64_t count, unsigned seed) {
+  std::minstd_rand generator(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(count);
+  for (float& value : values) value = uniform(generator);
+  return values;
+}
+
+// x [batch, n, d], contiguous
+struct Shape {
+  std::int64_t batch, n, d;
+
+  explicit Shape(const benchmark::State& state) : batch(state.range(0)), n(state.range(1)), d(state.range(2)) {}
+  std::int64_t values() const { return batch * n * d; }
+  std::int64_t response_values() const { return (n / 2 + 1) * d * 2; }
+
+  Signal signal(std::vector<float>& data) const {
+    Signal result{};
+    result.data = data.data();
+    result.n = n;
+    result.d = d;
+    result.n_stride = d;
+    result.d_stride = 1;
+    result.batch = batch;
+    result.axes = 1;
+    result.size[0] = batch;
+    result.stride[0] = n * d;
+    return result;
+  }
+};
+
+void count(benchmark::State& state, std::int64_t items, std::int64_t floats_moved) {
+  state.SetItemsProcessed(state.iterations() * items);
+  state.SetBytesProcessed(state.iterations() * floats_moved * static_cast<std::int64_t>(sizeof(float)));
+}
+
+void mixing_kernel(benchmark::State& state, bool hidden, bool hartley) {
+  const Shape shape(state);
+  std::vector<float> x = noise(shape.values(), 1), y(x.size());
+  const Mixing call{Element::float32, shape.signal(x), shape.signal(y), true, hidden, hartley, 1.0};
+  for (auto _ : state) mixing(call, kOneThread);
+  count(state, shape.values(), 2 * shape.values());
+}
+
+void fourier_mixing(benchmark::State& state) { mixing_kernel(state, true, false); }
+void fourier_mixing_1d(benchmark::State& state) { mixing_kernel(state, false, false); }
+void hartley_mixing(benchmark::State& state) { mixing_kernel(state, true, true); }
+
+void filter_forward(benchmark::State& state) {
+  const Shape shape(state);
+  std::vector<float> x = noise(shape.values(), 1), response = noise(shape.response_values(), 2), y(x.size());
+  Filter call{};
+  call.element = Element::float32;
+  call.x = shape.signal(x);
+  call.y = shape.signal(y);
+  call.response = response.data();
+  for (auto _ : state) filter(call, kOneThread);
+  count(state, shape.values(), 2 * shape.values() + shape.response_values());
+}
+
+void filter_backward(benchmark::State& state) {
+  const Shape shape(state);
+  std::vector<float> grad = noise(shape.values(), 1), x = noise(shape.values(), 2);
+  std::vector<float> response = noise(shape.response_values(), 3), grad_x(x.size()), grad_response(response.size());
+  Filter call{};
+  call.element = Element::float32;
+  call.x = shape.signal(grad);
+  call.y = shape.signal(grad_x);
+  call.with = shape.signal(x);
+  call.response = response.data();
+  call.response_grad = grad_response.data();
+  call.adjoint = true;
+  for (auto _ : state) filter(call, kOneThread);
+  count(state, shape.values(), 3 * shape.values() + 2 * shape.response_values());
+}
+
+// One tile, again and again, of zeros: a transform takes as long for any values, and others would overflow.
+void transform(benchmark::State& state, void (*run)(const RealPlan<float>&, void*, void*)) {
+  const RealPlan<float>& plan = real_plan<float>(state.range(0));
+  const int lanes = transforms().lanes;
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  const auto zeros = [&](std::int64_t slots) {
+    const std::size_t bytes = (slots * lanes * sizeof(float) + 63) / 64 * 64;
+    std::unique_ptr<void, Free> memory(std::aligned_alloc(64, bytes));
+    if (memory == nullptr) std::abort();
+    std::memset(memory.get(), 0, bytes);
+    return memory;
+  };
+  const auto tile = zeros(plan.n), work = zeros(plan.work + 1);
+  for (auto _ : state) {
+    run(plan, tile.get(), work.get());
+    benchmark::ClobberMemory();
+  }
+  count(state, plan.n * lanes, 2 * plan.n * lanes);
+  state.counters["flops"] =
+      benchmark::Counter(plan_flops(plan.n) * lanes, benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void real_forward(benchmark::State& state) { transform(state, transforms().forward); }
+void real_inverse(benchmark::State& state) { transform(state, transforms().inverse); }
+
+void target_shapes(benchmark::internal::Benchmark* kernel) {
+  kernel->ArgNames({"batch", "n", "d"})->Unit(benchmark::kMillisecond);
+  kernel->Args({8, 128, 256})->Args({8, 512, 768})->Args({32, 512, 768})->Args({4, 4096, 768})->Args({8, 1000, 512});
+}
+
+void lengths(benchmark::internal::Benchmark* bare) {
+  bare->ArgName("n")->Unit(benchmark::kMicrosecond);
+  for (const int n : {16, 64, 128, 196, 256, 512, 768, 1000, 1021, 1024, 2048, 4096}) bare->Arg(n);
+}
+
+BENCHMARK(fourier_mixing)->Apply(target_shapes);
+BENCHMARK(fourier_mixing_1d)->Apply(target_shapes);
+BENCHMARK(hartley_mixing)->Apply(target_shapes);
+BENCHMARK(filter_forward)->Apply(target_shapes);
+BENCHMARK(filter_backward)->Apply(target_shapes);
+BENCHMARK(real_forward)->Apply(lengths);
+BENCHMARK(real_inverse)->Apply(lengths);
+
+}  // namespace
+}  // namespace spectrans
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::AddCustomContext("instruction set", spectrans::instruction_set());
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

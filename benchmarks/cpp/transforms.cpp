@@ -1,0 +1,19 @@
+// The bare transforms of the instruction set this file is compiled for.
+#include "transforms.h"
+
+#include "cpu/transform.h"
+
+namespace spectrans::SPECTRANS_ISA {
+
+extern const Transforms transforms;
+constinit const Transforms transforms{
+    kLanes<float>,
+    [](const RealPlan<float>& plan, void* tile, void* work) {
+      real_forward(plan, static_cast<Vector<float>*>(tile), static_cast<Vector<float>*>(work));
+    },
+    [](const RealPlan<float>& plan, void* tile, void* work) {
+      real_inverse(plan, static_cast<Vector<float>*>(tile), static_cast<Vector<float>*>(work));
+    },
+};
+
+}  // namespace spectrans::SPECTRANS_ISA
