@@ -316,7 +316,10 @@ def test_quick_sweep(
     path = tmp_path / "out.json"
     monkeypatch.setattr(sweep, "LARGEST", 5000)
     monkeypatch.setattr(sweep, "LEAST", 1e9)
-    assert command.main(["--sweep", "--quick", "--check", "--json", str(path)]) == command.MISSED
+    monkeypatch.setattr(sweep, "AGAIN", sweep.BRIEF)
+    monkeypatch.setattr(sweep, "QUICK_COUNT", 3)
+    arguments = ["--sweep", "--quick", "--threads", "1", "--check", "--json", str(path)]
+    assert command.main(arguments) == command.MISSED
     (one,) = json.loads(path.read_text())["sweeps"]
     assert len(one["ratios"]) == one["shapes"] == one["below"] == sweep.QUICK_COUNT
     assert small.name in capsys.readouterr().out
