@@ -25,6 +25,7 @@ from benchmarks.operation import (
 from spectrans.functional import fourier_mixing, hartley_mixing
 
 Function = Callable[[Tensor], Tensor]
+Fill = Callable[[Tensor, Tensor], None]  # y, x
 
 # -- two axes ----------------------------------------------------------------------------------------------------------
 # F[-p, -q] = conj F[p, q] for real x: half of the spectrum gives both halves of Re F, and of Re F - Im F.
@@ -60,16 +61,18 @@ def through_rfft2(y: Tensor, x: Tensor, hartley: bool = False) -> None:
     assemble(y, *parts(rfft2(x, norm="ortho"), hartley))
 
 
-def hidden_then_sequence(y: Tensor, x: Tensor, hartley: bool = False) -> None:
-    assemble(y, *parts(fft(rfft(x, dim=-1, norm="ortho"), dim=-2, norm="ortho"), hartley))
-
-
 def sequence_then_hidden(y: Tensor, x: Tensor, hartley: bool = False) -> None:
     half, mirror = parts(fft(rfft(x, dim=-2, norm="ortho"), dim=-1, norm="ortho"), hartley)
     assemble(y.mT, half.mT, mirror.mT)
 
 
-def even_part(y: Tensor, x: Tensor) -> None:
+def transposed_sequence_then_hidden(y: Tensor, x: Tensor, hartley: bool = False) -> None:
+    rows = rfft(x.mT.contiguous(), dim=-1, norm="ortho").mT.contiguous()
+    half, mirror = parts(fft(rows, dim=-1, norm="ortho"), hartley)
+    assemble(y.mT, half.mT, mirror.mT)
+
+
+def even_rows(x: Tensor) -> Tensor:  # [..., n//2+1, d]
     """Re F sees only e[j, l] = (x[j, l] + x[-j, -l]) / 2: rows j <= n/2 of it, then n real outputs a column."""
     n = x.shape[-2]
     even = x[..., : n // 2 + 1, :].clone()
@@ -77,7 +80,17 @@ def even_part(y: Tensor, x: Tensor) -> None:
     even[..., 0, 1:].lerp_(x[..., 0, 1:].flip(-1), 0.5)
     even[..., 1:, 0].lerp_(opposite[..., 0].flip(-1), 0.5)
     even[..., 1:, 1:].lerp_(opposite[..., 1:].flip((-2, -1)), 0.5)
-    half = hfft(rfft(even, dim=-1, norm="ortho"), n=n, dim=-2, norm="ortho")
+    return even
+
+
+def even_part(y: Tensor, x: Tensor) -> None:
+    half = hfft(rfft(even_rows(x), dim=-1, norm="ortho"), n=x.shape[-2], dim=-2, norm="ortho")
+    assemble(y, half, half)
+
+
+def transposed_even_part(y: Tensor, x: Tensor) -> None:
+    columns = rfft(even_rows(x), dim=-1, norm="ortho").mT.contiguous()
+    half = hfft(columns, n=x.shape[-2], dim=-1, norm="ortho").mT
     assemble(y, half, half)
 
 
@@ -101,47 +114,77 @@ def through_transposed_rfft(x: Tensor) -> Tensor:
     return torch.cat((half, half[..., 1 : (x.shape[-2] + 1) // 2].flip(-1)), dim=-1).mT
 
 
-def through_transposed_item(y: Tensor, x: Tensor) -> None:
-    y.copy_(through_transposed_rfft(x))
+def even_samples(x: Tensor) -> Tensor:  # [..., n//2+1, d]
+    """As even_rows, of the sequence alone."""
+    n = x.shape[-2]
+    even = x[..., : n // 2 + 1, :].clone()
+    even[..., 1:, :].lerp_(x[..., n - n // 2 :, :].flip(-2), 0.5)
+    return even
+
+
+def through_hfft(x: Tensor) -> Tensor:
+    y: Tensor = hfft(even_samples(x), n=x.shape[-2], dim=-2, norm="ortho")
+    return y
+
+
+def through_transposed_hfft(x: Tensor) -> Tensor:
+    y: Tensor = hfft(even_samples(x).mT.contiguous(), n=x.shape[-2], dim=-1, norm="ortho")
+    return y.mT
 
 
 # -- whole batches, or item by item: temporaries the size of one item stay in cache ------------------------------------
 
 
-def whole(fill: Callable[[Tensor, Tensor], None], x: Tensor) -> Tensor:
+def whole(fill: Fill, x: Tensor) -> Tensor:
     y = torch.empty_like(x)
     fill(y, x)
     return y
 
 
-def by_item(fill: Callable[[Tensor, Tensor], None], x: Tensor) -> Tensor:
+def by_item(fill: Fill, x: Tensor) -> Tensor:
     y = torch.empty_like(x)
     for y_item, x_item in zip(y, x, strict=True):
         fill(y_item, x_item)
     return y
 
 
-def two_axes(hartley: bool) -> dict[str, Function]:
-    fills: dict[str, Callable[[Tensor, Tensor], None]] = {
-        "rfft2, mirrored": partial(through_rfft2, hartley=hartley),
-        "rfft hidden, fft sequence, mirrored": partial(hidden_then_sequence, hartley=hartley),
-        "rfft sequence, fft hidden, mirrored": partial(sequence_then_hidden, hartley=hartley),
-    }
-    if not hartley:
-        fills["even part, rfft, hfft, mirrored"] = even_part
+def copied(function: Function, y: Tensor, x: Tensor) -> None:
+    y.copy_(function(x))
+
+
+def both_ways(functions: Mapping[str, Function], fills: Mapping[str, Fill]) -> dict[str, Function]:
     return {
-        "fft2": partial(through_fft2, hartley=hartley),
+        **functions,
         **{name: partial(whole, fill) for name, fill in fills.items()},
+        **{f"{name}, by item": partial(by_item, partial(copied, function)) for name, function in functions.items()},
         **{f"{name}, by item": partial(by_item, fill) for name, fill in fills.items()},
     }
 
 
+def two_axes(hartley: bool) -> dict[str, Function]:
+    fills: dict[str, Fill] = {
+        "rfft2, mirrored": partial(through_rfft2, hartley=hartley),
+        "rfft sequence, fft hidden, mirrored": partial(sequence_then_hidden, hartley=hartley),
+        "transposed copies, rfft sequence, fft hidden, mirrored": partial(
+            transposed_sequence_then_hidden, hartley=hartley
+        ),
+    }
+    if not hartley:
+        fills["even part, rfft, hfft, mirrored"] = even_part
+        fills["even part, rfft, transposed copy, hfft, mirrored"] = transposed_even_part
+    return {"fft2": partial(through_fft2, hartley=hartley), **both_ways({}, fills)}
+
+
 ONE_AXIS: dict[str, Function] = {
     "fft": through_fft,
-    "rfft, mirrored": partial(whole, through_rfft),
-    "rfft, mirrored, by item": partial(by_item, through_rfft),
-    "rfft of a transposed copy, mirrored": through_transposed_rfft,
-    "rfft of a transposed copy, mirrored, by item": partial(by_item, through_transposed_item),
+    **both_ways(
+        {
+            "transposed copy, rfft, mirrored": through_transposed_rfft,
+            "even part, hfft": through_hfft,
+            "even part, transposed copy, hfft": through_transposed_hfft,
+        },
+        {"rfft, mirrored": through_rfft},
+    ),
 }
 
 # -- the least work ----------------------------------------------------------------------------------------------------
