@@ -117,11 +117,12 @@ class FilterPass {
 
  public:
   FilterPass(const Filter& call, const ThreadPool& pool)
-      : call_(call), pool_(pool), plan_(real_plan<T>(call.x.n)), groups_(call.x.n, call.x.d), pitch_(padded(plan_.n)),
-        slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)) {}
+      : call_(call), pool_(pool), plan_(real_plan<T>(call.x.n)), groups_(call.x.n, call.x.d, call.x.batch),
+        pitch_(padded(plan_.n)), slots_(pitch_ * groups_.tiles_per_group),
+        streaming_(kFilter && can_stream<IO>(call.y)) {}
 
   void run() const {
-    const std::int64_t batch = call_.x.batch, bins = plan_.n / 2 + 1;
+    const std::int64_t batch = groups_.packs(call_.x.batch), bins = plan_.n / 2 + 1;
     const std::int64_t splits = kGradient ? max(1, min(batch, kTasks / groups_.count)) : max(1, batch);
     T* partial = static_cast<T*>(call_.response_grad);
     const std::int64_t size = 2 * bins * call_.x.d;
@@ -193,6 +194,21 @@ class FilterPass {
       } else {
         tile.from_columns(response, call_.channel_stride, group.lanes);
       }
+      if (group.items > 1) repeat_lanes(slots + k * pitch_, group);
+    }
+  }
+
+  // The lanes of the first item, for all items.
+  void repeat_lanes(Vector<T>* slots, const Group& group) const {
+    for (std::int64_t i = 0; i < plan_.n; ++i) {
+      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l] = slots[i][l - group.lanes];
+    }
+  }
+
+  // The sum over all items, in the lanes of the first.
+  void sum_lanes(Vector<T>* slots, const Group& group) const {
+    for (std::int64_t i = 0; i < plan_.n; ++i) {
+      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l % group.lanes] += slots[i][l];
     }
   }
 
@@ -224,6 +240,7 @@ class FilterPass {
         }
       }
     }
+    if (kGradient && group.items > 1) sum_lanes(space.total, group);
     if constexpr (kGradient) write_gradient(plan_, tiles(group, space.total), call_.x.d, group, gradient);
   }
 

@@ -30,18 +30,18 @@ template <class IO, bool kHartley>
 void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
   const RealPlan<T>& plan = real_plan<T>(x.n);
-  const Groups<T> groups(x.n, x.d);
+  const Groups<T> groups(x.n, x.d, x.batch);
   const std::int64_t pitch = padded(x.n), slots = pitch * groups.tiles_per_group;
   const bool streaming = can_stream<IO>(y);
-  parallel(pool, groups.count * x.batch, slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+  parallel(pool, groups.count * groups.packs(x.batch), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
     auto* data = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + plan.work) * kVectorBytes));
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t item = task / groups.count;
+      const std::int64_t pack = task / groups.count;
       const Group group = groups[task % groups.count];
       const Tiles<T> tiles{data, pitch, group.tiles};
-      gather<IO>(x, item, group, plan, tiles);
+      gather<IO>(x, pack, group, plan, tiles);
       for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots);
-      scatter<IO>(y, item, group, streaming, [&](std::int64_t j, std::int64_t k) {
+      scatter<IO>(y, pack, group, streaming, [&](std::int64_t j, std::int64_t k) {
         return mixed<T, kHartley>(plan, tiles[k], j) * static_cast<T>(scale);
       });
     }
@@ -50,7 +50,9 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
 }
 
 // Two axes of one item. Columns (the sequence, channels in lanes) go first, into blocks of rows (the hidden axis, bins
-// of the sequence in lanes): what is between is one item's half spectrum.
+// of the sequence in lanes): what is between is one item's half spectrum. Where an item has too few channels to fill
+// the lanes, a pack of items is done at once: signal s is channel s % channels of item s / channels, row r is bin r %
+// bins of item r / bins.
 template <class IO, bool kHartley>
 class Plane {
   using T = Compute<IO>;
@@ -67,13 +69,16 @@ class Plane {
 
  public:
   Plane(const Signal& x, const Signal& y, double scale)
-      : x_(x), y_(y), n_(x.n), d_(x.d), scale_(static_cast<T>(kHartley ? scale : scale / 2)),
-        sequence_(real_plan<T>(n_)), hidden_(hidden_plan(d_)), groups_(n_, kHartley ? d_ : d_ / 2 + 1),
-        tile_pitch_(padded(n_)), block_slots_(padded(kHartley ? 2 * d_ : d_)), staged_pitch_(ceil_div(d_, lanes) + 2),
+      : x_(x), y_(y), n_(x.n), d_(x.d), bins_(n_ / 2 + 1), channels_(kHartley ? d_ : d_ / 2 + 1),
+        items_(max(1, min(x.batch, lanes / 2 / channels_ > 0 ? lanes / channels_ : 1))),
+        scale_(static_cast<T>(kHartley ? scale : scale / 2)), sequence_(real_plan<T>(n_)), hidden_(hidden_plan(d_)),
+        groups_(n_, max(items_ * channels_, min(lanes, d_))), tile_pitch_(padded(n_)),
+        block_slots_(padded(kHartley ? 2 * d_ : d_)), staged_pitch_(ceil_div(d_, lanes) + 2),
         streaming_(can_stream<IO>(y)) {}
 
+  std::int64_t packs() const { return ceil_div(x_.batch, items_); }
   std::int64_t column_tasks() const { return groups_.count; }
-  std::int64_t row_tasks() const { return ceil_div(n_ / 2 + 1, lanes); }
+  std::int64_t row_tasks() const { return ceil_div(items_ * bins_, lanes); }
   std::int64_t half_slots() const { return row_tasks() * block_slots_; }
   std::int64_t task_slots() const {
     return max(tile_pitch_ * groups_.tiles_per_group + sequence_.work,
@@ -82,20 +87,29 @@ class Plane {
   std::int64_t column_bytes() const { return tile_pitch_ * groups_.tiles_per_group * kVectorBytes; }
   std::int64_t row_bytes() const { return block_slots_ * kVectorBytes; }
 
-  void columns(std::int64_t item, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
+  void columns(std::int64_t pack, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
     const Group group = groups_[task];
     const Tiles<T> tiles{space, tile_pitch_, group.tiles};
     Vector<T>* work = space + tile_pitch_ * groups_.tiles_per_group;
-    fold(batch_item<const IO>(x_, item), group, tiles);
+    if (items_ == 1 && x_.d_stride == 1 && group.lanes == lanes) {
+      fold_rows(batch_item<const IO>(x_, pack), group, tiles);
+    } else {
+      for (std::int64_t k = 0; k < tiles.count; ++k) fold_lanes(pack, group.channel[k], group.lanes, tiles[k]);
+    }
     for (std::int64_t k = 0; k < tiles.count; ++k) real_forward(sequence_, tiles[k], work);
-    for (std::int64_t p = 0; p <= n_ / 2; p += lanes) {
+    if (items_ > 1) {
+      for (std::int64_t k = 0; k < tiles.count; ++k) scatter_bins(tiles[k], half, items_ * channels_);
+      return;
+    }
+    for (std::int64_t p = 0; p < bins_; p += lanes) {
       for (std::int64_t k = 0; k < tiles.count; ++k) {
-        turn_bins(tiles[k], p, half + p / lanes * block_slots_, group.channel[k], group.lanes);
+        const int channels = static_cast<int>(min(group.lanes, channels_ - group.channel[k]));
+        turn_bins(tiles[k], p, half + p / lanes * block_slots_, group.channel[k], channels);
       }
     }
   }
 
-  void rows(std::int64_t item, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
+  void rows(std::int64_t pack, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
     constexpr int kinds = kHartley ? 2 : 1;
     Vector<T>*block = half + task * block_slots_, *work = space + kinds * lanes * staged_pitch_;
     if constexpr (kHartley) {
@@ -110,12 +124,14 @@ class Plane {
       turn_rows<-1>(block, q, staged[0] + q, pitch);
       if constexpr (kHartley) turn_rows<1>(block, q, staged[1] + q, pitch);
     }
-    IO* data = batch_item<IO>(y_, item);
-    for (std::int64_t p = first; p < min(first + lanes, n_ / 2 + 1); ++p) {
-      const T* direct = staged[0] + (p - first) * pitch;
+    const std::int64_t end = min(first + lanes, min(items_, x_.batch - pack * items_) * bins_);
+    for (std::int64_t r = first; r < end; ++r) {
+      const std::int64_t p = r % bins_;
+      IO* data = batch_item<IO>(y_, pack * items_ + r / bins_);
+      const T* direct = staged[0] + (r - first) * pitch;
       put_row(data + p * y_.n_stride, [direct](std::int64_t q) { return load(direct + q); });
       if (p == 0 || 2 * p == n_) continue;
-      T* mirrored = staged[1] + (p - first) * pitch;
+      T* mirrored = staged[1] + (r - first) * pitch;
       mirrored[d_] = mirrored[0];  // y[-p, q] is staged at d - q
       put_row(data + (n_ - p) * y_.n_stride, [mirrored, d = d_](std::int64_t q) {
         if (d >= lanes) return ShufflesOf<T>::reverse(load(mirrored + d - q - lanes + 1));
@@ -132,19 +148,10 @@ class Plane {
 
  private:
   // Tiles <- scale x, or for the real part scale (x[j, l] + x[-j, -l]), in slot order.
-  void fold(const IO* data, const Group& group, const Tiles<T>& tiles) const {
+  void fold_rows(const IO* data, const Group& group, const Tiles<T>& tiles) const {
     const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kPrefetchRows * stride;
     const std::int32_t* slot = sequence_.slot;
     const T scale = scale_;
-    if (x_.d_stride != 1 || group.lanes < lanes) {
-      for (std::int64_t j = 0; j < n; ++j) {
-        const IO *row = data + j * stride, *mirror = data + (j == 0 ? 0 : n - j) * stride;
-        for (std::int64_t k = 0; k < tiles.count; ++k) {
-          tiles[k][slot[j]] = few_samples(row, mirror, group.channel[k], group.lanes) * scale;
-        }
-      }
-      return;
-    }
     for (std::int64_t j = 0; j < n; ++j) {
       const IO *row = data + j * stride, *mirror = data + (j == 0 ? 0 : n - j) * stride;
       Vector<T>* to = tiles.data + slot[j];
@@ -164,43 +171,67 @@ class Plane {
     }
   }
 
-  Vector<T> few_samples(const IO* row, const IO* mirror, std::int64_t l, int count) const {
-    const Vector<T> direct = load_some(row + l * x_.d_stride, x_.d_stride, count);
-    if constexpr (kHartley) return direct;
-    IO some[lanes] = {};
-    for (int i = 0; i < count; ++i) some[i] = mirror[(l + i == 0 ? 0 : d_ - l - i) * x_.d_stride];
-    return direct + load(some);
+  // The same for a tile of signals from wherever they are.
+  void fold_lanes(std::int64_t pack, std::int64_t first, int count, Vector<T>* tile) const {
+    const std::int64_t stride = x_.n_stride, signals = min(items_, x_.batch - pack * items_) * channels_;
+    Starts<const IO> direct, mirrored;
+    for (int i = 0; i < lanes; ++i) {
+      const std::int64_t s = min(first + min(i, count - 1), signals - 1), l = s % channels_;
+      const IO* item = batch_item<const IO>(x_, pack * items_ + s / channels_);
+      direct.at[i] = item + l * x_.d_stride;
+      mirrored.at[i] = item + (l == 0 ? 0 : d_ - l) * x_.d_stride;
+    }
+    for (std::int64_t j = 0; j < n_; ++j) {
+      Vector<T> value = LaneWise<IO>::load(direct, j * stride);
+      if constexpr (!kHartley) value += LaneWise<IO>::load(mirrored, (j == 0 ? 0 : n_ - j) * stride);
+      tile[sequence_.slot[j]] = value * scale_;
+    }
+  }
+
+  // All bins of a tile of signals -> the rows of a pack.
+  void scatter_bins(const Vector<T>* tile, Vector<T>* half, std::int64_t signals) const {
+    for (std::int64_t p = 0; p < bins_; ++p) {
+      const Vector<T> re = tile[sequence_.re[p]];
+      const Vector<T> im = sequence_.im[p] < 0 ? Vector<T>{} : tile[sequence_.im[p]] * sequence_.sign[p];
+      for (std::int64_t i = 0; i < signals; ++i) {
+        const std::int64_t l = i % channels_, r = i / channels_ * bins_ + p;
+        T* block = reinterpret_cast<T*>(half + r / lanes * block_slots_) + r % lanes;
+        set_real<lanes>(block, l, re[i]);
+        set_imag<lanes>(block, l, im[i]);
+      }
+    }
   }
 
   // Bins p, p + 1, ... of a tile of channels -> channels l, l + 1, ... of a block of bins.
   void turn_bins(const Vector<T>* tile, std::int64_t p, Vector<T>* block, std::int64_t l, int channels) const {
-    const std::int64_t bins = n_ / 2 + 1 - p;
+    const std::int64_t bins = bins_ - p;
     const std::int32_t *re = sequence_.re + p, *im = sequence_.im + p;
     const T* sign = sequence_.sign + p;
     Vector<T> values[lanes];
     for (int i = 0; i < lanes; ++i) values[i] = i < bins ? tile[re[i]] : Vector<T>{};
     transpose<T>(values);
-    const std::int32_t* to = first_slots() + l;
-    for (int i = 0; i < channels; ++i) block[to[i]] = values[i];
+    for (int i = 0; i < channels; ++i) set_real(block, l + i, values[i]);
     for (int i = 0; i < lanes; ++i) values[i] = i < bins && im[i] >= 0 ? tile[im[i]] * sign[i] : Vector<T>{};
     transpose<T>(values);
+    for (int i = 0; i < channels; ++i) set_imag(block, l + i, values[i]);
+  }
+
+  // Channel l of a block as the hidden transform wants it: vectors, or (kStep = lanes) one lane of each.
+  template <int kStep = 1, class V>
+  SPECTRANS_INLINE void set_real(V* block, std::int64_t l, V value) const {
     if constexpr (kHartley) {
-      for (int i = 0; i < channels; ++i) block[d_ + to[i]] = values[i];
+      block[kStep * hidden_.slot[l]] = value;
     } else {
-      const std::int32_t* to_im = hidden_.im + l;
-      const T* to_sign = hidden_.sign + l;
-      for (int i = 0; i < channels; ++i) {
-        if (to_im[i] >= 0) block[to_im[i]] = values[i] * -to_sign[i];
-      }
+      block[kStep * hidden_.re[l]] = value;
     }
   }
 
-  // Where the (real parts of) channels go in a block.
-  const std::int32_t* first_slots() const {
+  template <int kStep = 1, class V>
+  SPECTRANS_INLINE void set_imag(V* block, std::int64_t l, V value) const {
     if constexpr (kHartley) {
-      return hidden_.slot;
-    } else {
-      return hidden_.re;
+      block[kStep * (d_ + hidden_.slot[l])] = value;
+    } else if (hidden_.im[l] >= 0) {
+      block[kStep * hidden_.im[l]] = value * -hidden_.sign[l];
     }
   }
 
@@ -242,7 +273,7 @@ class Plane {
   }
 
   const Signal &x_, &y_;
-  const std::int64_t n_, d_;
+  const std::int64_t n_, d_, bins_, channels_, items_;
   const T scale_;
   const RealPlan<T>& sequence_;
   const Hidden& hidden_;
@@ -256,14 +287,14 @@ void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPo
   using T = Compute<IO>;
   const Plane<IO, kHartley> plane(x, y, scale);
   const std::int64_t half_slots = plane.half_slots(), task_slots = plane.task_slots();
-  if (x.batch >= pool.threads) {  // whole items to each thread: no barrier between columns and rows
+  if (plane.packs() >= pool.threads) {  // whole packs to each thread: no barrier between columns and rows
     const std::int64_t bytes = plane.row_tasks() * plane.row_bytes() + plane.column_tasks() * plane.column_bytes();
-    parallel(pool, x.batch, bytes, [&](std::int64_t begin, std::int64_t end) {
+    parallel(pool, plane.packs(), bytes, [&](std::int64_t begin, std::int64_t end) {
       auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (half_slots + task_slots) * kVectorBytes));
       Vector<T>* space = half + half_slots;
-      for (std::int64_t item = begin; item < end; ++item) {
-        for (std::int64_t task = 0; task < plane.column_tasks(); ++task) plane.columns(item, task, half, space);
-        for (std::int64_t task = 0; task < plane.row_tasks(); ++task) plane.rows(item, task, half, space);
+      for (std::int64_t pack = begin; pack < end; ++pack) {
+        for (std::int64_t task = 0; task < plane.column_tasks(); ++task) plane.columns(pack, task, half, space);
+        for (std::int64_t task = 0; task < plane.row_tasks(); ++task) plane.rows(pack, task, half, space);
       }
       plane.fence();
     });
@@ -273,12 +304,12 @@ void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPo
   const auto own_space = [&] {
     return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, task_slots * kVectorBytes));
   };
-  for (std::int64_t item = 0; item < x.batch; ++item) {
+  for (std::int64_t pack = 0; pack < plane.packs(); ++pack) {
     parallel(pool, plane.column_tasks(), plane.column_bytes(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) plane.columns(item, task, half, own_space());
+      for (std::int64_t task = begin; task < end; ++task) plane.columns(pack, task, half, own_space());
     });
     parallel(pool, plane.row_tasks(), plane.row_bytes(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) plane.rows(item, task, half, own_space());
+      for (std::int64_t task = begin; task < end; ++task) plane.rows(pack, task, half, own_space());
       plane.fence();
     });
   }
@@ -298,8 +329,9 @@ Signal transposed(Signal signal) {
 
 void mixing(const Mixing& call, const ThreadPool& pool) {
   // A two-axis transform does not mind which axis is which: rows are the contiguous ones.
-  const bool both = call.sequence && call.hidden;
-  const bool swap = both ? call.y.d_stride != 1 && call.y.n_stride == 1 : call.hidden;
+  const bool both = call.sequence && call.hidden && call.x.n > 1 && call.x.d > 1;  // length 1: nothing to do
+  const bool hidden = call.hidden && (!call.sequence || call.x.n == 1);
+  const bool swap = both ? call.y.d_stride != 1 && call.y.n_stride == 1 : hidden;
   const Signal x = swap ? transposed(call.x) : call.x, y = swap ? transposed(call.y) : call.y;
   with_element(call.element, [&]<class IO>(IO) {
     if (both && call.hartley) {

@@ -42,24 +42,28 @@ IO* batch_item(const Signal& signal, std::int64_t index) {
 struct Group {
   std::int64_t channel[kMaxTiles];  // the first of each tile
   std::int64_t tiles;
-  int lanes;  // in use
+  int lanes;  // in use by one item
+  int items;  // side by side in the lanes of a tile
 };
 
-// The channels of a signal in groups of up to kMaxTiles tiles.
+// The channels of a signal in groups of up to kMaxTiles tiles. Where an item has few channels, several items are done
+// at once, side by side: the batch then counts packs of items.
 template <class T>
 struct Groups {
-  std::int64_t n, d, tiles_per_group, count;
+  std::int64_t n, d, items, tiles_per_group, count;
 
-  Groups(std::int64_t n_, std::int64_t d_) : n(n_), d(d_) {
+  Groups(std::int64_t n_, std::int64_t d_, std::int64_t batch = 1) : n(n_), d(d_) {
+    items = max(1, min(kLanes<T> / d, batch));
     const std::int64_t tiles = ceil_div(d, kLanes<T>);
     tiles_per_group = max(1, min(min(kMaxTiles, tiles), kGroupBytes / (n * kVectorBytes)));
     count = ceil_div(tiles, tiles_per_group);
   }
+  std::int64_t packs(std::int64_t batch) const { return ceil_div(batch, items); }
   std::int64_t first_channel(std::int64_t group) const { return group * tiles_per_group * kLanes<T>; }
   std::int64_t channels(std::int64_t group) const { return min(d - first_channel(group), tiles_per_group * kLanes<T>); }
   std::int64_t tiles(std::int64_t group) const { return ceil_div(channels(group), kLanes<T>); }
   Group operator[](std::int64_t group) const {
-    Group result{{}, tiles(group), static_cast<int>(min(d, kLanes<T>))};
+    Group result{{}, tiles(group), static_cast<int>(min(d, kLanes<T>)), static_cast<int>(items)};
     for (std::int64_t k = 0; k < result.tiles; ++k) {
       result.channel[k] = max(0, min(first_channel(group) + k * kLanes<T>, d - kLanes<T>));
     }
@@ -172,18 +176,90 @@ SPECTRANS_INLINE void with_count(std::int64_t count, F&& f) {
   }
 }
 
-// Samples of one item -> tiles, in slot order.
+// Where each lane of a tile starts. Lanes not in use repeat the first.
+template <class IO>
+struct Starts {
+  static constexpr int lanes = kLanes<Compute<IO>>;
+  IO* at[lanes];
+  int used;
+
+  Starts() = default;
+  Starts(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
+    const std::int64_t first = pack * group.items;
+    used = static_cast<int>(min(group.items, signal.batch - first)) * group.lanes;
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int l = lane < used ? lane : 0;
+      at[lane] =
+          batch_item<IO>(signal, first + l / group.lanes) + (group.channel[k] + l % group.lanes) * signal.d_stride;
+    }
+  }
+};
+
+template <class IO, class Indices = std::make_integer_sequence<int, kLanes<Compute<IO>>>>
+struct LaneWise;
+
+template <class IO, int... I>
+struct LaneWise<IO, std::integer_sequence<int, I...>> {
+  static SPECTRANS_INLINE auto load(const Starts<const IO>& from, std::int64_t offset) {
+    if constexpr (sizeof(IO) == 2) {
+      return widen(Halves{from.at[I][offset].bits...}, IO{});
+    } else {
+      return Vector<IO>{from.at[I][offset]...};
+    }
+  }
+};
+
+// Samples of a tile -> slots; lanes not in use are zero.
+template <class IO, class T>
+void gather_lanes(const Starts<const IO>& from, std::int64_t stride, const RealPlan<T>& plan, Vector<T>* tile) {
+  constexpr int lanes = kLanes<T>;
+  Vector<T> in_use{};
+  for (int l = 0; l < from.used; ++l) in_use[l] = 1;
+  const auto cut = [&](Vector<T> value) { return in_use != 0 ? value : Vector<T>{}; };
+  std::int64_t j = 0;
+  if (stride == 1) {
+    for (; j + lanes <= plan.n; j += lanes) {
+      Vector<T> rows[lanes];
+      for (int l = 0; l < lanes; ++l) rows[l] = load(from.at[l] + j);
+      transpose<T>(rows);
+      for (int l = 0; l < lanes; ++l) tile[plan.slot[j + l]] = cut(rows[l]);
+    }
+  }
+  for (; j < plan.n; ++j) tile[plan.slot[j]] = cut(LaneWise<IO>::load(from, j * stride));
+}
+
+// row(j), sample j of a tile -> memory.
+template <class IO, class Row>
+void scatter_lanes(const Starts<IO>& to, std::int64_t stride, std::int64_t n, const Row& row) {
+  using T = Compute<IO>;
+  constexpr int lanes = kLanes<T>;
+  std::int64_t j = 0;
+  if (stride == 1) {
+    for (; j + lanes <= n; j += lanes) {
+      Vector<T> rows[lanes];
+      for (int l = 0; l < lanes; ++l) rows[l] = row(j + l);
+      transpose<T>(rows);
+      for (int l = 0; l < to.used; ++l) store(to.at[l] + j, rows[l]);
+    }
+  }
+  for (; j < n; ++j) {
+    IO some[lanes];
+    store(some, row(j));
+    for (int l = 0; l < to.used; ++l) to.at[l][j * stride] = some[l];
+  }
+}
+
+// Samples of one item, or pack of items -> tiles, in slot order.
 template <class IO, class T = Compute<IO>>
-void gather(const Signal& signal, std::int64_t item, const Group& group, const RealPlan<T>& plan,
+void gather(const Signal& signal, std::int64_t pack, const Group& group, const RealPlan<T>& plan,
             const Tiles<T>& tiles) {
-  const IO* data = batch_item<const IO>(signal, item);
   if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
     for (std::int64_t k = 0; k < tiles.count; ++k) {
-      const Lines<const IO> from{data + group.channel[k] * signal.d_stride, signal.n_stride, signal.d_stride};
-      gather(from, plan, group.lanes, tiles[k]);
+      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, plan, tiles[k]);
     }
     return;
   }
+  const IO* data = batch_item<const IO>(signal, pack);
   with_count(tiles.count, [&]<int kCount>() {
     const std::int64_t n = plan.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
     const std::int32_t* slot = plan.slot;
@@ -210,18 +286,18 @@ bool can_stream(const Signal& signal) {
          signal.d % kLanes<Compute<IO>> == 0 && signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO)) > large;
 }
 
-// Samples of one item <- row(j, k), sample j of tile k.
+// Samples of one item, or pack of items <- row(j, k), sample j of tile k.
 template <class IO, class Row>
-void scatter(const Signal& signal, std::int64_t item, const Group& group, bool streaming, const Row& row) {
+void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Row& row) {
   using T = Compute<IO>;
-  IO* data = batch_item<IO>(signal, item);
   if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      const Lines<IO> to{data + group.channel[k] * signal.d_stride, signal.n_stride, signal.d_stride};
-      scatter(to, signal.n, group.lanes, [&](std::int64_t, std::int64_t j) { return row(j, k); });
+      scatter_lanes<IO>(Starts<IO>(signal, pack, group, k), signal.n_stride, signal.n,
+                        [&](std::int64_t j) { return row(j, k); });
     }
     return;
   }
+  IO* data = batch_item<IO>(signal, pack);
   with_count(group.tiles, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
     IO* at[kCount];
