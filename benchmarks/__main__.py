@@ -110,7 +110,7 @@ def plan(
         together = list(directions)
         for each in [dtype] if dtype else [torch.float32, torch.bfloat16]:
             for operation in together:
-                if dtype or each is torch.float32 or operation.halves:
+                if dtype or each is torch.float32 or operation.bfloat16:
                     result += [(operation, each, shape) for shape in operation.shapes(each)[:most]]
     return result
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fft import irfft, rfft
 
 from benchmarks.operation import (
-    HALF_SHAPES,
+    BFLOAT16_SHAPES,
     SHAPES,
     Operation,
     Shape,
@@ -179,7 +179,7 @@ OPERATIONS = (
         oracle=partial(forward, composed),
         flops=flops_forward,
         targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)),
-        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+        bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
         sweep=as_drawn,
     ),
     Operation(
@@ -198,7 +198,7 @@ OPERATIONS = (
         oracle=by_hand,
         flops=flops_forward_and_backward,
         targets=dict.fromkeys(SHAPES, Target(6.0)),
-        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+        bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
         sweep=as_drawn,
     ),
 )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fft import fft, fft2, hfft, rfft, rfft2
 
 from benchmarks.operation import (
-    HALF_SHAPES,
+    BFLOAT16_SHAPES,
     NEVER_SLOWER,
     SHAPES,
     Operation,
@@ -235,7 +235,7 @@ def both_directions(
     compositions: dict[str, Function],  # plain and complex first
     flops: Callable[[Shape], float],
     targets: Mapping[Shape, Target],  # of the forward direction
-    halves: Mapping[Shape, Target] | None = None,
+    bfloat16: Mapping[Shape, Target] | None = None,
 ) -> tuple[Operation, Operation]:
     """Backward, torch may use autograd, or know that the operator is symmetric and call the composition again."""
     plain = next(iter(compositions))
@@ -249,7 +249,7 @@ def both_directions(
             oracle=partial(forward, compositions[plain]),
             flops=flops,
             targets=targets,
-            halves=halves or {},
+            bfloat16=bfloat16 or {},
             sweep=as_drawn,
         ),
         Operation(
@@ -276,7 +276,7 @@ OPERATIONS = (
         two_axes(hartley=False),
         flops_two_axes,
         targets=dict.fromkeys(SHAPES, Target(6.0, floor=2.0)),
-        halves=dict.fromkeys(HALF_SHAPES, Target(6.0)),
+        bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
     ),
     *both_directions(
         "fourier_mixing_1d", partial(fourier_mixing, dims=1), ONE_AXIS, flops_one_axis, targets=NEVER_SLOWER

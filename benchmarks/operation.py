@@ -11,8 +11,6 @@ from torch import Tensor
 
 from spectrans import _native
 
-HALVES = (torch.float16, torch.bfloat16)
-
 Shape = tuple[int, ...]  # of x: batch, n, d, or batch, height, width, d
 Tensors = tuple[Tensor, ...]
 Contender = Callable[..., Tensors]  # inputs -> outputs
@@ -20,7 +18,7 @@ Contender = Callable[..., Tensors]  # inputs -> outputs
 #: The shapes at which the ops along one axis have targets.
 SHAPES: tuple[Shape, ...] = ((8, 128, 256), (8, 512, 768), (32, 512, 768), (4, 4096, 768), (8, 1000, 512))
 #: Likewise in bfloat16: a power of two, and a length with odd factors.
-HALF_SHAPES: tuple[Shape, ...] = ((8, 512, 768), (8, 1000, 512))
+BFLOAT16_SHAPES: tuple[Shape, ...] = ((8, 512, 768), (8, 1000, 512))
 
 
 @dataclass(frozen=True)
@@ -51,22 +49,24 @@ class Operation:
     compositions: Mapping[str, Contender]
     oracle: Contender  # of inputs in float64
     flops: Callable[[Shape], float]
-    targets: Mapping[Shape, Target]  # the shapes that are timed; in every dtype but the halves
-    halves: Mapping[Shape, Target] = field(default_factory=dict)  # in bfloat16 and float16
+    targets: Mapping[Shape, Target]  # the shapes that are timed, and what is aimed at in float32
+    bfloat16: Mapping[Shape, Target] = field(default_factory=dict)  # likewise; besides, not instead
     #: The shape of x at any (batch, n, d): the sweep over random shapes and the pictures over n. None: in neither.
     sweep: Callable[[Shape], Shape] | None = None
 
     def target(self, shape: Shape, dtype: torch.dtype) -> Target | None:
-        return (self.halves if dtype in HALVES else self.targets).get(shape)
+        targets = {torch.float32: self.targets, torch.bfloat16: self.bfloat16}
+        return targets.get(dtype, {}).get(shape)
 
     def shapes(self, dtype: torch.dtype) -> tuple[Shape, ...]:
-        """Those with targets in `dtype`; where none has, those with targets in another."""
-        return tuple(self.halves if dtype in HALVES and self.halves else self.targets)
+        """Those with targets in `dtype`; where none has, those with targets in float32."""
+        return tuple((dtype is torch.bfloat16 and self.bfloat16) or self.targets)
 
     def contenders(self, dtype: torch.dtype) -> dict[str, Contender]:
         """Ours, then the compositions as they have to be written for `dtype`."""
-        halves = dtype in HALVES
-        compositions = {name: partial(through_float32, f) if halves else f for name, f in self.compositions.items()}
+        compositions = dict(self.compositions)
+        if dtype in (torch.float16, torch.bfloat16):
+            compositions = {name: partial(through_float32, f) for name, f in compositions.items()}
         return {"ours": self.ours, **compositions}
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, groupby
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -25,7 +26,7 @@ from benchmarks.sweep import prime
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
 BLACK, GREY, PALE = "#000000", "#777777", "#dddddd"
 OPERATION_STYLES = tuple(zip((BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY), "osD^vPX*", strict=True))
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -174,7 +175,7 @@ def roofline(results: Results) -> Figure:
             transform_rotates_text=True,
             fontsize=8,
         )
-    axes.fill_between(steps, *roofs, color=PALE, linewidth=0)
+    axes.fill_between(steps, roofs[0], roofs[1], color=PALE, linewidth=0)
     axes.annotate(
         f"matrix product: {peak:.0f} Gflop/s",
         (ends[1], peak),

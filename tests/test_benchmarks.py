@@ -111,7 +111,7 @@ def test_targets_are_as_specified(name: str, direction: str, target: Target) -> 
     (operation,) = (each for each in command.OPERATIONS if (each.name, each.direction) == (name, direction))
     assert {shape: operation.target(shape, torch.float32) for shape in SHAPES} == dict.fromkeys(SHAPES, target)
     if direction == "forward":
-        assert {each.ratio for each in operation.halves.values()} == {6.0}
+        assert {each.ratio for each in operation.bfloat16.values()} == {6.0}
 
 
 @OPERATIONS
@@ -125,7 +125,9 @@ def test_plan_is_float32_and_what_bfloat16_has_targets_for() -> None:
     every = list(command.OPERATIONS)
     planned = command.plan(every, None, None)
     half = {operation.name for operation, dtype, _ in planned if dtype is torch.bfloat16}
-    assert half == {operation.name for operation in every if operation.halves} >= {"fourier_mixing", "spectral_filter"}
+    assert (
+        half == {operation.name for operation in every if operation.bfloat16} >= {"fourier_mixing", "spectral_filter"}
+    )
     assert all(operation.target(shape, dtype) is not None for operation, dtype, shape in planned)
     assert {dtype for _, dtype, _ in command.plan(every, torch.float64, 1)} == {torch.float64}
     assert len(command.plan(every, torch.float64, 1)) == len(every)
@@ -140,7 +142,7 @@ def test_plan_is_float32_and_what_bfloat16_has_targets_for() -> None:
         pytest.param(operation, dtype, id=f"{operation.name}-{operation.direction}-{dtype}")
         for operation in command.OPERATIONS
         for dtype in (torch.float32, torch.bfloat16)
-        if operation.sweep is not None and (operation.halves or dtype is torch.float32)
+        if operation.sweep is not None and (operation.bfloat16 or dtype is torch.float32)
     ],
 )
 @pytest.mark.parametrize("drawn", [(3, 12, 5), (2, 7, 4), (1, 1, 1), (2, 2, 3)])
@@ -281,7 +283,7 @@ def test_pictures(tmp_path: Path) -> None:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> Operation:
     """The only operation, at a small shape, with a target beyond reach."""
-    operation = replace(command.OPERATIONS[0], targets={(2, 16, 8): Target(1e9)}, halves={})
+    operation = replace(command.OPERATIONS[0], targets={(2, 16, 8): Target(1e9)}, bfloat16={})
     monkeypatch.setattr(command, "OPERATIONS", (operation,))
     return operation
 
