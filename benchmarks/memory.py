@@ -24,6 +24,8 @@ import torch
 
 from benchmarks.operation import Contender, Shape, Tensors
 
+PATIENCE = 300  # seconds: a process that was killed, for want of memory, say, never answers
+
 _pool: Pool | None = None
 
 
@@ -44,7 +46,7 @@ def temporary_bytes(
         context.set_forkserver_preload(["benchmarks.memory", "spectrans", "torch.fx.experimental.symbolic_shapes"])
         _pool = context.Pool(1, signal.signal, (signal.SIGINT, signal.SIG_IGN), maxtasksperchild=1)
         atexit.register(_pool.terminate)
-    return _pool.apply(_probe, (contender, inputs, shape, dtype, threads))
+    return _pool.apply_async(_probe, (contender, inputs, shape, dtype, threads)).get(PATIENCE)
 
 
 def _resident(field: str) -> int:
