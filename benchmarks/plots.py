@@ -144,8 +144,11 @@ def ratio_against_length(results: Results) -> Figure:
         "as fast as torch.fft", (1, 1), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=8
     )
     powers_of_two(axes, max(tokens(row.shape) for row in results.lengths))
-    axes.set_yscale("log", base=2)
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32) if low <= tick <= high]
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
     axes.set_xlabel("length n, tokens")
     axes.set_ylabel("times as fast as the fastest torch.fft composition")
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
@@ -158,7 +161,7 @@ def roofline(results: Results) -> Figure:
     rows = [row for row in results.rows if row.threads == 1 and row.dtype == "float32"]
     figure, axes = plt.subplots(figsize=(8, 4.8))
     intensity = [row.flops / row.bytes for row in rows]
-    ends = (min(intensity) / 2, max(intensity) * 4)
+    ends = (min(intensity) / 2, max(intensity) * 2)
     peak = max(row.peak for row in rows) / 1e9
     steps = [ends[0] * (ends[1] / ends[0]) ** (k / 100) for k in range(101)]
     roofs = []
