@@ -192,11 +192,11 @@ def verdict(results: Iterable[Row | Sweep]) -> tuple[str, bool]:
 
 
 def readme_table(results: Results) -> str:
-    """The rows that have targets, a line an operation, dtype and shape."""
+    """The rows that aim at more than not to be slower, a line an operation, dtype and shape."""
     facts = results.machine
     lines: dict[tuple[str, str, str, str], dict[int, Row]] = {}
     for row in results.rows:
-        if row.target is not None:
+        if row.target is not None and row.target.ratio > LEAST:
             lines.setdefault((row.op, row.direction, row.dtype, dimensions(row.shape)), {})[row.threads] = row
     threads = sorted({count for cells in lines.values() for count in cells})
     header = ["function", "", "dtype", "shape"]

@@ -21,7 +21,7 @@ LEAST, MEAN = 1.0, 3.0  # targets: of every ratio, of their geometric mean
 WORST = 5  # so many shapes are named
 
 BRIEF = Effort(heat=1, rounds=3, seconds=0.02, items=1)
-AGAIN = Effort(heat=3, rounds=11, seconds=0.3, items=1)  # before a shape counts as below the target
+AGAIN = Effort(heat=3, rounds=11, seconds=0.1, items=1)  # before a shape counts as below the target
 
 
 @dataclass(frozen=True)
