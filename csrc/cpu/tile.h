@@ -300,15 +300,16 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
   IO* data = batch_item<IO>(signal, pack);
   with_count(group.tiles, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    const Row own = row;  // stores could change what it refers to from elsewhere
     IO* at[kCount];
     unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
     for (std::int64_t j = 0; j < n; ++j) {
       unroll<0, kCount>([&]<int k>() {
         if (streaming) {
-          stream(at[k], row(j, k));
+          stream(at[k], own(j, k));
         } else {
           __builtin_prefetch(at[k] + ahead, 1);
-          store(at[k], row(j, k));
+          store(at[k], own(j, k));
         }
         at[k] += stride;
       });
