@@ -44,6 +44,9 @@ std::vector<std::int64_t> complex_radices(std::int64_t n) {
   std::vector<std::int64_t> radices = odd_radices(n);
   int twos = 0;
   for (; n % 2 == 0; n /= 2) ++twos;
+  // The columns of a long stage lie a multiple of a page apart and share one set of the first-level cache, where eight
+  // real and eight imaginary ones do not fit.
+  for (; twos >= 9; twos -= 2) radices.push_back(4);
   if (twos == 1) {
     radices.push_back(2);
   } else {
