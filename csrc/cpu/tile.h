@@ -59,12 +59,11 @@ Lines<IO> lines(const Signal& signal, std::int64_t item, std::int64_t channel) {
   return {batch_item<IO>(signal, item) + channel * signal.d_stride, signal.n_stride, signal.d_stride};
 }
 
-// tile[k n + slot(j)] lane l <- lines sample j, channel k kLanes + l, for `channels` channels; missing lanes are zero.
+// tile[k n + slot[j]] lane l <- lines sample j, channel k kLanes + l, for `channels` channels; missing lanes are zero.
 template <class IO>
-void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std::int64_t channels,
+void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slot, std::int64_t channels,
             Vector<Compute<IO>>* tile) {
   using T = Compute<IO>;
-  const std::int64_t n = plan.n;
   constexpr int lanes = kLanes<T>;
   const std::int64_t full = channels / lanes;
   const int rest = static_cast<int>(channels % lanes);
@@ -74,9 +73,9 @@ void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std:
       const IO* ahead = row + kPrefetchRows * from.n_stride;
       for (std::int64_t k = 0; k < full; ++k) {
         __builtin_prefetch(ahead + k * lanes);
-        tile[k * n + plan.slot[j]] = load(row + k * lanes);
+        tile[k * n + slot[j]] = load(row + k * lanes);
       }
-      if (rest > 0) tile[full * n + plan.slot[j]] = load_some(row + full * lanes, 1, rest);
+      if (rest > 0) tile[full * n + slot[j]] = load_some(row + full * lanes, 1, rest);
     }
     return;
   }
@@ -91,11 +90,17 @@ void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std:
         Vector<T> rows[lanes];
         for (int l = 0; l < lanes; ++l) rows[l] = l < count ? load(start + l * from.d_stride + j) : Vector<T>{};
         transpose<T>(rows);
-        for (int l = 0; l < lanes; ++l) to[plan.slot[j + l]] = rows[l];
+        for (int l = 0; l < lanes; ++l) to[slot[j + l]] = rows[l];
       }
     }
-    for (; j < n; ++j) to[plan.slot[j]] = load_some(start + j * from.n_stride, from.d_stride, count);
+    for (; j < n; ++j) to[slot[j]] = load_some(start + j * from.n_stride, from.d_stride, count);
   }
+}
+
+template <class IO>
+void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std::int64_t channels,
+            Vector<Compute<IO>>* tile) {
+  gather(from, plan.n, plan.slot, channels, tile);
 }
 
 // lines sample j, channel k kLanes + l <- row(k, j) lane l.

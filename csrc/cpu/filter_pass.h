@@ -1,0 +1,252 @@
+// Filtering, whatever the transform: forward, product with the response, back, tile by tile; sums over the batch for
+// the gradient of the response.
+//
+// A real transform keeps each sample and channel to itself (two signals packed as one complex number would share
+// their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
+#pragma once
+
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Sums over the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
+// What happens to each bin between the last forward and the first inverse stage.
+template <class T, bool kFilter, bool kGradient>
+struct Product {
+  const Vector<T>* tile;      // the slots being transformed
+  const Vector<T>* response;  // [n] in the same slots, divided by n
+  const Vector<T>* with;      // [n] spectrum of the other signal
+  Vector<T>* sum;             // [n] += conj(with) tile
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t r = re - tile, i = im - tile;
+    if constexpr (kGradient) {
+      sum[r] += with[r] * a + with[i] * b;
+      sum[i] += with[r] * b - with[i] * a;
+    }
+    if constexpr (kFilter) {
+      const Vector<T> hr = response[r], hi = response[i], re_product = a * hr - b * hi;
+      b = a * hi + b * hr;
+      a = re_product;
+    }
+  }
+  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const {
+    if constexpr (kGradient) sum[at - tile] += with[at - tile] * a;
+    if constexpr (kFilter) a = a * response[at - tile];
+  }
+};
+
+// Where a bin of the half spectrum is: in row `row` of a response, and in slots that hold re + i sign im, im < 0 for a
+// real bin. Where its complex conjugate is in the half spectrum too, in row `mirror`, the two share the slots, and
+// (H[row] + conj H[mirror]) / 2 is what acts; so it is for a real bin, its own mirror image. Others have none: -1.
+template <class T>
+struct Bin {
+  std::int64_t row, mirror, re, im;
+  T sign;
+};
+
+// `count` pairs (re, im), and the reverse.
+template <class T>
+SPECTRANS_INLINE Complex<Vector<T>> load_pairs(const T* from, int count) {
+  constexpr int lanes = kLanes<T>;
+  Vector<T> low, high;
+  if (count == lanes) {
+    low = load(from);
+    high = load(from + lanes);
+  } else {
+    low = load_some(from, 1, static_cast<int>(min(lanes, 2 * count)));
+    high = load_some(from + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)));
+  }
+  return {ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high)};
+}
+
+template <class T>
+SPECTRANS_INLINE void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
+  constexpr int lanes = kLanes<T>;
+  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+  if (count == lanes) {
+    store(to, low);
+    store(to + lanes, high);
+  } else {
+    store_some(to, 1, static_cast<int>(min(lanes, 2 * count)), low);
+    store_some(to + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)), high);
+  }
+}
+
+// Transform, for T, has: n, the slots of a tile; bins, the rows of a response; work, slots of scratch; slot [n] of each
+// sample; forward(tile, work); convolve(tile, work, middle), forward and n times the inverse; for_each_bin(f).
+template <class IO, class Transform, bool kFilter, bool kGradient>
+class FilterPass {
+  using T = Compute<IO>;
+
+ public:
+  FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
+      : call_(call), pool_(pool), transform_(transform), n_(transform.n), groups_(n_, call.x.d),
+        slots_(n_ * groups_.tiles_per_group) {}
+
+  void run() const {
+    const std::int64_t batch = call_.x.batch, bins = transform_.bins;
+    const std::int64_t splits = kGradient ? max(1, min(batch, kTasks / groups_.count)) : max(1, batch);
+    T* partial = static_cast<T*>(call_.response_grad);
+    const std::int64_t size = 2 * bins * call_.x.d;
+    if (kGradient && splits > 1) {
+      partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    }
+    const std::int64_t per_split = ceil_div(batch, splits);
+    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * max(1, per_split),
+             [&](std::int64_t begin, std::int64_t end) {
+               const Workspace space = workspace();
+               std::int64_t arranged = -1;
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t group = task / splits, split = task % splits;
+                 if (kFilter && group != arranged) {
+                   arrange_response(group, space.response);
+                   arranged = group;
+                 }
+                 const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
+                 items(group, first, last, space, partial + split * size);
+               }
+             });
+    if (kGradient && splits > 1) {
+      T* total = static_cast<T*>(call_.response_grad);
+      parallel(pool_, bins, 2 * call_.x.d * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = 2 * call_.x.d * begin; i < 2 * call_.x.d * end; ++i) {
+          T sum = partial[i];
+          for (std::int64_t split = 1; split < splits; ++split) sum += partial[split * size + i];
+          total[i] = sum;
+        }
+      });
+    }
+  }
+
+ private:
+  struct Workspace {
+    Vector<T>*tile, *response, *with, *sum, *total, *work;
+  };
+
+  Workspace workspace() const {
+    const std::int64_t pieces = 1 + (kFilter ? 1 : 0) + (kGradient ? 3 : 0);
+    auto* at =
+        static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
+    Workspace space{};
+    const auto take = [&](std::int64_t count) {
+      Vector<T>* piece = at;
+      at += count;
+      return piece;
+    };
+    space.tile = take(slots_);
+    if (kFilter) space.response = take(slots_);
+    if (kGradient) {
+      space.with = take(slots_);
+      space.sum = take(slots_);
+      space.total = take(slots_);
+    }
+    space.work = take(transform_.work);
+    return space;
+  }
+
+  // Calls f(tile, its first channel, channels) for each tile of a group.
+  template <class F>
+  SPECTRANS_INLINE void for_each_tile(std::int64_t group, F&& f) const {
+    constexpr int lanes = kLanes<T>;
+    const std::int64_t first = groups_.first_channel(group), channels = groups_.channels(group);
+    for (std::int64_t k = 0; k * lanes < channels; ++k) {
+      f(k, first + k * lanes, static_cast<int>(min(lanes, channels - k * lanes)));
+    }
+  }
+
+  // response [bins, d, 2] -> slots [tile][n], divided by n: a product with a rounded 1 / n would bias every bin.
+  void arrange_response(std::int64_t group, Vector<T>* slots) const {
+    const T* response = static_cast<const T*>(call_.response);
+    const std::int64_t d = call_.x.d;
+    const T n = static_cast<T>(n_), imag_sign = call_.adjoint ? T(-1) : T(1);
+    transform_.for_each_bin([&](const Bin<T>& bin) {
+      for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int count) {
+        Complex<Vector<T>> h = load_pairs(response + 2 * (bin.row * d + channel), count);
+        if (bin.mirror >= 0) {
+          const Complex<Vector<T>> mirrored = load_pairs(response + 2 * (bin.mirror * d + channel), count);
+          h = {(h.re + mirrored.re) / T(2), (h.im - mirrored.im) / T(2)};
+        }
+        Vector<T>* at = slots + k * n_;
+        at[bin.re] = h.re / n;
+        if (bin.im >= 0) at[bin.im] = h.im / (imag_sign * bin.sign * n);
+      });
+    });
+  }
+
+  // The reverse, for the gradient: bins without a mirror image in the half spectrum stand for that, too.
+  void write_gradient(std::int64_t group, const Vector<T>* slots, T* gradient) const {
+    const std::int64_t d = call_.x.d;
+    const T n = static_cast<T>(n_);
+    transform_.for_each_bin([&](const Bin<T>& bin) {
+      const T divisor = bin.mirror < 0 ? n / 2 : n;
+      for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int count) {
+        const Vector<T>* at = slots + k * n_;
+        const Vector<T> re = at[bin.re] / divisor;
+        const Vector<T> im = bin.im >= 0 ? at[bin.im] / (divisor * bin.sign) : Vector<T>{};
+        store_pairs(gradient + 2 * (bin.row * d + channel), count, re, im);
+        if (bin.mirror >= 0 && bin.mirror != bin.row) {
+          store_pairs(gradient + 2 * (bin.mirror * d + channel), count, re, -im);
+        }
+      });
+    });
+  }
+
+  void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+    const std::int64_t channel = groups_.first_channel(group), channels = groups_.channels(group),
+                       tiles = groups_.tiles(group);
+    if (kGradient) {
+      for (std::int64_t i = 0; i < tiles * n_; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+    }
+    for (std::int64_t item = first; item < last; ++item) {
+      if constexpr (kGradient) {
+        gather(lines<const IO>(call_.with, item, channel), n_, transform_.slot, channels, space.with);
+        for (std::int64_t k = 0; k < tiles; ++k) transform_.forward(space.with + k * n_, space.work);
+      }
+      gather(lines<const IO>(call_.x, item, channel), n_, transform_.slot, channels, space.tile);
+      for (std::int64_t k = 0; k < tiles; ++k) {
+        const std::int64_t at = k * n_;
+        transform_.convolve(
+            space.tile + at, space.work,
+            Product<T, kFilter, kGradient>{space.tile + at, space.response + at, space.with + at, space.sum + at});
+      }
+      if constexpr (kFilter) {
+        scatter(lines<IO>(call_.y, item, channel), n_, channels,
+                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n_ + transform_.slot[j]]; });
+      }
+      if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
+        for (std::int64_t i = 0; i < tiles * n_; ++i) {
+          space.total[i] += space.sum[i];
+          space.sum[i] = Vector<T>{};
+        }
+      }
+    }
+    if constexpr (kGradient) write_gradient(group, space.total, gradient);
+  }
+
+  const Filter& call_;
+  const ThreadPool& pool_;
+  const Transform& transform_;
+  const std::int64_t n_;
+  const Groups<T> groups_;
+  const std::int64_t slots_;
+};
+
+template <class IO, class Transform>
+void filter_pass(const Filter& call, const Transform& transform, const ThreadPool& pool) {
+  if (call.response_grad == nullptr) {
+    FilterPass<IO, Transform, true, false>(call, transform, pool).run();
+  } else if (call.response == nullptr) {
+    FilterPass<IO, Transform, false, true>(call, transform, pool).run();
+  } else {
+    FilterPass<IO, Transform, true, true>(call, transform, pool).run();
+  }
+}
+
+}  // namespace
+}  // namespace spectrans
