@@ -39,52 +39,73 @@ struct Product {
   }
 };
 
-// response [n / 2 + 1, d, 2] -> slots [tile][n], divided by n (a product with a rounded 1 / n would bias every bin);
-// imag(H) at DC and Nyquist has no slot: it is ignored.
+// The response of the channels of a tile, [n / 2 + 1, lanes, 2] -> slots.
 template <class T>
-void arrange_response(const RealPlan<T>& plan, const T* response, std::int64_t d, std::int64_t channels, T imag_sign,
-                      Vector<T>* slots) {
-  constexpr int lanes = kLanes<T>;
-  for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
-    const T* row = response + 2 * d * k;
-    for (std::int64_t tile = 0; tile * lanes < channels; ++tile, row += 2 * lanes) {
-      const int count = static_cast<int>(min(lanes, channels - tile * lanes));
-      Vector<T> low, high;
-      if (count == lanes) {
-        low = load(row);
-        high = load(row + lanes);
-      } else {
-        low = load_some(row, 1, static_cast<int>(min(lanes, 2 * count)));
-        high = load_some(row + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)));
-      }
-      Vector<T>* at = slots + tile * plan.n;
-      at[plan.re[k]] = ShufflesOf<T>::even(low, high) / T(plan.n);
-      if (plan.im[k] >= 0) at[plan.im[k]] = ShufflesOf<T>::odd(low, high) / (imag_sign * plan.sign[k] * T(plan.n));
+class ResponseTile {
+  static constexpr int lanes = kLanes<T>;
+
+ public:
+  ResponseTile(const RealPlan<T>& plan, bool adjoint, Vector<T>* slots)
+      : plan_(plan), imag_sign_(adjoint ? T(-1) : T(1)), slots_(slots) {}
+
+  // [bins, channels, 2], the channels side by side
+  void from_rows(const T* response, std::int64_t bin_stride, int channels) const {
+    for (std::int64_t k = 0; k <= plan_.n / 2; ++k) {
+      const T* row = response + k * bin_stride;
+      const Vector<T> low = first(row, 2 * channels), high = first(row + lanes, 2 * channels - lanes);
+      set(k, ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high));
     }
   }
-}
+
+  // [channels, bins, 2], the bins side by side
+  void from_columns(const T* response, std::int64_t channel_stride, int channels) const {
+    const std::int64_t bins = plan_.n / 2 + 1;
+    for (std::int64_t k = 0; k < bins; k += lanes / 2) {
+      Vector<T> block[lanes];
+      for (int c = 0; c < lanes; ++c) {
+        block[c] = c < channels ? first(response + c * channel_stride + 2 * k, 2 * (bins - k)) : Vector<T>{};
+      }
+      transpose<T>(block);
+      for (int i = 0; i < lanes / 2 && k + i < bins; ++i) set(k + i, block[2 * i], block[2 * i + 1]);
+    }
+  }
+
+ private:
+  static Vector<T> first(const T* from, std::int64_t count) {
+    return count >= lanes ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
+  }
+
+  // Divided by n (a product with a rounded 1 / n would bias every bin); imag(H) at DC and Nyquist has no slot: it is
+  // ignored.
+  void set(std::int64_t k, Vector<T> re, Vector<T> im) const {
+    slots_[plan_.re[k]] = re / T(plan_.n);
+    if (plan_.im[k] >= 0) slots_[plan_.im[k]] = im / (imag_sign_ * plan_.sign[k] * T(plan_.n));
+  }
+
+  const RealPlan<T>& plan_;
+  const T imag_sign_;
+  Vector<T>* const slots_;
+};
 
 // The reverse, for the gradient: interior bins stand for themselves and their mirror image.
 template <class T>
-void write_gradient(const RealPlan<T>& plan, const Vector<T>* slots, std::int64_t d, std::int64_t channels,
-                    T* gradient) {
+void write_gradient(const RealPlan<T>& plan, const Tiles<T>& slots, std::int64_t d, const Group& group, T* gradient) {
   constexpr int lanes = kLanes<T>;
   for (std::int64_t k = 0; k <= plan.n / 2; ++k) {
     const bool interior = plan.im[k] >= 0;
     const T divisor = interior ? T(plan.n) / 2 : T(plan.n);
-    T* row = gradient + 2 * d * k;
-    for (std::int64_t tile = 0; tile * lanes < channels; ++tile, row += 2 * lanes) {
-      const int count = static_cast<int>(min(lanes, channels - tile * lanes));
-      const Vector<T>* at = slots + tile * plan.n;
+    for (std::int64_t tile = 0; tile < group.tiles; ++tile) {
+      T* row = gradient + 2 * (d * k + group.channel[tile]);
+      const Vector<T>* at = slots[tile];
       const Vector<T> re = at[plan.re[k]] / divisor;
       const Vector<T> im = interior ? at[plan.im[k]] / (divisor * plan.sign[k]) : Vector<T>{};
       const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
-      if (count == lanes) {
+      if (group.lanes == lanes) {
         store(row, low);
         store(row + lanes, high);
       } else {
-        store_some(row, 1, static_cast<int>(min(lanes, 2 * count)), low);
-        store_some(row + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)), high);
+        store_some(row, 1, static_cast<int>(min(lanes, 2 * group.lanes)), low);
+        store_some(row + lanes, 1, static_cast<int>(max(0, 2 * group.lanes - lanes)), high);
       }
     }
   }
@@ -96,8 +117,8 @@ class FilterPass {
 
  public:
   FilterPass(const Filter& call, const ThreadPool& pool)
-      : call_(call), pool_(pool), plan_(real_plan<T>(call.x.n)), groups_(call.x.n, call.x.d),
-        slots_(plan_.n * groups_.tiles_per_group) {}
+      : call_(call), pool_(pool), plan_(real_plan<T>(call.x.n)), groups_(call.x.n, call.x.d), pitch_(padded(plan_.n)),
+        slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)) {}
 
   void run() const {
     const std::int64_t batch = call_.x.batch, bins = plan_.n / 2 + 1;
@@ -113,14 +134,16 @@ class FilterPass {
                const Workspace space = workspace();
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const std::int64_t group = task / splits, split = task % splits;
-                 if (kFilter && group != arranged) {
+                 const std::int64_t index = task / splits, split = task % splits;
+                 const Group group = groups_[index];
+                 if (kFilter && index != arranged) {
                    arrange(group, space.response);
-                   arranged = group;
+                   arranged = index;
                  }
                  const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
                  items(group, first, last, space, partial + split * size);
                }
+               if (streaming_) fence_streams();
              });
     if (kGradient && splits > 1) {
       T* total = static_cast<T*>(call_.response_grad);
@@ -159,48 +182,57 @@ class FilterPass {
     return space;
   }
 
-  void arrange(std::int64_t group, Vector<T>* slots) const {
-    arrange_response(plan_, static_cast<const T*>(call_.response) + 2 * groups_.first_channel(group), call_.x.d,
-                     groups_.channels(group), call_.adjoint ? T(-1) : T(1), slots);
+  Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
+
+  void arrange(const Group& group, Vector<T>* slots) const {
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      const T* response = static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride;
+      const ResponseTile<T> tile(plan_, call_.adjoint, slots + k * pitch_);
+      if (call_.channel_stride == 2) {
+        tile.from_rows(response, call_.bin_stride, group.lanes);
+      } else {
+        tile.from_columns(response, call_.channel_stride, group.lanes);
+      }
+    }
   }
 
-  void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
-    const std::int64_t n = plan_.n, channel = groups_.first_channel(group), channels = groups_.channels(group),
-                       tiles = groups_.tiles(group);
+  void items(const Group& group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+    const std::int64_t used = group.tiles * pitch_;
     if (kGradient) {
-      for (std::int64_t i = 0; i < tiles * n; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+      for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
     }
     for (std::int64_t item = first; item < last; ++item) {
       if constexpr (kGradient) {
-        gather(lines<const IO>(call_.with, item, channel), plan_, channels, space.with);
-        for (std::int64_t k = 0; k < tiles; ++k) real_forward(plan_, space.with + k * n, space.work);
+        gather<IO>(call_.with, item, group, plan_, tiles(group, space.with));
+        for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan_, space.with + k * pitch_, space.work);
       }
-      gather(lines<const IO>(call_.x, item, channel), plan_, channels, space.tile);
-      for (std::int64_t k = 0; k < tiles; ++k) {
-        const std::int64_t at = k * n;
+      gather<IO>(call_.x, item, group, plan_, tiles(group, space.tile));
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const std::int64_t at = k * pitch_;
         const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
                                                      space.sum + at};
         real_convolve(plan_, space.tile + at, space.work, product);
       }
       if constexpr (kFilter) {
-        scatter(lines<IO>(call_.y, item, channel), n, channels,
-                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n + plan_.slot[j]]; });
+        scatter<IO>(call_.y, item, group, streaming_,
+                    [&](std::int64_t j, std::int64_t k) { return space.tile[k * pitch_ + plan_.slot[j]]; });
       }
       if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
-        for (std::int64_t i = 0; i < tiles * n; ++i) {
+        for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
           space.sum[i] = Vector<T>{};
         }
       }
     }
-    if constexpr (kGradient) write_gradient(plan_, space.total, call_.x.d, channels, gradient + 2 * channel);
+    if constexpr (kGradient) write_gradient(plan_, tiles(group, space.total), call_.x.d, group, gradient);
   }
 
   const Filter& call_;
   const ThreadPool& pool_;
   const RealPlan<T>& plan_;
   const Groups<T> groups_;
-  const std::int64_t slots_;
+  const std::int64_t pitch_, slots_;
+  const bool streaming_;
 };
 
 }  // namespace

@@ -50,9 +50,9 @@ struct Bin {
   T sign;
 };
 
-// `count` pairs (re, im), and the reverse.
+// The first `count` pairs (re, im), and the reverse.
 template <class T>
-SPECTRANS_INLINE Complex<Vector<T>> load_pairs(const T* from, int count) {
+Complex<Vector<T>> load_pairs(const T* from, int count) {
   constexpr int lanes = kLanes<T>;
   Vector<T> low, high;
   if (count == lanes) {
@@ -66,7 +66,7 @@ SPECTRANS_INLINE Complex<Vector<T>> load_pairs(const T* from, int count) {
 }
 
 template <class T>
-SPECTRANS_INLINE void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
+void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
   constexpr int lanes = kLanes<T>;
   const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
   if (count == lanes) {
@@ -86,8 +86,8 @@ class FilterPass {
 
  public:
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
-      : call_(call), pool_(pool), transform_(transform), n_(transform.n), groups_(n_, call.x.d),
-        slots_(n_ * groups_.tiles_per_group) {}
+      : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d), pitch_(padded(transform.n)),
+        slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)) {}
 
   void run() const {
     const std::int64_t batch = call_.x.batch, bins = transform_.bins;
@@ -103,14 +103,16 @@ class FilterPass {
                const Workspace space = workspace();
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const std::int64_t group = task / splits, split = task % splits;
-                 if (kFilter && group != arranged) {
-                   arrange_response(group, space.response);
-                   arranged = group;
+                 const std::int64_t index = task / splits, split = task % splits;
+                 const Group group = groups_[index];
+                 if (kFilter && index != arranged) {
+                   arrange_response(group, tiles(group, space.response));
+                   arranged = index;
                  }
                  const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
                  items(group, first, last, space, partial + split * size);
                }
+               if (streaming_) fence_streams();
              });
     if (kGradient && splits > 1) {
       T* total = static_cast<T*>(call_.response_grad);
@@ -150,91 +152,80 @@ class FilterPass {
     return space;
   }
 
-  // Calls f(tile, its first channel, channels) for each tile of a group.
-  template <class F>
-  SPECTRANS_INLINE void for_each_tile(std::int64_t group, F&& f) const {
-    constexpr int lanes = kLanes<T>;
-    const std::int64_t first = groups_.first_channel(group), channels = groups_.channels(group);
-    for (std::int64_t k = 0; k * lanes < channels; ++k) {
-      f(k, first + k * lanes, static_cast<int>(min(lanes, channels - k * lanes)));
-    }
-  }
+  Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
 
-  // response [bins, d, 2] -> slots [tile][n], divided by n: a product with a rounded 1 / n would bias every bin.
-  void arrange_response(std::int64_t group, Vector<T>* slots) const {
+  // response [bins, d, 2] -> slots, divided by n: a product with a rounded 1 / n would bias every bin.
+  void arrange_response(const Group& group, const Tiles<T>& slots) const {
     const T* response = static_cast<const T*>(call_.response);
     const std::int64_t d = call_.x.d;
-    const T n = static_cast<T>(n_), imag_sign = call_.adjoint ? T(-1) : T(1);
+    const T n = static_cast<T>(transform_.n), imag_sign = call_.adjoint ? T(-1) : T(1);
     transform_.for_each_bin([&](const Bin<T>& bin) {
-      for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int count) {
-        Complex<Vector<T>> h = load_pairs(response + 2 * (bin.row * d + channel), count);
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        Complex<Vector<T>> h = load_pairs(response + 2 * (bin.row * d + group.channel[k]), group.lanes);
         if (bin.mirror >= 0) {
-          const Complex<Vector<T>> mirrored = load_pairs(response + 2 * (bin.mirror * d + channel), count);
-          h = {(h.re + mirrored.re) / T(2), (h.im - mirrored.im) / T(2)};
+          const Complex<Vector<T>> image = load_pairs(response + 2 * (bin.mirror * d + group.channel[k]), group.lanes);
+          h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
         }
-        Vector<T>* at = slots + k * n_;
-        at[bin.re] = h.re / n;
-        if (bin.im >= 0) at[bin.im] = h.im / (imag_sign * bin.sign * n);
-      });
+        slots[k][bin.re] = h.re / n;
+        if (bin.im >= 0) slots[k][bin.im] = h.im / (imag_sign * bin.sign * n);
+      }
     });
   }
 
   // The reverse, for the gradient: bins without a mirror image in the half spectrum stand for that, too.
-  void write_gradient(std::int64_t group, const Vector<T>* slots, T* gradient) const {
+  void write_gradient(const Group& group, const Tiles<T>& slots, T* gradient) const {
     const std::int64_t d = call_.x.d;
-    const T n = static_cast<T>(n_);
+    const T n = static_cast<T>(transform_.n);
     transform_.for_each_bin([&](const Bin<T>& bin) {
       const T divisor = bin.mirror < 0 ? n / 2 : n;
-      for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int count) {
-        const Vector<T>* at = slots + k * n_;
-        const Vector<T> re = at[bin.re] / divisor;
-        const Vector<T> im = bin.im >= 0 ? at[bin.im] / (divisor * bin.sign) : Vector<T>{};
-        store_pairs(gradient + 2 * (bin.row * d + channel), count, re, im);
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const Vector<T> re = slots[k][bin.re] / divisor;
+        const Vector<T> im = bin.im >= 0 ? slots[k][bin.im] / (divisor * bin.sign) : Vector<T>{};
+        store_pairs(gradient + 2 * (bin.row * d + group.channel[k]), group.lanes, re, im);
         if (bin.mirror >= 0 && bin.mirror != bin.row) {
-          store_pairs(gradient + 2 * (bin.mirror * d + channel), count, re, -im);
+          store_pairs(gradient + 2 * (bin.mirror * d + group.channel[k]), group.lanes, re, -im);
         }
-      });
+      }
     });
   }
 
-  void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
-    const std::int64_t channel = groups_.first_channel(group), channels = groups_.channels(group),
-                       tiles = groups_.tiles(group);
+  void items(const Group& group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+    const std::int64_t used = group.tiles * pitch_;
     if (kGradient) {
-      for (std::int64_t i = 0; i < tiles * n_; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+      for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
     }
     for (std::int64_t item = first; item < last; ++item) {
       if constexpr (kGradient) {
-        gather(lines<const IO>(call_.with, item, channel), n_, transform_.slot, channels, space.with);
-        for (std::int64_t k = 0; k < tiles; ++k) transform_.forward(space.with + k * n_, space.work);
+        gather<IO>(call_.with, item, group, transform_, tiles(group, space.with));
+        for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work);
       }
-      gather(lines<const IO>(call_.x, item, channel), n_, transform_.slot, channels, space.tile);
-      for (std::int64_t k = 0; k < tiles; ++k) {
-        const std::int64_t at = k * n_;
-        transform_.convolve(
-            space.tile + at, space.work,
-            Product<T, kFilter, kGradient>{space.tile + at, space.response + at, space.with + at, space.sum + at});
+      gather<IO>(call_.x, item, group, transform_, tiles(group, space.tile));
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const std::int64_t at = k * pitch_;
+        const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
+                                                     space.sum + at};
+        transform_.convolve(space.tile + at, space.work, product);
       }
       if constexpr (kFilter) {
-        scatter(lines<IO>(call_.y, item, channel), n_, channels,
-                [&](std::int64_t k, std::int64_t j) { return space.tile[k * n_ + transform_.slot[j]]; });
+        scatter<IO>(call_.y, item, group, streaming_,
+                    [&](std::int64_t j, std::int64_t k) { return space.tile[k * pitch_ + transform_.slot[j]]; });
       }
       if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
-        for (std::int64_t i = 0; i < tiles * n_; ++i) {
+        for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
           space.sum[i] = Vector<T>{};
         }
       }
     }
-    if constexpr (kGradient) write_gradient(group, space.total, gradient);
+    if constexpr (kGradient) write_gradient(group, tiles(group, space.total), gradient);
   }
 
   const Filter& call_;
   const ThreadPool& pool_;
   const Transform& transform_;
-  const std::int64_t n_;
   const Groups<T> groups_;
-  const std::int64_t slots_;
+  const std::int64_t pitch_, slots_;
+  const bool streaming_;
 };
 
 template <class IO, class Transform>

@@ -34,7 +34,8 @@ struct Mixing {
   double scale;
 };
 
-// Fixed response:  y = irfft(rfft(x) H)        response [n / 2 + 1, d, 2], contiguous, float or (float64) double
+// Fixed response:  y = irfft(rfft(x) H)        response [n / 2 + 1, d, 2], float or (float64) double, its pairs
+//                                              contiguous and one of its strides 2
 // adjoint:         the same with conj(H)
 // Response gradient: response_grad[k] = c_k / n sum over the batch of conj(rfft(with)) rfft(x), c = 1 at DC and
 // Nyquist, else 2. Either of (response, y) and (with, response_grad) may be absent (null data): what is there is
@@ -43,12 +44,13 @@ struct Filter {
   Element element;
   Signal x, y, with;
   const void* response;
-  void* response_grad;
+  std::int64_t bin_stride, channel_stride;  // of the response
+  void* response_grad;                      // contiguous
   bool adjoint;
 };
 
 // The same over a grid of tokens, n = h w in row-major order:
-// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2]
+// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2], contiguous
 // In the columns 0 and (even w) w / 2 of the half spectrum only (H[kh] + conj H[-kh]) / 2 acts; the response gradient
 // is 1 / n sum conj(rfft2(with)) rfft2(x) there, twice that elsewhere.
 struct Filter2d : Filter {

@@ -2,12 +2,13 @@
 //
 // One axis: y[k] and y[n - k] come from one bin of the half spectrum: Re X is even, Im X is odd.
 //
-// Two axes, real part: it sees only the even part of x, e[j, l] = (x[j, l] + x[-j, -l]) / 2, whose row transforms
-// T[j, q] = conj T[-j, q]. So rows j <= n / 2 of e and bins q <= d / 2 are enough, and the columns are inverse real
-// transforms (of conj T): y[p, q] = sum_j T[j, q] w_n^{jp} is real, and y[-p, -q] = y[p, q].
+// Two axes, real part: it sees only the even part of x, e[j, l] = (x[j, l] + x[-j, -l]) / 2, whose transforms along the
+// sequence have E[p, -l] = conj E[p, l]. So channels l <= d / 2 of e and bins p <= n / 2 are enough, and what is left
+// to do along the hidden axis is an inverse real transform of conj E: y[p, q] = sum_l E[p, l] w_d^{lq} is real, and
+// y[-p, -q] = y[p, q].
 //
-// Two axes, Hartley: with the rows' half spectra T = A + i B, and a, b the column transforms of A and B,
-// F[p, q] = a + i b, y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
+// Two axes, Hartley: the half spectra along the sequence, complex transforms F of them along the hidden axis, and
+// y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
 #include "instruction_set.h"
 #include "tile.h"
 
@@ -30,209 +31,255 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
   using T = Compute<IO>;
   const RealPlan<T>& plan = real_plan<T>(x.n);
   const Groups<T> groups(x.n, x.d);
-  const std::int64_t n = x.n, slots = n * groups.tiles_per_group;
+  const std::int64_t pitch = padded(x.n), slots = pitch * groups.tiles_per_group;
+  const bool streaming = can_stream<IO>(y);
   parallel(pool, groups.count * x.batch, slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
-    auto* tile = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + plan.work) * kVectorBytes));
+    auto* data = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + plan.work) * kVectorBytes));
     for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t item = task / groups.count, group = task % groups.count;
-      const std::int64_t channel = groups.first_channel(group), channels = groups.channels(group);
-      gather(lines<const IO>(x, item, channel), plan, channels, tile);
-      for (std::int64_t k = 0; k < groups.tiles(group); ++k) real_forward(plan, tile + k * n, tile + slots);
-      scatter(lines<IO>(y, item, channel), n, channels, [&](std::int64_t k, std::int64_t j) {
-        return mixed<T, kHartley>(plan, tile + k * n, j) * static_cast<T>(scale);
+      const std::int64_t item = task / groups.count;
+      const Group group = groups[task % groups.count];
+      const Tiles<T> tiles{data, pitch, group.tiles};
+      gather<IO>(x, item, group, plan, tiles);
+      for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots);
+      scatter<IO>(y, item, group, streaming, [&](std::int64_t j, std::int64_t k) {
+        return mixed<T, kHartley>(plan, tiles[k], j) * static_cast<T>(scale);
       });
     }
+    if (streaming) fence_streams();
   });
 }
 
-// Two axes of one item: rows, then columns, through half spectra [rows][padded bins] of re and of im.
+// Two axes of one item. Columns (the sequence, channels in lanes) go first, into blocks of rows (the hidden axis, bins
+// of the sequence in lanes): what is between is one item's half spectrum.
 template <class IO, bool kHartley>
 class Plane {
   using T = Compute<IO>;
+  using Hidden = std::conditional_t<kHartley, ComplexPlan<T>, RealPlan<T>>;
   static constexpr int lanes = kLanes<T>;
+
+  static const Hidden& hidden_plan(std::int64_t d) {
+    if constexpr (kHartley) {
+      return complex_plan<T>(d);
+    } else {
+      return real_plan<T>(d);
+    }
+  }
 
  public:
   Plane(const Signal& x, const Signal& y, double scale)
-      : x_(x), y_(y), n_(x.n), d_(x.d), rows_(kHartley ? n_ : n_ / 2 + 1), bins_(d_ / 2 + 1),
-        pitch_(ceil_div(bins_, lanes) + 1),  // rows a power of two apart would meet in the same cache sets
-        scale_(static_cast<T>(kHartley ? scale : scale / 2)), row_plan_(real_plan<T>(d_)),
-        column_plan_(real_plan<T>(n_)),
-        column_tiles_(max(1, min(kHartley ? kMaxTiles / 2 : kMaxTiles, kGroupBytes / (n_ * kVectorBytes)))) {}
+      : x_(x), y_(y), n_(x.n), d_(x.d), scale_(static_cast<T>(kHartley ? scale : scale / 2)),
+        sequence_(real_plan<T>(n_)), hidden_(hidden_plan(d_)), groups_(n_, kHartley ? d_ : d_ / 2 + 1),
+        tile_pitch_(padded(n_)), block_slots_(padded(kHartley ? 2 * d_ : d_)), staged_pitch_(ceil_div(d_, lanes) + 2),
+        streaming_(can_stream<IO>(y)) {}
 
-  std::int64_t half_slots() const { return 2 * rows_ * pitch_; }
-  std::int64_t row_tasks() const { return ceil_div(rows_, lanes); }
-  std::int64_t column_tasks() const { return ceil_div(bins_, lanes * column_tiles_); }
-  std::int64_t tile_slots() const {
-    return max(d_ + row_plan_.work, column_tiles_ * n_ * (kHartley ? 2 : 1) + column_plan_.work);
+  std::int64_t column_tasks() const { return groups_.count; }
+  std::int64_t row_tasks() const { return ceil_div(n_ / 2 + 1, lanes); }
+  std::int64_t half_slots() const { return row_tasks() * block_slots_; }
+  std::int64_t task_slots() const {
+    return max(tile_pitch_ * groups_.tiles_per_group + sequence_.work,
+               (kHartley ? 2 : 1) * lanes * staged_pitch_ + hidden_.work);
   }
-  std::int64_t row_bytes() const { return d_ * kVectorBytes; }
-  std::int64_t column_bytes() const { return column_tiles_ * n_ * kVectorBytes; }
+  std::int64_t column_bytes() const { return tile_pitch_ * groups_.tiles_per_group * kVectorBytes; }
+  std::int64_t row_bytes() const { return block_slots_ * kVectorBytes; }
 
-  // Rows first .. first + lanes of the half spectra.
-  void rows(std::int64_t item, std::int64_t task, Vector<T>* half, Vector<T>* tile) const {
-    const std::int64_t first = task * lanes;
-    const int count = static_cast<int>(min(lanes, rows_ - first));
-    const IO* data = batch_item<const IO>(x_, item);
-    for (std::int64_t l = 0; l < d_; l += lanes) {
-      Vector<T> block[lanes];
-      for (int i = 0; i < lanes; ++i) block[i] = i < count ? samples(data, first + i, l) * scale_ : Vector<T>{};
-      transpose<T>(block);
-      for (std::int64_t i = 0; i < min(lanes, d_ - l); ++i) tile[row_plan_.slot[l + i]] = block[i];
-    }
-    real_forward(row_plan_, tile, tile + d_);
-    for (std::int64_t q = 0; q < bins_; q += lanes) {
-      Vector<T> re[lanes], im[lanes];
-      for (int i = 0; i < lanes; ++i) {
-        const std::int64_t bin = q + i;
-        const bool real = bin >= bins_ || row_plan_.im[bin] < 0;
-        re[i] = bin < bins_ ? tile[row_plan_.re[bin]] : Vector<T>{};
-        im[i] = real ? Vector<T>{} : tile[row_plan_.im[bin]] * row_plan_.sign[bin];
-      }
-      transpose<T>(re);
-      transpose<T>(im);
-      for (int i = 0; i < count; ++i) {
-        Vector<T>* row = half + 2 * (first + i) * pitch_ + q / lanes;
-        row[0] = re[i];
-        row[pitch_] = im[i];
+  void columns(std::int64_t item, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
+    const Group group = groups_[task];
+    const Tiles<T> tiles{space, tile_pitch_, group.tiles};
+    Vector<T>* work = space + tile_pitch_ * groups_.tiles_per_group;
+    fold(batch_item<const IO>(x_, item), group, tiles);
+    for (std::int64_t k = 0; k < tiles.count; ++k) real_forward(sequence_, tiles[k], work);
+    for (std::int64_t p = 0; p <= n_ / 2; p += lanes) {
+      for (std::int64_t k = 0; k < tiles.count; ++k) {
+        turn_bins(tiles[k], p, half + p / lanes * block_slots_, group.channel[k], group.lanes);
       }
     }
   }
 
-  void columns(std::int64_t item, std::int64_t task, const Vector<T>* half, Vector<T>* tile) const {
-    const std::int64_t first = task * column_tiles_ * lanes, count = min(column_tiles_ * lanes, bins_ - first);
-    const std::int64_t tiles = ceil_div(count, lanes);
-    const Vector<T>* from = half + first / lanes;
-    Vector<T>* work = tile + column_tiles_ * n_ * (kHartley ? 2 : 1);
-    IO* data = batch_item<IO>(y_, item);
+  void rows(std::int64_t item, std::int64_t task, Vector<T>* half, Vector<T>* space) const {
+    constexpr int kinds = kHartley ? 2 : 1;
+    Vector<T>*block = half + task * block_slots_, *work = space + kinds * lanes * staged_pitch_;
     if constexpr (kHartley) {
-      Vector<T>* other = tile + column_tiles_ * n_;
-      for (std::int64_t j = 0; j < n_; ++j) {
-        const Vector<T>* row = from + 2 * j * pitch_;
-        for (std::int64_t k = 0; k < tiles; ++k) {
-          tile[k * n_ + column_plan_.slot[j]] = row[k];
-          other[k * n_ + column_plan_.slot[j]] = row[pitch_ + k];
-        }
-      }
-      for (std::int64_t k = 0; k < tiles; ++k) {
-        real_forward(column_plan_, tile + k * n_, work);
-        real_forward(column_plan_, other + k * n_, work);
-      }
-      for (std::int64_t p = 0; p < n_; ++p) {
-        const bool upper = 2 * p > n_;
-        const std::int64_t bin = upper ? n_ - p : p, re = column_plan_.re[bin], im = column_plan_.im[bin];
-        const T sign = upper ? -column_plan_.sign[bin] : column_plan_.sign[bin];
-        for (std::int64_t k = 0; k < tiles; ++k) {
-          const Vector<T>*a = tile + k * n_, *b = other + k * n_;
-          const Vector<T> a_im = im < 0 ? Vector<T>{} : a[im] * sign, b_im = im < 0 ? Vector<T>{} : b[im] * sign;
-          const Vector<T> f_re = a[re] - b_im, f_im = a_im + b[re];
-          store_mirrored(data, p, first + k * lanes, f_re - f_im, f_re + f_im);
-        }
-      }
+      complex_forward(hidden_, 0, block, block + d_, 1, work);
     } else {
-      for (std::int64_t j = 0; j <= n_ / 2; ++j) {
-        const Vector<T>* row = from + 2 * j * pitch_;
-        const std::int64_t re = column_plan_.re[j], im = column_plan_.im[j];
-        for (std::int64_t k = 0; k < tiles; ++k) {
-          tile[k * n_ + re] = row[k];
-          if (im >= 0) tile[k * n_ + im] = row[pitch_ + k] * -column_plan_.sign[j];
-        }
-      }
-      for (std::int64_t k = 0; k < tiles; ++k) real_inverse(column_plan_, tile + k * n_, work);
-      for (std::int64_t p = 0; p < n_; ++p) {
-        for (std::int64_t k = 0; k < tiles; ++k) {
-          const Vector<T> value = tile[k * n_ + column_plan_.slot[p]];
-          store_mirrored(data, p, first + k * lanes, value, value);
-        }
-      }
+      real_inverse(hidden_, block, work);
     }
+    // [lanes][staged_pitch_ lanes]: y[p, q] and y[-p, -q] at q; rows are written whole, whatever their order.
+    T* staged[2] = {reinterpret_cast<T*>(space), reinterpret_cast<T*>(space + (kinds - 1) * lanes * staged_pitch_)};
+    const std::int64_t first = task * lanes, pitch = staged_pitch_ * lanes;
+    for (std::int64_t q = 0; q < d_; q += lanes) {
+      turn_rows<-1>(block, q, staged[0] + q, pitch);
+      if constexpr (kHartley) turn_rows<1>(block, q, staged[1] + q, pitch);
+    }
+    IO* data = batch_item<IO>(y_, item);
+    for (std::int64_t p = first; p < min(first + lanes, n_ / 2 + 1); ++p) {
+      const T* direct = staged[0] + (p - first) * pitch;
+      put_row(data + p * y_.n_stride, [direct](std::int64_t q) { return load(direct + q); });
+      if (p == 0 || 2 * p == n_) continue;
+      T* mirrored = staged[1] + (p - first) * pitch;
+      mirrored[d_] = mirrored[0];  // y[-p, q] is staged at d - q
+      put_row(data + (n_ - p) * y_.n_stride, [mirrored, d = d_](std::int64_t q) {
+        if (d >= lanes) return ShufflesOf<T>::reverse(load(mirrored + d - q - lanes + 1));
+        T some[lanes];
+        for (std::int64_t i = 0; i < lanes; ++i) some[i] = mirrored[max(0, d - i)];
+        return load(some);
+      });
+    }
+  }
+
+  void fence() const {
+    if (streaming_) fence_streams();
   }
 
  private:
-  // x[j, l ..], and for the real part x[j, l ..] + x[-j, -l ..], for as many lanes as the row has left.
-  SPECTRANS_INLINE Vector<T> samples(const IO* data, std::int64_t j, std::int64_t l) const {
-    const IO* row = data + j * x_.n_stride;
-    if (x_.d_stride != 1 || l + lanes > d_) return few_samples(data, j, l);
-    const Vector<T> direct = load(row + l);
-    if constexpr (kHartley) return direct;
-    const IO* mirror = data + (j == 0 ? 0 : n_ - j) * x_.n_stride;
-    if (l == 0) {  // columns 0, d - 1, d - 2, ...
-      const Vector<T> last = ShufflesOf<T>::reverse(load(mirror + d_ - lanes));
-      return direct + ShufflesOf<T>::push_front(load(mirror), last);
+  // Tiles <- scale x, or for the real part scale (x[j, l] + x[-j, -l]), in slot order.
+  void fold(const IO* data, const Group& group, const Tiles<T>& tiles) const {
+    const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kPrefetchRows * stride;
+    const std::int32_t* slot = sequence_.slot;
+    const T scale = scale_;
+    if (x_.d_stride != 1 || group.lanes < lanes) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        const IO *row = data + j * stride, *mirror = data + (j == 0 ? 0 : n - j) * stride;
+        for (std::int64_t k = 0; k < tiles.count; ++k) {
+          tiles[k][slot[j]] = few_samples(row, mirror, group.channel[k], group.lanes) * scale;
+        }
+      }
+      return;
     }
-    return direct + ShufflesOf<T>::reverse(load(mirror + d_ - l - lanes + 1));
+    for (std::int64_t j = 0; j < n; ++j) {
+      const IO *row = data + j * stride, *mirror = data + (j == 0 ? 0 : n - j) * stride;
+      Vector<T>* to = tiles.data + slot[j];
+      if constexpr (!kHartley) __builtin_prefetch(mirror - ahead + d - group.channel[0]);
+      for (std::int64_t k = 0; k < tiles.count; ++k) {
+        const std::int64_t l = group.channel[k];
+        __builtin_prefetch(row + ahead + l);
+        Vector<T> value = load(row + l);
+        if constexpr (!kHartley) {
+          const IO* last = mirror + d - l - lanes;  // columns -l, -l - 1, ... of the mirror image end here
+          __builtin_prefetch(last - ahead);
+          value += l > 0 ? ShufflesOf<T>::reverse(load(last + 1))
+                         : ShufflesOf<T>::push_front(load(mirror), ShufflesOf<T>::reverse(load(last)));
+        }
+        to[k * tiles.pitch] = value * scale;
+      }
+    }
   }
 
-  Vector<T> few_samples(const IO* data, std::int64_t j, std::int64_t l) const {
-    const int count = static_cast<int>(min(lanes, d_ - l));
-    const Vector<T> direct = load_some(data + j * x_.n_stride + l * x_.d_stride, x_.d_stride, count);
+  Vector<T> few_samples(const IO* row, const IO* mirror, std::int64_t l, int count) const {
+    const Vector<T> direct = load_some(row + l * x_.d_stride, x_.d_stride, count);
     if constexpr (kHartley) return direct;
-    const IO* mirror = data + (j == 0 ? 0 : n_ - j) * x_.n_stride;
     IO some[lanes] = {};
     for (int i = 0; i < count; ++i) some[i] = mirror[(l + i == 0 ? 0 : d_ - l - i) * x_.d_stride];
     return direct + load(some);
   }
 
-  // y[p, q ..] and y[-p, -q ..]; the mirror image of a column that is its own (0, d / 2) is already there.
-  SPECTRANS_INLINE void store_mirrored(IO* data, std::int64_t p, std::int64_t q, Vector<T> direct,
-                                       Vector<T> mirrored) const {
-    IO* row = data + p * y_.n_stride;
-    IO* mirror = data + (p == 0 ? 0 : n_ - p) * y_.n_stride;
-    if (y_.d_stride == 1 && q > 0 && 2 * (q + lanes) <= d_) {
-      store(row + q, direct);
-      store(mirror + d_ - q - lanes + 1, ShufflesOf<T>::reverse(mirrored));
+  // Bins p, p + 1, ... of a tile of channels -> channels l, l + 1, ... of a block of bins.
+  void turn_bins(const Vector<T>* tile, std::int64_t p, Vector<T>* block, std::int64_t l, int channels) const {
+    const std::int64_t bins = n_ / 2 + 1 - p;
+    const std::int32_t *re = sequence_.re + p, *im = sequence_.im + p;
+    const T* sign = sequence_.sign + p;
+    Vector<T> values[lanes];
+    for (int i = 0; i < lanes; ++i) values[i] = i < bins ? tile[re[i]] : Vector<T>{};
+    transpose<T>(values);
+    const std::int32_t* to = first_slots() + l;
+    for (int i = 0; i < channels; ++i) block[to[i]] = values[i];
+    for (int i = 0; i < lanes; ++i) values[i] = i < bins && im[i] >= 0 ? tile[im[i]] * sign[i] : Vector<T>{};
+    transpose<T>(values);
+    if constexpr (kHartley) {
+      for (int i = 0; i < channels; ++i) block[d_ + to[i]] = values[i];
+    } else {
+      const std::int32_t* to_im = hidden_.im + l;
+      const T* to_sign = hidden_.sign + l;
+      for (int i = 0; i < channels; ++i) {
+        if (to_im[i] >= 0) block[to_im[i]] = values[i] * -to_sign[i];
+      }
+    }
+  }
+
+  // Where the (real parts of) channels go in a block.
+  const std::int32_t* first_slots() const {
+    if constexpr (kHartley) {
+      return hidden_.slot;
+    } else {
+      return hidden_.re;
+    }
+  }
+
+  // Columns q, q + 1, ... of a block of rows -> rows, `pitch` apart. Hartley: Re F + kSign Im F.
+  template <int kSign>
+  void turn_rows(const Vector<T>* block, std::int64_t q, T* to, std::int64_t pitch) const {
+    const std::int64_t count = d_ - q, im = d_;
+    Vector<T> values[lanes];
+    if constexpr (kHartley) {
+      const std::int32_t* bin = hidden_.bin + q;
+      for (int i = 0; i < lanes; ++i) {
+        values[i] = i < count ? block[bin[i]] + T(kSign) * block[im + bin[i]] : Vector<T>{};
+      }
+    } else {
+      const std::int32_t* slot = hidden_.slot + q;
+      for (int i = 0; i < lanes; ++i) values[i] = i < count ? block[slot[i]] : Vector<T>{};
+    }
+    transpose<T>(values);
+    for (int i = 0; i < lanes; ++i) store(to + i * pitch, values[i]);
+  }
+
+  // values(q): lanes q, q + 1, ... of the row
+  template <class Values>
+  SPECTRANS_INLINE void put_row(IO* row, const Values& values) const {
+    const std::int64_t d = d_, stride = y_.d_stride;
+    if (streaming_) {
+      for (std::int64_t q = 0; q < d; q += lanes) stream(row + q, values(q));
       return;
     }
-    if (y_.d_stride == 1 && q == 0 && 2 * lanes <= d_) {
-      store(row, direct);
-      IO some[lanes];
-      store(some, ShufflesOf<T>::reverse(mirrored));
-      std::memcpy(mirror + d_ - lanes + 1, some, (lanes - 1) * sizeof(IO));
-      return;
-    }
-    const int count = static_cast<int>(min(lanes, bins_ - q));
-    store_some(row + q * y_.d_stride, y_.d_stride, count, direct);
-    IO some[lanes];
-    store(some, mirrored);
-    for (int i = 0; i < count; ++i) {
-      const std::int64_t column = q + i;
-      if (column > 0 && 2 * column < d_) mirror[(d_ - column) * y_.d_stride] = some[i];
+    const int count = static_cast<int>(min(lanes, d));
+    for (std::int64_t at = 0; at < d; at += lanes) {
+      const std::int64_t q = max(0, min(at, d - lanes));
+      if (stride == 1 && count == lanes) {
+        store(row + q, values(q));
+      } else {
+        store_some(row + q * stride, stride, count, values(q));
+      }
     }
   }
 
   const Signal &x_, &y_;
-  const std::int64_t n_, d_, rows_, bins_, pitch_;
+  const std::int64_t n_, d_;
   const T scale_;
-  const RealPlan<T>&row_plan_, &column_plan_;
-  const std::int64_t column_tiles_;
+  const RealPlan<T>& sequence_;
+  const Hidden& hidden_;
+  const Groups<T> groups_;
+  const std::int64_t tile_pitch_, block_slots_, staged_pitch_;
+  const bool streaming_;
 };
 
 template <class IO, bool kHartley>
 void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
   const Plane<IO, kHartley> plane(x, y, scale);
-  const std::int64_t half_slots = plane.half_slots(), tile_slots = plane.tile_slots();
-  if (x.batch >= pool.threads) {  // whole items to each thread: no barrier between rows and columns
+  const std::int64_t half_slots = plane.half_slots(), task_slots = plane.task_slots();
+  if (x.batch >= pool.threads) {  // whole items to each thread: no barrier between columns and rows
     const std::int64_t bytes = plane.row_tasks() * plane.row_bytes() + plane.column_tasks() * plane.column_bytes();
     parallel(pool, x.batch, bytes, [&](std::int64_t begin, std::int64_t end) {
-      auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (half_slots + tile_slots) * kVectorBytes));
-      Vector<T>* tile = half + half_slots;
+      auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (half_slots + task_slots) * kVectorBytes));
+      Vector<T>* space = half + half_slots;
       for (std::int64_t item = begin; item < end; ++item) {
-        for (std::int64_t task = 0; task < plane.row_tasks(); ++task) plane.rows(item, task, half, tile);
-        for (std::int64_t task = 0; task < plane.column_tasks(); ++task) plane.columns(item, task, half, tile);
+        for (std::int64_t task = 0; task < plane.column_tasks(); ++task) plane.columns(item, task, half, space);
+        for (std::int64_t task = 0; task < plane.row_tasks(); ++task) plane.rows(item, task, half, space);
       }
+      plane.fence();
     });
     return;
   }
   auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::shared, half_slots * kVectorBytes));
-  const auto own_tile = [&] {
-    return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, tile_slots * kVectorBytes));
+  const auto own_space = [&] {
+    return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, task_slots * kVectorBytes));
   };
   for (std::int64_t item = 0; item < x.batch; ++item) {
-    parallel(pool, plane.row_tasks(), plane.row_bytes(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) plane.rows(item, task, half, own_tile());
-    });
     parallel(pool, plane.column_tasks(), plane.column_bytes(), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t task = begin; task < end; ++task) plane.columns(item, task, half, own_tile());
+      for (std::int64_t task = begin; task < end; ++task) plane.columns(item, task, half, own_space());
+    });
+    parallel(pool, plane.row_tasks(), plane.row_bytes(), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t task = begin; task < end; ++task) plane.rows(item, task, half, own_space());
+      plane.fence();
     });
   }
 }

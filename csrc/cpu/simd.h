@@ -8,7 +8,7 @@
 #include <cstring>
 #include <type_traits>
 #include <utility>
-#if defined(__F16C__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -127,6 +127,37 @@ SPECTRANS_INLINE void store(IO* to, Vector<Compute<IO>> value) {
     std::memcpy(to, &bits, sizeof bits);
   } else {
     std::memcpy(to, &value, sizeof value);
+  }
+}
+
+// Past the caches: memory is not read before it is written, and nothing is evicted for it. `to` must be aligned to the
+// size of the value; fence_streams() before another thread reads.
+template <class V>
+SPECTRANS_INLINE void stream_vector([[maybe_unused]] void* to, V value) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(V) == 64) return _mm512_stream_si512(static_cast<__m512i*>(to), bit_cast<__m512i>(value));
+#endif
+#if defined(__AVX__)
+  if constexpr (sizeof(V) == 32) return _mm256_stream_si256(static_cast<__m256i*>(to), bit_cast<__m256i>(value));
+#endif
+#if defined(__SSE2__)
+  if constexpr (sizeof(V) == 16) return _mm_stream_si128(static_cast<__m128i*>(to), bit_cast<__m128i>(value));
+#endif
+  std::memcpy(to, &value, sizeof value);
+}
+
+SPECTRANS_INLINE void fence_streams() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+template <class IO>
+SPECTRANS_INLINE void stream(IO* to, Vector<Compute<IO>> value) {
+  if constexpr (sizeof(IO) == 2) {
+    stream_vector(to, narrow(value, IO{}));
+  } else {
+    stream_vector(to, value);
   }
 }
 

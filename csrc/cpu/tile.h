@@ -9,13 +9,18 @@
 namespace spectrans {
 namespace {
 
-constexpr std::int64_t kGroupBytes = 128 * 1024;  // what the tiles of one group may take of the second-level cache
+// Whole cache lines side by side count for more than a tile in the second-level cache: four tiles stay together as
+// long as the third can hold them.
+constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
 constexpr int kMaxTiles = 4;
-constexpr std::int64_t kPrefetchRows = 8;
+constexpr std::int64_t kPrefetchRows = 24;
 
 SPECTRANS_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 SPECTRANS_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 SPECTRANS_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+// Slots from one tile to the next: tiles a power of two apart would meet in the same cache sets.
+SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
 
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
@@ -32,6 +37,14 @@ IO* batch_item(const Signal& signal, std::int64_t index) {
   return static_cast<IO*>(signal.data) + batch_offset(signal, index);
 }
 
+// Neighbouring tiles of a signal. All tiles are full, and the last may overlap the one before it (both then compute the
+// same values), unless the signal has fewer channels than a vector has lanes.
+struct Group {
+  std::int64_t channel[kMaxTiles];  // the first of each tile
+  std::int64_t tiles;
+  int lanes;  // in use
+};
+
 // The channels of a signal in groups of up to kMaxTiles tiles.
 template <class T>
 struct Groups {
@@ -45,6 +58,13 @@ struct Groups {
   std::int64_t first_channel(std::int64_t group) const { return group * tiles_per_group * kLanes<T>; }
   std::int64_t channels(std::int64_t group) const { return min(d - first_channel(group), tiles_per_group * kLanes<T>); }
   std::int64_t tiles(std::int64_t group) const { return ceil_div(channels(group), kLanes<T>); }
+  Group operator[](std::int64_t group) const {
+    Group result{{}, tiles(group), static_cast<int>(min(d, kLanes<T>))};
+    for (std::int64_t k = 0; k < result.tiles; ++k) {
+      result.channel[k] = max(0, min(first_channel(group) + k * kLanes<T>, d - kLanes<T>));
+    }
+    return result;
+  }
 };
 
 // Where the lines of one item start, and the steps between samples and between channels.
@@ -97,12 +117,6 @@ void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slo
   }
 }
 
-template <class IO>
-void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std::int64_t channels,
-            Vector<Compute<IO>>* tile) {
-  gather(from, plan.n, plan.slot, channels, tile);
-}
-
 // lines sample j, channel k kLanes + l <- row(k, j) lane l.
 template <class IO, class Row>
 void scatter(const Lines<IO>& to, std::int64_t n, std::int64_t channels, const Row& row) {
@@ -133,6 +147,95 @@ void scatter(const Lines<IO>& to, std::int64_t n, std::int64_t channels, const R
     }
     for (; j < n; ++j) store_some(start + j * to.n_stride, to.d_stride, count, row(k, j));
   }
+}
+
+// Tiles of one group, `pitch` vectors apart.
+template <class T>
+struct Tiles {
+  Vector<T>* data;
+  std::int64_t pitch, count;
+
+  Vector<T>* operator[](std::int64_t k) const { return data + k * pitch; }
+};
+
+// Calls f with the number of tiles of a group as a compile-time constant.
+template <class F>
+SPECTRANS_INLINE void with_count(std::int64_t count, F&& f) {
+  static_assert(kMaxTiles == 4);
+  switch (count) {
+    case 1: return f.template operator()<1>();
+    case 2: return f.template operator()<2>();
+    case 3: return f.template operator()<3>();
+    case 4: return f.template operator()<4>();
+    default: __builtin_unreachable();
+  }
+}
+
+// Samples of one item -> tiles, in the slot order of a plan.
+template <class IO, class Plan, class T = Compute<IO>>
+void gather(const Signal& signal, std::int64_t item, const Group& group, const Plan& plan, const Tiles<T>& tiles) {
+  const IO* data = batch_item<const IO>(signal, item);
+  if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
+    for (std::int64_t k = 0; k < tiles.count; ++k) {
+      const Lines<const IO> from{data + group.channel[k] * signal.d_stride, signal.n_stride, signal.d_stride};
+      gather(from, signal.n, plan.slot, group.lanes, tiles[k]);
+    }
+    return;
+  }
+  with_count(tiles.count, [&]<int kCount>() {
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
+    const std::int32_t* slot = plan.slot;
+    const IO* row[kCount];
+    unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
+    for (std::int64_t j = 0; j < n; ++j) {
+      Vector<T>* to = tiles.data + slot[j];
+      unroll<0, kCount>([&]<int k>() {
+        __builtin_prefetch(row[k] + ahead);
+        to[k * pitch] = load(row[k]);
+        row[k] += stride;
+      });
+    }
+  });
+}
+
+// Whether writing a signal past the caches pays and is possible: it is large, and every row piece is aligned.
+template <class IO>
+bool can_stream(const Signal& signal) {
+  constexpr std::int64_t large = std::int64_t{2} << 20, alignment = kLanes<Compute<IO>> * sizeof(IO);
+  bool aligned = reinterpret_cast<std::uintptr_t>(signal.data) % alignment == 0;
+  for (int axis = 0; axis < signal.axes; ++axis) aligned &= signal.stride[axis] * sizeof(IO) % alignment == 0;
+  return aligned && signal.d_stride == 1 && signal.n_stride * sizeof(IO) % alignment == 0 &&
+         signal.d % kLanes<Compute<IO>> == 0 && signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO)) > large;
+}
+
+// Samples of one item <- row(j, k), sample j of tile k.
+template <class IO, class Row>
+void scatter(const Signal& signal, std::int64_t item, const Group& group, bool streaming, const Row& row) {
+  using T = Compute<IO>;
+  IO* data = batch_item<IO>(signal, item);
+  if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      const Lines<IO> to{data + group.channel[k] * signal.d_stride, signal.n_stride, signal.d_stride};
+      scatter(to, signal.n, group.lanes, [&](std::int64_t, std::int64_t j) { return row(j, k); });
+    }
+    return;
+  }
+  with_count(group.tiles, [&]<int kCount>() {
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    IO* at[kCount];
+    unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
+    for (std::int64_t j = 0; j < n; ++j) {
+      unroll<0, kCount>([&]<int k>() {
+        if (streaming) {
+          stream(at[k], row(j, k));
+        } else {
+          __builtin_prefetch(at[k] + ahead, 1);
+          store(at[k], row(j, k));
+        }
+        at[k] += stride;
+      });
+    }
+  });
 }
 
 // Runs body(begin, end) over 0 .. count on the pool, in pieces of at least about `bytes` worth of work.

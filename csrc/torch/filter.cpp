@@ -6,11 +6,18 @@
 namespace spectrans::torch_ops {
 namespace {
 
-Tensor checked_response(const Tensor& response, const Signal& x, Element element) {
+// Sets the response of a call; the tensor to be kept while the call runs.
+[[nodiscard]] Tensor set_response(Filter& call, const Tensor& response) {
+  const Signal& x = call.x;
   expect(response.dim() == 3 && response.size(0) == x.n / 2 + 1 && response.size(1) == x.d && response.size(2) == 2,
          "response must have shape [n // 2 + 1, d, 2]");
-  expect(response.scalar_type() == compute_type(element), "response must have the dtype x is computed in");
-  return torch::stable::contiguous(response);
+  expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
+  const bool usable = response.stride(2) == 1 && (response.stride(0) == 2 || response.stride(1) == 2);
+  const Tensor held = usable ? response : torch::stable::contiguous(response);
+  call.response = held.data_ptr();
+  call.bin_stride = held.stride(0);
+  call.channel_stride = held.stride(1);
+  return held;
 }
 
 Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
@@ -20,12 +27,11 @@ Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
 Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
   const Element type = element(x, "x");
-  Filter call{type, signal(x, "x"), {}, {}, nullptr, nullptr, adjoint};
-  const Tensor held = checked_response(response, call.x, type);
+  Filter call{.element = type, .x = signal(x, "x"), .adjoint = adjoint};
+  const Tensor held = set_response(call, response);
   Tensor y = empty_result(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
-  call.response = held.data_ptr();
   filter(call, thread_pool());
   return y;
 }
@@ -34,7 +40,7 @@ Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
 Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
   const Element type = element(x, "x");
   expect_same(grad, x);
-  Filter call{type, signal(grad, "grad"), {}, signal(x, "x"), nullptr, nullptr, false};
+  Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x")};
   Tensor result = empty_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
   call.response_grad = result.data_ptr();
@@ -46,12 +52,11 @@ Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
 std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
   const Element type = element(x, "x");
   expect_same(grad, x);
-  Filter call{type, signal(grad, "grad"), {}, signal(x, "x"), nullptr, nullptr, true};
-  const Tensor held = checked_response(response, call.x, type);
+  Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
+  const Tensor held = set_response(call, response);
   Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.y = signal(y, "y");
-  call.response = held.data_ptr();
   call.response_grad = response_grad.data_ptr();
   filter(call, thread_pool());
   return {y, response_grad};

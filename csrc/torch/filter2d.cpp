@@ -8,8 +8,7 @@ namespace {
 
 // The call without what it writes to; the first size of a response is h.
 Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
-  const Element type = element(x, name);
-  Filter2d call{{type, signal(x, name), {}, {}, nullptr, nullptr, false}, h};
+  Filter2d call{{.element = element(x, name), .x = signal(x, name)}, h};
   expect(h > 0 && call.x.n % h == 0, "n must be h * w");
   return call;
 }

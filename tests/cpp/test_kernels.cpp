@@ -70,6 +70,8 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
   call.with = oracle::signal(x.data(), batch, n, d);
   call.y = oracle::signal(y.data(), batch, n, d);
   call.response = h.data();
+  call.bin_stride = 2 * d;
+  call.channel_stride = 2;
   call.response_grad = gradient.data();
   call.adjoint = adjoint;
   spectrans::filter(call, oracle::pool(1));
