@@ -168,7 +168,7 @@ def _response_pairs(
     x: Tensor,  # [..., n, d]
     frequencies: tuple[int, ...],
     axes: str,  # what those are, for messages
-    sizes: str,  # what they follow from
+    sizes: dict[str, int],  # what they follow from
 ) -> Tensor:  # [frequencies ..., d, 2], the compute dtype of x
     if not isinstance(response, Tensor):
         raise TypeError(f"response: expected a tensor, got {type(response).__name__}")
@@ -179,8 +179,9 @@ def _response_pairs(
             raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
         expected, meaning = (*expected, 2), f"{meaning}, real and imaginary part"
     if response.shape != expected:
+        known = ", ".join(f"{name}={size}" for name, size in sizes.items())
         raise ValueError(
-            f"response: expected shape {expected} ({meaning}) for {sizes} and d={x.shape[-1]}, "
+            f"response: expected shape {expected} ({meaning}) for {known} and d={x.shape[-1]}, "
             f"got {tuple(response.shape)}"
         )
     if response.device != x.device:
@@ -261,7 +262,7 @@ def _apply_filter(
     if signal.shape[-2] == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     n = signal.shape[-2]
-    pairs = _response_pairs(response, signal, (n // 2 + 1,), "n//2+1", f"n={n}")
+    pairs = _response_pairs(response, signal, (n // 2 + 1,), "n//2+1", {"n": n})
     reason = why_reference()
     if reason is None:
         return _filter(signal, pairs, False)  # type: ignore[no-any-return]
@@ -340,7 +341,7 @@ def spectral_filter2d(
     h, w = _check_grid(grid)
     if h * w != x.shape[-2]:
         raise ValueError(f"grid: expected (h, w) with h * w = {x.shape[-2]}, the tokens of x, got {(h, w)}")
-    pairs = _response_pairs(response, x, (h, w // 2 + 1), "h, w//2+1", f"h={h}, w={w}")
+    pairs = _response_pairs(response, x, (h, w // 2 + 1), "h, w//2+1", {"h": h, "w": w})
     reason = why_reference()
     if reason is None:
         return _filter2d(x, pairs, False)  # type: ignore[no-any-return]
