@@ -10,7 +10,7 @@ from spectrans.ops.filter import filter as _filter
 from spectrans.ops.filter import filter_reference
 from spectrans.ops.filter2d import filter2d as _filter2d
 from spectrans.ops.filter2d import filter2d_reference
-from spectrans.ops.library import compute_dtype
+from spectrans.ops.library import call, compute_dtype
 from spectrans.ops.mixing import NORMS, mixing_reference
 from spectrans.ops.mixing import mixing as _mixing
 
@@ -56,7 +56,7 @@ def _mix(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: str | Non
     code = _norm_code(norm)
     reason = why_reference()
     if reason is None:
-        return _mixing(x, sequence, hidden, hartley, code)  # type: ignore[no-any-return]
+        return call(_mixing, x, sequence, hidden, hartley, code)  # type: ignore[no-any-return]
     return reference("mixing", reason, mixing_reference, x, sequence, hidden, hartley, code)
 
 
@@ -265,7 +265,7 @@ def _apply_filter(
     pairs = _response_pairs(response, signal, (n // 2 + 1,), "n//2+1", {"n": n})
     reason = why_reference()
     if reason is None:
-        return _filter(signal, pairs, False)  # type: ignore[no-any-return]
+        return call(_filter, signal, pairs, False)  # type: ignore[no-any-return]
     return reference("filter", reason, filter_reference, signal, pairs, False)
 
 
@@ -344,5 +344,5 @@ def spectral_filter2d(
     pairs = _response_pairs(response, x, (h, w // 2 + 1), "h, w//2+1", {"h": h, "w": w})
     reason = why_reference()
     if reason is None:
-        return _filter2d(x, pairs, False)  # type: ignore[no-any-return]
+        return call(_filter2d, x, pairs, False)  # type: ignore[no-any-return]
     return reference("filter2d", reason, filter2d_reference, x, pairs, False)

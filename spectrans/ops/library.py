@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 #: Schemas are defined here; the native libraries only register kernels for them.
@@ -22,3 +24,22 @@ def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     if out.stride() == result.stride() and result.dtype is out.dtype:
         return result
     return out.copy_(result)
+
+
+def call(op: Any, *args: Any) -> Any:
+    """``op(*args)``, past the op's autograd kernel where nothing can ask for a derivative.
+
+    That kernel is Python: it costs as much as a small transform.
+    """
+    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or _may_need_grad(args):
+        return op(*args)
+    with torch._C._AutoDispatchBelowAutograd():
+        return op(*args)
+
+
+def _may_need_grad(args: tuple[Any, ...]) -> bool:
+    # What a functorch transform wraps does not say whether it requires a gradient.
+    return torch.is_grad_enabled() and (
+        torch._C._are_functorch_transforms_active()
+        or any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args)
+    )
