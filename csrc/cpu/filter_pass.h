@@ -50,18 +50,16 @@ struct Bin {
   T sign;
 };
 
+// The first `count` values, as many as fit; the others are zero.
+template <class T>
+Vector<T> first(const T* from, std::int64_t count) {
+  return count >= kLanes<T> ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
+}
+
 // The first `count` pairs (re, im), and the reverse.
 template <class T>
 Complex<Vector<T>> load_pairs(const T* from, int count) {
-  constexpr int lanes = kLanes<T>;
-  Vector<T> low, high;
-  if (count == lanes) {
-    low = load(from);
-    high = load(from + lanes);
-  } else {
-    low = load_some(from, 1, static_cast<int>(min(lanes, 2 * count)));
-    high = load_some(from + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)));
-  }
+  const Vector<T> low = first(from, 2 * count), high = first(from + kLanes<T>, 2 * count - kLanes<T>);
   return {ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high)};
 }
 
@@ -106,7 +104,10 @@ class FilterPass {
                  const std::int64_t index = task / splits, split = task % splits;
                  const Group group = groups_[index];
                  if (kFilter && index != arranged) {
-                   arrange_response(group, tiles(group, space.response));
+                   for (std::int64_t k = 0; k < group.tiles; ++k) {
+                     arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride,
+                                      group.lanes, space.response + k * pitch_);
+                   }
                    arranged = index;
                  }
                  const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
@@ -154,21 +155,35 @@ class FilterPass {
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
 
-  // response [bins, d, 2] -> slots, divided by n: a product with a rounded 1 / n would bias every bin.
-  void arrange_response(const Group& group, const Tiles<T>& slots) const {
-    const T* response = static_cast<const T*>(call_.response);
-    const std::int64_t d = call_.x.d;
+  // The response of the channels of a tile -> slots. Divided by n: a product with a rounded 1 / n would bias every bin.
+  void arrange_response(const T* response, int channels, Vector<T>* slots) const {
     const T n = static_cast<T>(transform_.n), imag_sign = call_.adjoint ? T(-1) : T(1);
-    transform_.for_each_bin([&](const Bin<T>& bin) {
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        Complex<Vector<T>> h = load_pairs(response + 2 * (bin.row * d + group.channel[k]), group.lanes);
-        if (bin.mirror >= 0) {
-          const Complex<Vector<T>> image = load_pairs(response + 2 * (bin.mirror * d + group.channel[k]), group.lanes);
+    const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h) {
+      slots[bin.re] = h.re / n;
+      if (bin.im >= 0) slots[bin.im] = h.im / (imag_sign * bin.sign * n);
+    };
+    if (call_.channel_stride == 2) {  // [bins, channels, 2]
+      transform_.for_each_bin([&](const Bin<T>& bin) {
+        Complex<Vector<T>> h = load_pairs(response + bin.row * call_.bin_stride, channels);
+        if (bin.mirror >= 0 && bin.mirror != bin.row) {
+          const Complex<Vector<T>> image = load_pairs(response + bin.mirror * call_.bin_stride, channels);
           h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
         }
-        slots[k][bin.re] = h.re / n;
-        if (bin.im >= 0) slots[k][bin.im] = h.im / (imag_sign * bin.sign * n);
+        set(bin, h);
+      });
+      return;
+    }
+    constexpr int lanes = kLanes<T>, pairs = lanes / 2;  // [channels, bins, 2], of a transform with its rows in order
+    Vector<T> block[lanes];
+    transform_.for_each_bin([&](const Bin<T>& bin) {
+      if (bin.row % pairs == 0) {
+        for (int c = 0; c < lanes; ++c) {
+          const T* column = response + c * call_.channel_stride + 2 * bin.row;
+          block[c] = c < channels ? first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
+        }
+        transpose<T>(block);
       }
+      set(bin, {block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]});
     });
   }
 

@@ -50,7 +50,7 @@ struct Filter {
 };
 
 // The same over a grid of tokens, n = h w in row-major order:
-// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2], contiguous
+// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2], its channels side by side
 // In the columns 0 and (even w) w / 2 of the half spectrum only (H[kh] + conj H[-kh]) / 2 acts; the response gradient
 // is 1 / n sum conj(rfft2(with)) rfft2(x) there, twice that elsewhere.
 struct Filter2d : Filter {

@@ -118,6 +118,8 @@ void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64
   call.with = oracle::signal(x.data(), batch, n, d);
   call.y = oracle::signal(y.data(), batch, n, d);
   call.response = response.data();
+  call.bin_stride = 2 * d;
+  call.channel_stride = 2;
   call.response_grad = gradient.data();
   call.adjoint = adjoint;
   call.h = h;
