@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import spectrans
-from benchmarks import filter, mixing, overheads, report
+from benchmarks import filter, filter2d, mixing, overheads, report
 from benchmarks.measure import FULL, QUICK, Effort, Row, rows
-from benchmarks.operation import OTHER_SHAPES, TARGET_SHAPES, Operation, Shape
+from benchmarks.operation import OTHER_SHAPES, Operation, Shape
 
-OPERATIONS: tuple[Operation, ...] = (*mixing.OPERATIONS, *filter.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*mixing.OPERATIONS, *filter.OPERATIONS, *filter2d.OPERATIONS)
 NAMES = tuple(dict.fromkeys(operation.name for operation in OPERATIONS))
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 THREADS = (1, 2)
@@ -73,7 +73,7 @@ def nothing_to_time() -> str | None:
 
 def measure(
     operations: Sequence[Operation],
-    shapes: Sequence[Shape],
+    others: Sequence[Shape],  # besides those with targets
     dtype: torch.dtype,
     threads: Sequence[int],
     effort: Effort,
@@ -82,12 +82,13 @@ def measure(
     """Every row; a table as soon as an op is done, or interrupted."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(operations) * len(shapes) * len(threads))
+        count = sum(len(operation.targets) + len(others) for operation in operations)
+        task = progress.add_task("", total=count * len(threads))
         for _, directions in groupby(operations, key=lambda operation: operation.name):
             table: list[Row] = []
             try:
                 for operation in directions:
-                    for shape in shapes:
+                    for shape in (*operation.targets, *others):
                         what = f"{operation.name} {operation.direction} {report.dimensions(shape)}"
                         progress.update(task, description=what)
                         for row in rows(operation, shape, dtype, threads, effort):
@@ -137,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         results = list(
             measure(
                 [operation for operation in OPERATIONS if operation.name in (options.ops or NAMES)],
-                TARGET_SHAPES if options.quick else TARGET_SHAPES + OTHER_SHAPES,
+                () if options.quick else OTHER_SHAPES,
                 getattr(torch, options.dtype or "float32"),
                 list(dict.fromkeys(options.threads or THREADS)),
                 effort,

@@ -8,11 +8,13 @@ from torch import Tensor
 from spectrans._backend import reference, why_reference
 from spectrans.ops.filter import filter as _filter
 from spectrans.ops.filter import filter_reference
+from spectrans.ops.filter2d import filter2d as _filter2d
+from spectrans.ops.filter2d import filter2d_reference
 from spectrans.ops.library import call, compute_dtype
 from spectrans.ops.mixing import NORMS, mixing_reference
 from spectrans.ops.mixing import mixing as _mixing
 
-__all__ = ["fourier_mixing", "hartley_mixing", "spectral_filter"]
+__all__ = ["fourier_mixing", "hartley_mixing", "spectral_filter", "spectral_filter2d"]
 
 _REAL_DTYPES = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
 _NORM_CODES: dict[str | None, int] = {None: 0, **{name: code for code, name in enumerate(NORMS)}}
@@ -162,26 +164,26 @@ def hartley_mixing(
 
 
 def _response_pairs(
-    response: Tensor,  # complex [n//2+1, d] or real [n//2+1, d, 2]
+    response: Tensor,  # complex [frequencies ..., d] or real [frequencies ..., d, 2]
     x: Tensor,  # [..., n, d]
-) -> Tensor:  # [n//2+1, d, 2], the compute dtype of x
+    frequencies: tuple[int, ...],
+    axes: str,  # what those are, for messages
+    sizes: dict[str, int],  # what they follow from
+) -> Tensor:  # [frequencies ..., d, 2], the compute dtype of x
     if not isinstance(response, Tensor):
         raise TypeError(f"response: expected a tensor, got {type(response).__name__}")
-    n, d = x.shape[-2:]
-    if response.is_complex():
-        if response.shape != (n // 2 + 1, d):
-            raise ValueError(
-                f"response: expected shape {(n // 2 + 1, d)} (n//2+1 frequencies, d channels) "
-                f"for n={n} and d={d}, got {tuple(response.shape)}"
-            )
-    elif response.dtype in _REAL_DTYPES:
-        if response.shape != (n // 2 + 1, d, 2):
-            raise ValueError(
-                f"response: expected shape {(n // 2 + 1, d, 2)} (n//2+1 frequencies, d channels, real and imaginary "
-                f"part) for n={n} and d={d}, got {tuple(response.shape)}"
-            )
-    else:
-        raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
+    expected: tuple[int, ...] = (*frequencies, x.shape[-1])
+    meaning = f"{axes} frequencies, d channels"
+    if not response.is_complex():
+        if response.dtype not in _REAL_DTYPES:
+            raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
+        expected, meaning = (*expected, 2), f"{meaning}, real and imaginary part"
+    if response.shape != expected:
+        known = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        raise ValueError(
+            f"response: expected shape {expected} ({meaning}) for {known} and d={x.shape[-1]}, "
+            f"got {tuple(response.shape)}"
+        )
     if response.device != x.device:
         raise ValueError(f"response: expected device {x.device}, that of x, got {response.device}")
     dtype = compute_dtype(x.dtype)
@@ -259,8 +261,88 @@ def _apply_filter(
 ) -> Tensor:  # [..., n, d]
     if signal.shape[-2] == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
-    pairs = _response_pairs(response, signal)
+    n = signal.shape[-2]
+    pairs = _response_pairs(response, signal, (n // 2 + 1,), "n//2+1", {"n": n})
     reason = why_reference()
     if reason is None:
         return call(_filter, signal, pairs, False)  # type: ignore[no-any-return]
     return reference("filter", reason, filter_reference, signal, pairs, False)
+
+
+def _check_grid(grid: tuple[int, int]) -> tuple[int, int]:
+    if not isinstance(grid, (tuple, list)):
+        raise TypeError(f"grid: expected a pair of ints (h, w), got {type(grid).__name__}")
+    if len(grid) != 2:
+        raise ValueError(f"grid: expected a pair (h, w), got {len(grid)} values")
+    h, w = grid
+    for side in (h, w):
+        if not isinstance(side, (int, torch.SymInt)) or isinstance(side, bool):
+            raise TypeError(f"grid: expected a pair of ints (h, w), got a {type(side).__name__} in it")
+    if h < 1 or w < 1:
+        raise ValueError(f"grid: expected sides of 1 or more, got {(h, w)}")
+    return h, w
+
+
+def spectral_filter2d(
+    x: Tensor,  # [..., h*w, d]
+    response: Tensor,  # complex [h, w//2+1, d] or real [h, w//2+1, d, 2]
+    grid: tuple[int, int],
+) -> Tensor:  # [..., h*w, d]
+    r"""Filter every channel of a grid of tokens by its own frequency response: a two-dimensional circular convolution.
+
+    .. math:: y = \operatorname{irfft2}(\operatorname{rfft2}(x) \odot H)
+
+    over the (h, w) grid whose rows, one after the other, are the sequence. H is the half :math:`0 \le k_w \le w/2` of
+    a Hermitian response, so y is real. As in numpy, where that half holds a bin and its mirror image, in the columns
+    :math:`k_w = 0` and, for even w, :math:`k_w = w/2`, the mean :math:`(H_{k_h} + \bar H_{-k_h}) / 2` acts.
+
+    Parameters
+    ----------
+    x : Tensor
+        [..., h*w, d], any strides, any h and w; float16, bfloat16, float32 or float64. Halves are computed in float32
+        and rounded once.
+    response : Tensor
+        H, complex [h, w//2+1, d], or real [h, w//2+1, d, 2] holding (real, imaginary) pairs. It is cast to the
+        precision the work is done in: float64 where `x` is float64, otherwise float32. Unlike torch's type promotion,
+        the response therefore never changes the dtype of the result.
+    grid : (int, int)
+        (h, w): token i is in row i // w and column i % w.
+
+    Returns
+    -------
+    Tensor
+        The shape and dtype of `x`, the strides of ``torch.empty_like(x)``.
+
+    Raises
+    ------
+    TypeError
+        If `x` is not real floating-point, `response` neither complex nor floating-point, or `grid` not a pair of ints.
+    ValueError
+        If h * w is not the number of tokens, the shape of `response` does not fit, it is on another device, or `x` has
+        fewer than two axes or no tokens.
+
+    References
+    ----------
+    Y. Rao, W. Zhao, Z. Zhu, J. Lu, J. Zhou. Global Filter Networks for Image Classification. NeurIPS 2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from spectrans.functional import spectral_filter2d
+    >>> x, response = torch.randn(2, 4 * 6, 8), torch.randn(4, 4, 8, dtype=torch.complex64)
+    >>> y = spectral_filter2d(x, response, grid=(4, 6))
+    >>> spectrum = torch.fft.rfft2(x.unflatten(-2, (4, 6)), dim=(-3, -2))
+    >>> expected = torch.fft.irfft2(spectrum * response, s=(4, 6), dim=(-3, -2)).flatten(-3, -2)
+    >>> torch.allclose(y, expected, atol=1e-5)
+    True
+    """
+    _check_signal(x)
+    _check_lengths(x, sequence=True, hidden=False)
+    h, w = _check_grid(grid)
+    if h * w != x.shape[-2]:
+        raise ValueError(f"grid: expected (h, w) with h * w = {x.shape[-2]}, the tokens of x, got {(h, w)}")
+    pairs = _response_pairs(response, x, (h, w // 2 + 1), "h, w//2+1", {"h": h, "w": w})
+    reason = why_reference()
+    if reason is None:
+        return call(_filter2d, x, pairs, False)  # type: ignore[no-any-return]
+    return reference("filter2d", reason, filter2d_reference, x, pairs, False)

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
     GlobalFilterMixing2D,
+    GridFilterMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
@@ -68,6 +69,34 @@ def test_filter(backend: str, dim: int) -> None:
         n, d = x.transpose(-2, -1).shape[1:] if dim == -1 else x.shape[1:]
         h = oracle.draw_response(n, d, torch.float32)
         for ours, eager in zip(with_gradients(g, x, h), with_gradients(f, x, h), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("learned", ["both", "x", "response"])  # the three ops of a backward pass
+def test_filter2d(backend: str, learned: str) -> None:
+    g = compiled(spectral_filter2d)
+    for grid, d in (((3, 4), 6), ((5, 2), 4), ((2, 7), 5)):
+        x = oracle.draw(3, grid[0] * grid[1], d, dtype=torch.float32)
+        h = oracle.draw_response2d(*grid, d, torch.float32)
+
+        def run(f: Callable[..., torch.Tensor], x=x, h=h, grid=grid) -> tuple[torch.Tensor, ...]:
+            if learned == "both":
+                return with_gradients(lambda x, h: f(x, h, grid), x, h)
+            if learned == "x":
+                return with_gradients(lambda x: f(x, h, grid), x)
+            return with_gradients(lambda h: f(x, h, grid), h)
+
+        for ours, eager in zip(run(g), run(spectral_filter2d), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("d", [6, 4])
+def test_grid_filter(backend: str, d: int) -> None:
+    layer = GridFilterMixing(d, (3, 4))
+    g = compiled(layer)
+    for batch in ((2,), (3,), (3, 2)):
+        x = oracle.draw(*batch, 12, d, dtype=torch.float32)
+        for ours, eager in zip(with_gradients(g, x), with_gradients(layer, x), strict=True):
             torch.testing.assert_close(ours, eager)
 
 

@@ -10,19 +10,21 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
     GlobalFilterMixing2D,
+    GridFilterMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
 
 X = torch.zeros(2, 8, 4)
 H = torch.zeros(5, 4, 2)
+W = torch.zeros(2, 3, 4, 2)  # of a (2, 4) grid
 
 SIGNAL: list[tuple[Any, type[Exception], str]] = [
     ([1.0], TypeError, "x: expected a tensor, got list"),
@@ -70,6 +72,29 @@ FILTER: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"response": H, "dim": -3}, ValueError, "got -3"),
     ({"response": H, "dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
     ({"response": H, "dim": -1}, ValueError, "response: expected shape (3, 8, 2)"),
+]
+FILTER2D: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"response": None}, TypeError, "response: expected a tensor, got NoneType"),
+    ({"response": W.long()}, TypeError, "response: expected a complex or floating-point dtype, got torch.int64"),
+    (
+        {"response": W[:, :2]},
+        ValueError,
+        "response: expected shape (2, 3, 4, 2) (h, w//2+1 frequencies, d channels, real and imaginary part) "
+        "for h=2, w=4 and d=4, got (2, 2, 4, 2)",
+    ),
+    (
+        {"response": torch.zeros(2, 4, 4, dtype=torch.complex64)},
+        ValueError,
+        "response: expected shape (2, 3, 4) (h, w//2+1 frequencies, d channels) for h=2, w=4 and d=4, got (2, 4, 4)",
+    ),
+    ({"response": W.to("meta")}, ValueError, "response: expected device cpu, that of x, got meta"),
+    ({"grid": 8}, TypeError, "grid: expected a pair of ints (h, w), got int"),
+    ({"grid": (2, 4.0)}, TypeError, "grid: expected a pair of ints (h, w), got a float in it"),
+    ({"grid": (True, 8)}, TypeError, "grid: expected a pair of ints (h, w), got a bool in it"),
+    ({"grid": (8,)}, ValueError, "grid: expected a pair (h, w), got 1 values"),
+    ({"grid": (0, 4)}, ValueError, "grid: expected sides of 1 or more, got (0, 4)"),
+    ({"grid": (-2, -4)}, ValueError, "grid: expected sides of 1 or more, got (-2, -4)"),
+    ({"grid": (3, 3)}, ValueError, "grid: expected (h, w) with h * w = 8, the tokens of x, got (3, 3)"),
 ]
 LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
@@ -134,6 +159,23 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "adaptive_initialization: expected a bool, got int",
     ),
+    (lambda: GridFilterMixing(4, 8), TypeError, "grid: expected a pair of ints (h, w), got int"),
+    (lambda: GridFilterMixing(4, (2, 0)), ValueError, "grid: expected sides of 1 or more, got (2, 0)"),
+    (
+        lambda: GridFilterMixing(4, (2, 4), filter_init_std=-1.0),
+        ValueError,
+        "filter_init_std: expected 0 or more, got -1.0",
+    ),
+    (
+        lambda: GridFilterMixing(4, (3, 4))(X),
+        ValueError,
+        "x: expected shape [..., 12, 4] for grid=(3, 4), got (2, 8, 4)",
+    ),
+    (
+        lambda: GridFilterMixing(3, (2, 4))(X),
+        ValueError,
+        "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)",
+    ),
     (lambda: FourierMixing(3)(X), ValueError, "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)"),
     (
         lambda: GlobalFilterMixing(3, 8)(X),
@@ -194,6 +236,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         lambda: fourier_mixing(x),
         lambda: hartley_mixing(x, 1),
         lambda: spectral_filter(x, H),
+        lambda: spectral_filter2d(x, W, (2, 4)),
     ]
     for call in calls:
         with pytest.raises(error, match=re.escape(message)):
@@ -210,6 +253,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         GlobalFilterMixing(4, 8),
         GlobalFilterMixing2D(4, 8),
         AdaptiveGlobalFilter(4, 8),
+        GridFilterMixing(4, (2, 4)),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -241,6 +285,12 @@ def test_mixing_needs_channels_to_mix() -> None:
 def test_filter(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         spectral_filter(X, **arguments)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), FILTER2D, ids=range(len(FILTER2D)))
+def test_filter2d(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        spectral_filter2d(X, **{"response": W, "grid": (2, 4), **arguments})
 
 
 @pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))

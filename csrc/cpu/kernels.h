@@ -49,8 +49,17 @@ struct Filter {
   bool adjoint;
 };
 
+// The same over a grid of tokens, n = h w in row-major order:
+// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2], its channels side by side
+// In the columns 0 and (even w) w / 2 of the half spectrum only (H[kh] + conj H[-kh]) / 2 acts; the response gradient
+// is 1 / n sum conj(rfft2(with)) rfft2(x) there, twice that elsewhere.
+struct Filter2d : Filter {
+  std::int64_t h;
+};
+
 SPECTRANS_API void mixing(const Mixing& call, const ThreadPool& pool);
 SPECTRANS_API void filter(const Filter& call, const ThreadPool& pool);
+SPECTRANS_API void filter2d(const Filter2d& call, const ThreadPool& pool);
 
 // The instruction set in use (chosen once, from the CPU and the variable SPECTRANS_CPU), and those this CPU could
 // run, best first, ending in a null pointer.

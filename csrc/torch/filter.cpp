@@ -6,10 +6,6 @@
 namespace spectrans::torch_ops {
 namespace {
 
-ScalarType compute_type(Element element) {
-  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
-}
-
 // Sets the response of a call; the tensor to be kept while the call runs.
 [[nodiscard]] Tensor set_response(Filter& call, const Tensor& response) {
   const Signal& x = call.x;
@@ -26,12 +22,6 @@ ScalarType compute_type(Element element) {
 
 Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
   return torch::stable::new_empty(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
-}
-
-void expect_same(const Tensor& grad, const Tensor& x) {
-  bool same = grad.dim() == x.dim() && grad.scalar_type() == x.scalar_type();
-  for (int64_t axis = 0; same && axis < x.dim(); ++axis) same = grad.size(axis) == x.size(axis);
-  expect(same, "grad must have the shape and dtype of x");
 }
 
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)

@@ -31,8 +31,18 @@ inline Element element(const Tensor& tensor, const char* name) {
   }
 }
 
+inline ScalarType compute_type(Element element) {
+  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
+}
+
 inline void expect(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
+}
+
+inline void expect_same(const Tensor& grad, const Tensor& x) {
+  bool same = grad.dim() == x.dim() && grad.scalar_type() == x.scalar_type();
+  for (int64_t axis = 0; same && axis < x.dim(); ++axis) same = grad.size(axis) == x.size(axis);
+  expect(same, "grad must have the shape and dtype of x");
 }
 
 // tensor [..., n, d]; batch axes that can be walked with one stride are joined.

@@ -100,6 +100,66 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
   report.check("response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
 }
 
+// x [h, w] with steps of stride from start -> its two-dimensional transform [h, w]
+template <class T>
+std::vector<Complex<Wide>> grid_dft(const std::vector<T>& x, std::int64_t start, std::int64_t stride, std::int64_t h,
+                                    std::int64_t w) {
+  return oracle::dft2(line(x, start, stride, h * w), h, w, -1);
+}
+
+template <class T>
+void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64_t d, bool adjoint) {
+  const std::int64_t batch = 3, n = h * w, half = w / 2 + 1;
+  std::vector<T> x = draw<T>(batch * n * d, 2), g = draw<T>(batch * n * d, 3), response = draw<T>(h * half * d * 2, 4);
+  std::vector<T> y(x.size()), gradient(response.size());
+  spectrans::Filter2d call{};
+  call.element = kElement<T>;
+  call.x = oracle::signal(g.data(), batch, n, d);
+  call.with = oracle::signal(x.data(), batch, n, d);
+  call.y = oracle::signal(y.data(), batch, n, d);
+  call.response = response.data();
+  call.bin_stride = 2 * d;
+  call.channel_stride = 2;
+  call.response_grad = gradient.data();
+  call.adjoint = adjoint;
+  call.h = h;
+  spectrans::filter2d(call, oracle::pool(1));
+
+  std::vector<Wide> expected(x.size()), expected_gradient(response.size(), 0);
+  const auto at = [&](std::int64_t kh, std::int64_t kw, std::int64_t c) {
+    const std::size_t i = 2 * ((kh % h * half + kw) * d + c);
+    return Complex<Wide>{response[i], response[i + 1]};
+  };
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      std::vector<Complex<Wide>> spectrum = grid_dft(g, b * n * d + c, d, h, w);
+      const std::vector<Complex<Wide>> with = grid_dft(x, b * n * d + c, d, h, w);
+      for (std::int64_t kh = 0; kh < h; ++kh) {
+        for (std::int64_t kw = 0; kw < w; ++kw) {
+          Complex<Wide>& bin = spectrum[kh * w + kw];
+          const bool both = 2 * kw % w == 0;  // the half spectrum holds the mirror image, too
+          if (kw < half) {
+            const Complex<Wide> partner = with[kh * w + kw];
+            const Complex<Wide> product = spectrans::times_conj(bin, partner.re, partner.im);
+            const std::size_t i = 2 * ((kh * half + kw) * d + c);
+            expected_gradient[i] += (both ? 1 : 2) * product.re / n;
+            expected_gradient[i + 1] += (both ? 1 : 2) * product.im / n;
+          }
+          const Complex<Wide> own = at(kh, kw < half ? kw : w - kw, c);
+          const Complex<Wide> image = at(h - kh, kw < half ? kw : w - kw, c);
+          Complex<Wide> acting = kw < half ? own : Complex<Wide>{image.re, -image.im};
+          if (both) acting = {(own.re + image.re) / 2, (own.im - image.im) / 2};
+          bin = spectrans::times(bin, acting.re, adjoint ? -acting.im : acting.im);
+        }
+      }
+      const std::vector<Complex<Wide>> back = oracle::dft2(spectrum, h, w, 1);
+      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+    }
+  }
+  report.check("filter2d", n, oracle::relative_error(y, expected), tolerance<T>(n));
+  report.check("grid response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
+}
+
 template <class T>
 void all(oracle::Report& report) {
   for (const std::int64_t n :
@@ -112,6 +172,12 @@ void all(oracle::Report& report) {
       }
     }
   }
+  for (const std::int64_t h : {1, 2, 3, 4, 7, 8, 14, 17, 36}) {
+    for (const std::int64_t w : {1, 2, 3, 4, 6, 7, 14, 16, 18, 23, 36}) {
+      for (const bool adjoint : {false, true}) filter2d<T>(report, h, w, adjoint ? 3 : 19, adjoint);
+    }
+  }
+  filter2d<T>(report, 64, 64, 2, true);
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);
   filter<T>(report, 1024, 2, true);

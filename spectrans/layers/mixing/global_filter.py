@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from spectrans.functional import _check_lengths, _check_signal, _norm_code, hartley_mixing, spectral_filter
-from spectrans.layers.mixing.base import FilterMixingLayer, _check_flag, _check_non_negative, _check_probability
+from spectrans.layers.mixing.base import (
+    FilterMixingLayer,
+    _check_flag,
+    _check_non_negative,
+    _check_probability,
+    _gains,
+)
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
@@ -24,9 +30,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "identity": _identity,
 }
-
-#: How far |H| may be from 1 everywhere for a filter to be called unitary.
-_UNIT_TOLERANCE = 1e-5
 
 
 def _negated(h: Tensor, axis: int) -> Tensor:
@@ -131,14 +134,10 @@ class _GlobalFilter(FilterMixingLayer):
         goes for 'operator_norm', the largest modulus, which bounds how much the layer can amplify.
         """
         with torch.no_grad():
-            modulus = self.get_effective_response().abs()
-            unitary = bool(((modulus - 1).abs() <= _UNIT_TOLERANCE).all())
-            operator_norm = float(modulus.max())
+            gains = _gains(self.get_effective_response())
         return {
             **super().get_spectral_properties(),
-            "unitary": unitary,
-            "energy_preserving": unitary,
-            "operator_norm": operator_norm,
+            **gains,
             "activation": self.activation,
             "mixes_sequence": True,
             "mixes_hidden": self._axes == 2,
