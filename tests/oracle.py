@@ -90,6 +90,44 @@ def response_grad(grad: Array, x: Array) -> Array:
     return np.stack((weight * p.real, np.where(alone[:, None], 0.0, weight * p.imag)), -1)
 
 
+def _lags(k: Array, n: int, causal: bool) -> Array:
+    """[n, n, d]: the tap of lag t - s, or zero, at [t, s]."""
+    m, d = k.shape
+    tap = np.arange(n)[:, None] - np.arange(n) + (0 if causal else (m - 1) // 2)
+    return np.where(((tap >= 0) & (tap < m))[..., None], k[tap.clip(0, m - 1)], 0.0)
+
+
+def conv(
+    u: Array,  # [..., n, d]
+    k: Array,  # [m, d]
+    pre: Array | None = None,
+    post: Array | None = None,
+    skip: Array | None = None,
+    causal: bool = True,
+    adjoint: bool = False,
+) -> Array:
+    """From the definition: the matrix of every channel."""
+    matrix = _lags(k, u.shape[-2], causal)
+    v = u if pre is None else pre * u
+    y = np.einsum("stc,...sc->...tc" if adjoint else "tsc,...sc->...tc", matrix, v)
+    y = y if skip is None else y + skip * v
+    return y if post is None else post * y
+
+
+def conv_kernel_grad(
+    grad: Array, u: Array, k: Array, pre: Array | None = None, post: Array | None = None, causal: bool = True
+) -> Array:
+    m, d = k.shape
+    n = u.shape[-2]
+    p, v = (grad if post is None else post * grad), (u if pre is None else pre * u)
+    products = np.einsum("btc,bsc->tsc", p.reshape(-1, n, d), v.reshape(-1, n, d))
+    tap = np.arange(n)[:, None] - np.arange(n) + (0 if causal else (m - 1) // 2)
+    acts = (tap >= 0) & (tap < m)
+    result = np.zeros((m, d))
+    np.add.at(result, tap[acts], products[acts])
+    return result
+
+
 def compute(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype is torch.float64 else torch.float32
 

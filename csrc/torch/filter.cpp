@@ -6,10 +6,6 @@
 namespace spectrans::torch_ops {
 namespace {
 
-ScalarType compute_type(Element element) {
-  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
-}
-
 Tensor checked_response(const Tensor& response, const Signal& x, Element element) {
   expect(response.dim() == 3 && response.size(0) == x.n / 2 + 1 && response.size(1) == x.d && response.size(2) == 2,
          "response must have shape [n // 2 + 1, d, 2]");
@@ -19,12 +15,6 @@ Tensor checked_response(const Tensor& response, const Signal& x, Element element
 
 Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
   return torch::stable::new_empty(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
-}
-
-void expect_same(const Tensor& grad, const Tensor& x) {
-  bool same = grad.dim() == x.dim() && grad.scalar_type() == x.scalar_type();
-  for (int64_t axis = 0; same && axis < x.dim(); ++axis) same = grad.size(axis) == x.size(axis);
-  expect(same, "grad must have the shape and dtype of x");
 }
 
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
@@ -43,7 +33,7 @@ Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
 // sum over the batch: grad, x [..., n, d] -> [n / 2 + 1, d, 2]
 Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{type, signal(grad, "grad"), {}, signal(x, "x"), nullptr, nullptr, false};
   Tensor result = empty_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
@@ -55,7 +45,7 @@ Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
 // Both derivatives in one pass over grad.
 std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{type, signal(grad, "grad"), {}, signal(x, "x"), nullptr, nullptr, true};
   const Tensor held = checked_response(response, call.x, type);
   Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);
