@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -90,11 +91,14 @@ def response_grad(grad: Array, x: Array) -> Array:
     return np.stack((weight * p.real, np.where(alone[:, None], 0.0, weight * p.imag)), -1)
 
 
-def _lags(k: Array, n: int, causal: bool) -> Array:
-    """[n, n, d]: the tap of lag t - s, or zero, at [t, s]."""
-    m, d = k.shape
-    tap = np.arange(n)[:, None] - np.arange(n) + (0 if causal else (m - 1) // 2)
-    return np.where(((tap >= 0) & (tap < m))[..., None], k[tap.clip(0, m - 1)], 0.0)
+def _each_line(f: Callable[..., Array], *lines: Array) -> Array:
+    """f of every channel of every sample: [..., n, d] and [m, d] -> [..., m, d]."""
+    shape = np.broadcast_shapes(*(t.shape[:-2] for t in lines)) + lines[0].shape[-1:]
+    columns = [np.broadcast_to(t.swapaxes(-2, -1), (*shape, t.shape[-2])) for t in lines]
+    if math.prod(shape) == 0:
+        return np.zeros((*shape[:-1], lines[0].shape[-2], shape[-1]))
+    results = [f(*(t[index] for t in columns)) for index in np.ndindex(*shape)]
+    return np.reshape(results, (*shape, -1)).swapaxes(-2, -1)
 
 
 def conv(
@@ -106,10 +110,11 @@ def conv(
     causal: bool = True,
     adjoint: bool = False,
 ) -> Array:
-    """From the definition: the matrix of every channel."""
-    matrix = _lags(k, u.shape[-2], causal)
+    n, m = u.shape[-2], k.shape[0]
+    zero = 0 if causal else (m - 1) // 2
+    first = m - 1 - zero if adjoint else zero
     v = u if pre is None else pre * u
-    y = np.einsum("stc,...sc->...tc" if adjoint else "tsc,...sc->...tc", matrix, v)
+    y = _each_line(lambda v, k: np.convolve(v, k)[first : first + n], v, k[::-1] if adjoint else k)
     y = y if skip is None else y + skip * v
     return y if post is None else post * y
 
@@ -120,11 +125,12 @@ def conv_kernel_grad(
     m, d = k.shape
     n = u.shape[-2]
     p, v = (grad if post is None else post * grad), (u if pre is None else pre * u)
-    products = np.einsum("btc,bsc->tsc", p.reshape(-1, n, d), v.reshape(-1, n, d))
-    tap = np.arange(n)[:, None] - np.arange(n) + (0 if causal else (m - 1) // 2)
-    acts = (tap >= 0) & (tap < m)
+    # lag -(n - 1) .. n - 1
+    lags = _each_line(lambda p, v: np.convolve(p, v[::-1]), p, v).reshape(-1, 2 * n - 1 if u.size else n, d).sum(0)
+    at = n - 1 - (0 if causal else (m - 1) // 2) + np.arange(m)
     result = np.zeros((m, d))
-    np.add.at(result, tap[acts], products[acts])
+    acts = (at >= 0) & (at < len(lags))
+    result[acts] = lags[at[acts]]
     return result
 
 

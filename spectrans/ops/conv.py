@@ -63,7 +63,7 @@ def _convolved(
     response = torch.fft.rfft(k, n=length, dim=0)
     # conj_physical: a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
     spectrum = torch.fft.rfft(v, n=length, dim=-2) * (response.conj_physical() if adjoint else response)
-    y = torch.fft.irfft(spectrum, n=length, dim=-2)
+    y: Tensor = torch.fft.irfft(spectrum, n=length, dim=-2)
     y = y.roll(zero, -2)[..., :n, :] if adjoint else y[..., zero : zero + n, :]
     return y if skip is None else y + skip * v
 
@@ -288,10 +288,8 @@ def _conv_vmap(
     size = info.batch_size
     tensors = (u, k, pre, post, skip)
     if in_dims[1] is None and in_dims[4] is None:
-        u, pre, post = (
-            _into_batch(t, dim, size) for t, dim in ((u, in_dims[0]), (pre, in_dims[2]), (post, in_dims[3]))
-        )
-        return conv(u, k, pre, post, skip, causal, adjoint), 0
+        batch = {place: _into_batch(tensors[place], in_dims[place], size) for place in (0, 2, 3)}
+        return conv(batch[0], k, batch[2], batch[3], skip, causal, adjoint), 0
     wide = (t if t is None else into_channels(t, dim, size, -1) for t, dim in zip(tensors, in_dims[:5], strict=True))
     return out_of_channels(conv(*wide, causal, adjoint), size, -1)
 

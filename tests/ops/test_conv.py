@@ -295,9 +295,9 @@ def test_is_causal(n: int) -> None:
 
 
 @pytest.mark.parametrize("causal", [True, False])
-@pytest.mark.parametrize("gates", GATES, ids=str)
+@pytest.mark.parametrize("gates", [(False,) * 3, (True, False, True), (False, True, False), (True,) * 3], ids=str)
 def test_gradcheck(backend: str, gates: tuple[bool, bool, bool], causal: bool) -> None:
-    for shape, m in (((2, 1, 1), 2), ((2, 3, 2), 5), ((2, 5, 1), 3)):
+    for shape, m in (((2, 1, 1), 2), ((2, 3, 1), 4)):
         tensors = [t if t is None else t.requires_grad_() for t in draw(*shape, m=m, gates=gates)]
         assert torch.autograd.gradcheck(lambda *t: call(*t, causal), tensors)
         assert torch.autograd.gradgradcheck(lambda *t: call(*t, causal), tensors)
