@@ -54,7 +54,11 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
     transpose<T>(rows);
     for (int l = 0; l < channels; ++l) store(to.data + first + l * to.d_stride, rows[l]);
   } else if (to.d_stride == 1 && channels == lanes) {
-    for (std::int64_t i = begin; i < end; ++i) store(to.data + (first + i) * to.n_stride, rows[i]);
+    for (std::int64_t i = begin; i < end; ++i) {
+      IO* row = to.data + (first + i) * to.n_stride;
+      __builtin_prefetch(row + lanes * to.n_stride, 1);
+      store(row, rows[i]);
+    }
   } else {
     for (std::int64_t i = begin; i < end; ++i) {
       store_some(to.data + (first + i) * to.n_stride, to.d_stride, channels, rows[i]);
