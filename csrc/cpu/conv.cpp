@@ -197,8 +197,9 @@ class ConvPass {
 
  public:
   ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
-      : call_(call), pool_(pool), plan_(plan), n_(call.u.n), d_(call.u.d), taps_(call.u.n, call.k.n, call.causal),
-        groups_(plan.length, call.u.d), spectrum_(2 * plan.length) {}
+      : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
+        d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(plan.length, call.u.d),
+        spectrum_(2 * plan.length) {}
 
   void forward() const {
     const std::int64_t batch = call_.u.batch;
@@ -210,7 +211,7 @@ class ConvPass {
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t group = task / batch, item = task % batch;
-                 if (group != arranged) arrange(group, kernel, call_.adjoint ? T(-1) : T(1));
+                 if (group != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
                  arranged = group;
                  for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
                    convolve(item, channel, channels, kernel + k * spectrum_, tile);
@@ -234,13 +235,13 @@ class ConvPass {
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t group = task / splits, split = task % splits;
-                 if (group != arranged) arrange(group, kernel, T(1));
+                 if (group != arranged) arrange(group, kernel, wide(space.tile), 1);
                  arranged = group;
                  items(group, split * batch / splits, (split + 1) * batch / splits, space);
                  for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
                    const Lines<T> to = splits == 1 ? shifted(lines<T>(call_.grad_k, 0, channel))
                                                    : Lines<T>{partial + split * size + channel, d_, 1};
-                   write_kernel_gradient(space.total + k * spectrum_, channels, to);
+                   write_kernel_gradient(space.total + k * spectrum_, wide(space.tile), channels, to);
                  });
                }
              });
@@ -261,6 +262,9 @@ class ConvPass {
       f(k, first + k * lanes, static_cast<int>(min(lanes, channels - k * lanes)));
     }
   }
+
+  // A tile's memory, which holds as many vectors of double.
+  static Vector<double>* wide(Vector<T>* tile) { return reinterpret_cast<Vector<double>*>(tile); }
 
   // Lines of taps, from the first that counts.
   template <class U>
@@ -298,30 +302,36 @@ class ConvPass {
     for (std::int64_t i = 0; i < count; ++i) rows[i] += skip * direct[i];
   }
 
-  // The kernel's spectra, divided by N (a product with a rounded 1 / N would bias every bin).
-  void arrange(std::int64_t group, Vector<T>* spectra, T imag_sign) const {
+  // The kernel's spectra, divided by N. Once per group they may cost more: computed in double, they add no error of
+  // their own to that of the other two transforms.
+  void arrange(std::int64_t group, Vector<T>* spectra, Vector<double>* wide, double imag_sign) const {
+    const std::int64_t length = plan_.length;
     for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
       const Lines<const T> from = shifted(lines<const T>(call_.k, 0, channel));
-      Vector<T>*re = spectra + k * spectrum_, *im = re + plan_.length;
-      const auto positive = [&](std::int64_t first, std::int64_t count, Vector<T>* rows) {
-        read_rows(from, first + taps_.offset, count, taps_.count, channels, rows);
-      };
-      if (taps_.offset == 0) {
-        weighted_forward<R, false>(
-            plan_, re, im,
-            [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*) { positive(first, count, low); });
-      } else {
-        weighted_forward<R, true>(
-            plan_, re, im, [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>* high) {
-              positive(first, count, low);
-              read_rows(from, first + taps_.offset - plan_.length, count, taps_.offset, channels, high);
-              for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
-            });
-      }
-      complex_forward(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr));
-      for (std::int64_t i = 0; i < plan_.length; ++i) {
-        re[i] = re[i] / T(plan_.length);
-        im[i] = im[i] / (imag_sign * T(plan_.length));
+      Vector<T>*re = spectra + k * spectrum_, *im = re + length;
+      for (int part = 0; part < kParts<T>; ++part) {
+        const auto taps = [&](std::int64_t first, std::int64_t count, std::int64_t end, Vector<double>* to) {
+          Vector<T> rows[kLanes<T>];
+          read_rows(from, first, count, end, channels, rows);
+          for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(rows[i], part);
+        };
+        const auto load = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+          taps(first + taps_.offset, count, taps_.count, low);
+          if (taps_.offset == 0) return;
+          taps(first + taps_.offset - length, count, taps_.offset, high);
+          for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
+        };
+        if (taps_.offset == 0) {
+          weighted_forward<R, false>(wide_plan_, wide, wide + length, load);
+        } else {
+          weighted_forward<R, true>(wide_plan_, wide, wide + length, load);
+        }
+        complex_forward(*wide_plan_.child, 0, wide, wide + length, R, static_cast<Vector<double>*>(nullptr));
+        const double scale = 1.0 / static_cast<double>(length);
+        for (std::int64_t i = 0; i < length; ++i) {
+          narrow_part<T>(wide[i] * scale, part, re[i]);
+          narrow_part<T>(wide[length + i] * (imag_sign * scale), part, im[i]);
+        }
       }
     });
   }
@@ -403,25 +413,29 @@ class ConvPass {
   }
 
   // conj(w) IFFT(conj(W) P) holds the correlation at lag t in the real part, minus that at t - N in the imaginary part.
-  void write_kernel_gradient(Vector<T>* spectrum, int channels, const Lines<T>& to) const {
+  // In double, as the kernel's spectrum is; the lags take the place of the spectrum.
+  void write_kernel_gradient(Vector<T>* spectrum, Vector<double>* wide, int channels, const Lines<T>& to) const {
     const std::int64_t length = plan_.length, offset = taps_.offset;
-    Vector<T>*re = spectrum, *im = spectrum + length;
-    complex_inverse(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr));
-    const auto positive = [&](std::int64_t first, std::int64_t count, Vector<T>* rows) {
-      for (std::int64_t i = 0; i < count; ++i) rows[i] = rows[i] / T(length);
-      write_rows(to, first + offset, count, taps_.count, channels, rows);
-    };
-    if (offset == 0) {
-      weighted_inverse<R, false>(
-          plan_, re, im,
-          [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*) { positive(first, count, low); });
-    } else {
-      weighted_inverse<R, true>(plan_, re, im,
-                                [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>* high) {
-                                  positive(first, count, low);
-                                  for (std::int64_t i = 0; i < count; ++i) high[i] = high[i] / T(-length);
-                                  write_rows(to, first + offset - length, count, offset, channels, high);
-                                });
+    const double scale = 1.0 / static_cast<double>(length);
+    for (int part = 0; part < kParts<T>; ++part) {
+      for (std::int64_t i = 0; i < spectrum_; ++i) wide[i] = widen_part<T>(spectrum[i], part);
+      complex_inverse(*wide_plan_.child, 0, wide, wide + length, R, static_cast<Vector<double>*>(nullptr));
+      const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
+          if (offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[length + first + i]);
+        }
+      };
+      if (offset == 0) {
+        weighted_inverse<R, false>(wide_plan_, wide, wide + length, keep);
+      } else {
+        weighted_inverse<R, true>(wide_plan_, wide, wide + length, keep);
+      }
+    }
+    for (std::int64_t first = 0; first < length; first += kLanes<T>) {
+      const std::int64_t count = min(kLanes<T>, length - first);
+      write_rows(to, first + offset, count, taps_.count, channels, spectrum + first);
+      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, spectrum + length + first);
     }
   }
 
@@ -446,6 +460,7 @@ class ConvPass {
   const Conv& call_;
   const ThreadPool& pool_;
   const RightAnglePlan<T>& plan_;
+  const RightAnglePlan<double>& wide_plan_;  // the same stages and slots
   const std::int64_t n_, d_;
   const Taps taps_;
   const Groups<T> groups_;

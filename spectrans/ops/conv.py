@@ -59,7 +59,7 @@ def _convolved(
 ) -> Tensor:  # [..., n, d]
     n = v.shape[-2]
     k, _, zero = _acting(k, n, causal)
-    length = n + k.shape[0] - 1
+    length = n + k.shape[0]  # one more than it takes: 2 n for a kernel as long as the signal
     response = torch.fft.rfft(k, n=length, dim=0)
     # conj_physical: a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
     spectrum = torch.fft.rfft(v, n=length, dim=-2) * (response.conj_physical() if adjoint else response)
@@ -104,7 +104,7 @@ def conv_backward_reference(
     p, v = _gated(grad, post), _gated(u, pre)
     of_v = _convolved(p, k, skip, causal, adjoint=True)
     taps, first, zero = _acting(k, n, causal)
-    length = n + taps.shape[0] - 1
+    length = n + taps.shape[0]
     product = torch.fft.rfft(v, n=length, dim=-2).conj_physical() * torch.fft.rfft(p, n=length, dim=-2)
     lags = torch.fft.irfft(product.reshape(-1, length // 2 + 1, d).sum(0), n=length, dim=0)
     of_k = torch.zeros_like(k)
