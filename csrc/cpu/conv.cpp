@@ -11,6 +11,9 @@ namespace {
 constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
+// Slots between the real and the imaginary parts of a spectrum: half a page, so that the columns of a long stage, all a
+// multiple of a page apart, are not all in one set of the first-level cache.
+constexpr std::int64_t kImagGap = 2048 / kVectorBytes;
 
 // ---- rows: kLanes consecutive samples of up to kLanes channels, one vector a sample
 // ----------------------------------
@@ -137,16 +140,16 @@ SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vect
 // ---- between forward and inverse
 // -------------------------------------------------------------------------------------
 
-// Spectra are N real parts, then N imaginary parts.
+// Spectra are N real parts and, `imag` slots on, N imaginary parts.
 template <class T>
 struct Product {
   const Vector<T>* tile;    // the spectrum being transformed
   const Vector<T>* kernel;  // divided by N
-  std::int64_t length;
+  std::int64_t imag;
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t i = re - tile;
-    const Vector<T> kr = kernel[i], ki = kernel[length + i], product = a * kr - b * ki;
+    const Vector<T> kr = kernel[i], ki = kernel[imag + i], product = a * kr - b * ki;
     b = a * ki + b * kr;
     a = product;
   }
@@ -159,16 +162,16 @@ struct BackwardProduct {
   const Vector<T>* kernel;
   Vector<T>* with;
   Vector<T>* sum;
-  std::int64_t length;
+  std::int64_t imag;
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t i = re - tile;
-    const Vector<T> kr = kernel[i], ki = kernel[length + i], wr = with[i], wi = with[length + i];
+    const Vector<T> kr = kernel[i], ki = kernel[imag + i], wr = with[i], wi = with[imag + i];
     sum[i] += wr * a + wi * b;
-    sum[length + i] += wr * b - wi * a;
+    sum[imag + i] += wr * b - wi * a;
     if constexpr (kPost) {
       with[i] = wr * kr - wi * ki;
-      with[length + i] = wr * ki + wi * kr;
+      with[imag + i] = wr * ki + wi * kr;
     }
     const Vector<T> product = a * kr + b * ki;
     b = b * kr - a * ki;
@@ -199,7 +202,7 @@ class ConvPass {
   ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
       : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
         d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(plan.length, call.u.d),
-        spectrum_(2 * plan.length) {}
+        imag_(plan.length + kImagGap), spectrum_(2 * imag_) {}
 
   void forward() const {
     const std::int64_t batch = call_.u.batch;
@@ -287,7 +290,7 @@ class ConvPass {
   void load_signal(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel, int channels,
                    Vector<T>* tile) const {
     weighted_forward<R, false>(
-        plan_, tile, tile + plan_.length,
+        plan_, tile, tile + imag_,
         [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*)
             SPECTRANS_INLINE_LAMBDA { gated(x, gate, item, channel, channels, first, count, low); });
   }
@@ -308,7 +311,7 @@ class ConvPass {
     const std::int64_t length = plan_.length;
     for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
       const Lines<const T> from = shifted(lines<const T>(call_.k, 0, channel));
-      Vector<T>*re = spectra + k * spectrum_, *im = re + length;
+      Vector<T>*re = spectra + k * spectrum_, *im = re + imag_;
       for (int part = 0; part < kParts<T>; ++part) {
         const auto taps = [&](std::int64_t first, std::int64_t count, std::int64_t end, Vector<double>* to) {
           Vector<T> rows[kLanes<T>];
@@ -322,25 +325,27 @@ class ConvPass {
           for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
         };
         if (taps_.offset == 0) {
-          weighted_forward<R, false>(wide_plan_, wide, wide + length, load);
+          weighted_forward<R, false>(wide_plan_, wide, wide + imag_, load);
         } else {
-          weighted_forward<R, true>(wide_plan_, wide, wide + length, load);
+          weighted_forward<R, true>(wide_plan_, wide, wide + imag_, load);
         }
-        complex_forward(*wide_plan_.child, 0, wide, wide + length, R, static_cast<Vector<double>*>(nullptr));
         const double scale = 1.0 / static_cast<double>(length);
-        for (std::int64_t i = 0; i < length; ++i) {
-          narrow_part<T>(wide[i] * scale, part, re[i]);
-          narrow_part<T>(wide[length + i] * (imag_sign * scale), part, im[i]);
+        for (std::int64_t block = 0; block < length; block += plan_.m) {
+          complex_forward(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
+                          static_cast<Vector<double>*>(nullptr));
+          for (std::int64_t i = block; i < block + plan_.m; ++i) {
+            narrow_part<T>(wide[i] * scale, part, re[i]);
+            narrow_part<T>(wide[imag_ + i] * (imag_sign * scale), part, im[i]);
+          }
         }
       }
     });
   }
 
   void convolve(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* tile) const {
-    Vector<T>*re = tile, *im = tile + plan_.length;
+    Vector<T>*re = tile, *im = tile + imag_;
     load_signal(call_.u, call_.pre, item, channel, channels, tile);
-    complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr),
-                     Product<T>{tile, kernel, plan_.length});
+    complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr), Product<T>{tile, kernel, imag_});
     const Lines<IO> to = lines<IO>(call_.y, item, channel);
     weighted_inverse<R, false>(
         plan_, re, im,
@@ -379,15 +384,13 @@ class ConvPass {
   template <bool kPost>
   void item_backward(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* sum,
                      const Workspace& space) const {
-    const std::int64_t length = plan_.length;
     Vector<T>*re = space.tile, *with = space.with, *none = nullptr;
     load_signal(call_.u, call_.pre, item, channel, channels, with);
-    complex_forward(*plan_.child, 0, with, with + length, R, none);
+    complex_forward(*plan_.child, 0, with, with + imag_, R, none);
     load_signal(call_.grad, call_.post, item, channel, channels, re);
-    complex_convolve(*plan_.child, 0, re, re + length, R, none,
-                     BackwardProduct<T, kPost>{re, kernel, with, sum, length});
+    complex_convolve(*plan_.child, 0, re, re + imag_, R, none, BackwardProduct<T, kPost>{re, kernel, with, sum, imag_});
     weighted_inverse<R, false>(
-        plan_, re, re + length, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
+        plan_, re, re + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
           add_skip(call_.grad, call_.post, item, channel, channels, first, count, rows);
           if (call_.pre.data != nullptr) {
             Vector<T> u[kLanes<T>], pre[kLanes<T>];
@@ -400,9 +403,9 @@ class ConvPass {
           write_rows(lines<IO>(call_.grad_u, item, channel), first, count, n_, channels, rows);
         });
     if constexpr (kPost) {
-      complex_inverse(*plan_.child, 0, with, with + length, R, none);
+      complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
       weighted_inverse<R, false>(
-          plan_, with, with + length, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
+          plan_, with, with + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
             add_skip(call_.u, call_.pre, item, channel, channels, first, count, rows);
             Vector<T> grad[kLanes<T>];
             read_rows(lines<const IO>(call_.grad, item, channel), first, count, n_, channels, grad);
@@ -418,24 +421,30 @@ class ConvPass {
     const std::int64_t length = plan_.length, offset = taps_.offset;
     const double scale = 1.0 / static_cast<double>(length);
     for (int part = 0; part < kParts<T>; ++part) {
-      for (std::int64_t i = 0; i < spectrum_; ++i) wide[i] = widen_part<T>(spectrum[i], part);
-      complex_inverse(*wide_plan_.child, 0, wide, wide + length, R, static_cast<Vector<double>*>(nullptr));
+      for (std::int64_t block = 0; block < length; block += plan_.m) {
+        for (std::int64_t i = block; i < block + plan_.m; ++i) {
+          wide[i] = widen_part<T>(spectrum[i], part);
+          wide[imag_ + i] = widen_part<T>(spectrum[imag_ + i], part);
+        }
+        complex_inverse(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
+                        static_cast<Vector<double>*>(nullptr));
+      }
       const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
         for (std::int64_t i = 0; i < count; ++i) {
           narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
-          if (offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[length + first + i]);
+          if (offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
         }
       };
       if (offset == 0) {
-        weighted_inverse<R, false>(wide_plan_, wide, wide + length, keep);
+        weighted_inverse<R, false>(wide_plan_, wide, wide + imag_, keep);
       } else {
-        weighted_inverse<R, true>(wide_plan_, wide, wide + length, keep);
+        weighted_inverse<R, true>(wide_plan_, wide, wide + imag_, keep);
       }
     }
     for (std::int64_t first = 0; first < length; first += kLanes<T>) {
       const std::int64_t count = min(kLanes<T>, length - first);
       write_rows(to, first + offset, count, taps_.count, channels, spectrum + first);
-      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, spectrum + length + first);
+      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, spectrum + imag_ + first);
     }
   }
 
@@ -464,7 +473,7 @@ class ConvPass {
   const std::int64_t n_, d_;
   const Taps taps_;
   const Groups<T> groups_;
-  const std::int64_t spectrum_;
+  const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
 };
 
 template <class IO, int R>
