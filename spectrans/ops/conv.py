@@ -97,9 +97,9 @@ def conv_backward_reference(
     causal: bool,
 ) -> Gradients:
     """With p = post grad and v = pre u: pre (k ⋆ p), sum over the batch of v ⋆ p, u (k ⋆ p), grad (k * v)."""
-    none = u.new_empty(0)
     if u.numel() == 0:
-        return tuple(none if t is None else torch.zeros_like(t) for t in (u, k, pre, post))  # type: ignore[return-value]
+        zeros = (u.new_empty(0) if t is None else torch.zeros_like(t) for t in (u, k, pre, post))
+        return tuple(zeros)  # type: ignore[return-value]
     n, d = u.shape[-2:]
     p, v = _gated(grad, post), _gated(u, pre)
     of_v = _convolved(p, k, skip, causal, adjoint=True)
@@ -110,8 +110,10 @@ def conv_backward_reference(
     of_k = torch.zeros_like(k)
     of_k[first : first + taps.shape[0]] = lags.roll(zero, 0)[: taps.shape[0]]
     of_u = (of_v if pre is None else of_v * pre.to(of_v.dtype)).to(u.dtype)
-    of_pre = none if pre is None else (of_v * u.to(of_v.dtype)).to(u.dtype)
-    of_post = none if post is None else _gated(grad, _convolved(v, k, skip, causal, adjoint=False)).to(u.dtype)
+    of_pre = u.new_empty(0) if pre is None else (of_v * u.to(of_v.dtype)).to(u.dtype)
+    of_post = (
+        u.new_empty(0) if post is None else _gated(grad, _convolved(v, k, skip, causal, adjoint=False)).to(u.dtype)
+    )
     return of_u, of_k, of_pre, of_post
 
 
