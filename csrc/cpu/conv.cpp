@@ -201,7 +201,7 @@ class ConvPass {
  public:
   ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
       : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
-        d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(plan.length, call.u.d),
+        d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
         imag_(plan.length + kImagGap), spectrum_(2 * imag_) {}
 
   void forward() const {
@@ -264,6 +264,15 @@ class ConvPass {
     for (std::int64_t k = 0; k * lanes < channels; ++k) {
       f(k, first + k * lanes, static_cast<int>(min(lanes, channels - k * lanes)));
     }
+  }
+
+  // As many tiles to a group as share a cache line of a row: the others only take room from the spectra of these.
+  static Groups<T> line_groups(std::int64_t n, std::int64_t d) {
+    constexpr std::int64_t line_bytes = 64, tile_bytes = kLanes<T> * sizeof(IO);
+    Groups<T> groups(n, d);
+    groups.tiles_per_group = min(groups.tiles_per_group, max(1, line_bytes / tile_bytes));
+    groups.count = ceil_div(ceil_div(d, kLanes<T>), groups.tiles_per_group);
+    return groups;
   }
 
   // A tile's memory, which holds as many vectors of double.

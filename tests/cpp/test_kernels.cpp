@@ -1,4 +1,5 @@
-// Mixing, filter and convolution kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+// Mixing, filter and convolution kernels against their definitions in long double, at the instruction set SPECTRANS_CPU
+// names.
 #include <cstdlib>
 #include <cstring>
 #include <limits>
