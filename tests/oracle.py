@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -143,6 +144,49 @@ def response_grad2d(grad: Array, x: Array, h: int) -> Array:
     p = (x_spectrum.conj() * g_spectrum).sum(0)
     weight = np.where((2 * np.arange(w // 2 + 1)) % w == 0, 1.0, 2.0)[:, None] / n
     return np.stack((weight * p.real, weight * p.imag), -1)
+
+
+def _each_line(f: Callable[..., Array], *lines: Array) -> Array:
+    """f of every channel of every sample: [..., n, d] and [m, d] -> [..., m, d]."""
+    shape = np.broadcast_shapes(*(t.shape[:-2] for t in lines)) + lines[0].shape[-1:]
+    columns = [np.broadcast_to(t.swapaxes(-2, -1), (*shape, t.shape[-2])) for t in lines]
+    if math.prod(shape) == 0:
+        return np.zeros((*shape[:-1], lines[0].shape[-2], shape[-1]))
+    results = [f(*(t[index] for t in columns)) for index in np.ndindex(*shape)]
+    return np.reshape(results, (*shape, -1)).swapaxes(-2, -1)
+
+
+def conv(
+    u: Array,  # [..., n, d]
+    k: Array,  # [m, d]
+    pre: Array | None = None,
+    post: Array | None = None,
+    skip: Array | None = None,
+    causal: bool = True,
+    adjoint: bool = False,
+) -> Array:
+    n, m = u.shape[-2], k.shape[0]
+    zero = 0 if causal else (m - 1) // 2
+    first = m - 1 - zero if adjoint else zero
+    v = u if pre is None else pre * u
+    y = _each_line(lambda v, k: np.convolve(v, k)[first : first + n], v, k[::-1] if adjoint else k)
+    y = y if skip is None else y + skip * v
+    return y if post is None else post * y
+
+
+def conv_kernel_grad(
+    grad: Array, u: Array, k: Array, pre: Array | None = None, post: Array | None = None, causal: bool = True
+) -> Array:
+    m, d = k.shape
+    n = u.shape[-2]
+    p, v = (grad if post is None else post * grad), (u if pre is None else pre * u)
+    # lag -(n - 1) .. n - 1
+    lags = _each_line(lambda p, v: np.convolve(p, v[::-1]), p, v).reshape(-1, 2 * n - 1 if u.size else n, d).sum(0)
+    at = n - 1 - (0 if causal else (m - 1) // 2) + np.arange(m)
+    result = np.zeros((m, d))
+    acts = (at >= 0) & (at < len(lags))
+    result[acts] = lags[at[acts]]
+    return result
 
 
 def compute(dtype: torch.dtype) -> torch.dtype:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
@@ -98,6 +98,22 @@ def test_grid_filter(backend: str, d: int) -> None:
         x = oracle.draw(*batch, 12, d, dtype=torch.float32)
         for ours, eager in zip(with_gradients(g, x), with_gradients(layer, x), strict=True):
             torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("dim", [-2, -1])
+@pytest.mark.parametrize("causal", [True, False])
+def test_conv(backend: str, causal: bool, dim: int) -> None:
+    def f(u: torch.Tensor, k: torch.Tensor, pre: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return fft_conv(u, k, causal=causal, pre_gate=pre, skip=skip, dim=dim)
+
+    g = compiled(f)
+    for *shape, taps in ((2, 12, 6, 12), (3, 10, 4, 7), (4, 7, 5, 21)):
+        u, pre = oracle.draw(*shape, dtype=torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+        d = shape[2 if dim == -2 else 1]
+        k = oracle.draw(*((taps, d) if dim == -2 else (d, taps)), dtype=torch.float32)
+        inputs = (u, k, pre, oracle.draw(d, dtype=torch.float32))
+        for ours, eager in zip(with_gradients(g, *inputs), with_gradients(f, *inputs), strict=True):
+            torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", LAYERS)

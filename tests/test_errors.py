@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
@@ -95,6 +95,34 @@ FILTER2D: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"grid": (0, 4)}, ValueError, "grid: expected sides of 1 or more, got (0, 4)"),
     ({"grid": (-2, -4)}, ValueError, "grid: expected sides of 1 or more, got (-2, -4)"),
     ({"grid": (3, 3)}, ValueError, "grid: expected (h, w) with h * w = 8, the tokens of x, got (3, 3)"),
+]
+U = torch.zeros(2, 8, 4)
+K = torch.zeros(8, 4)
+CONV_SIGNAL: list[tuple[Any, type[Exception], str]] = [
+    ([1.0], TypeError, "u: expected a tensor, got list"),
+    (U.long(), TypeError, "u: expected dtype float16, bfloat16, float32 or float64, got torch.int64"),
+    (torch.zeros(4), ValueError, "u: expected at least 2 dimensions [..., n, d], got shape (4,)"),
+    (U[:, :0], ValueError, "u: expected a sequence of length 1 or more, got shape (2, 0, 4)"),
+]
+CONV: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"k": None}, TypeError, "k: expected a tensor, got NoneType"),
+    ({"k": K.long()}, TypeError, "k: expected dtype float16, bfloat16, float32 or float64, got torch.int64"),
+    ({"k": torch.zeros(8, 4, dtype=torch.complex64)}, TypeError, "got torch.complex64"),
+    ({"k": K[:, :3]}, ValueError, "k: expected shape [m, 4], m >= 1 taps of d=4 channels, got (8, 3)"),
+    ({"k": K[:0]}, ValueError, "got (0, 4)"),
+    ({"k": K[0]}, ValueError, "got (4,)"),
+    ({"dim": -1, "k": K.T}, ValueError, "k: expected shape [8, m], m >= 1 taps of d=8 channels, got (4, 8)"),
+    ({"k": K.to("meta")}, ValueError, "k: expected device cpu, that of u, got meta"),
+    ({"causal": 1}, TypeError, "causal: expected a bool, got int"),
+    ({"pre_gate": 1.0}, TypeError, "pre_gate: expected a tensor or None, got float"),
+    ({"pre_gate": U[:1]}, ValueError, "pre_gate: expected shape (2, 8, 4), that of u, got (1, 8, 4)"),
+    ({"post_gate": U.double()}, TypeError, "post_gate: expected dtype torch.float32, that of u, got torch.float64"),
+    ({"post_gate": U.to("meta")}, ValueError, "post_gate: expected device cpu, that of u, got meta"),
+    ({"skip": 1.0}, TypeError, "skip: expected a tensor or None, got float"),
+    ({"skip": K}, ValueError, "skip: expected shape (4,) for d=4, got (8, 4)"),
+    ({"skip": K[0].bool()}, TypeError, "skip: expected dtype float16, bfloat16, float32 or float64, got torch.bool"),
+    ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a u of 3 dimensions, got 0"),
+    ({"dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
 ]
 LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
@@ -291,6 +319,18 @@ def test_filter(backend: str, arguments: dict[str, Any], error: type[Exception],
 def test_filter2d(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         spectral_filter2d(X, **{"response": W, "grid": (2, 4), **arguments})
+
+
+@pytest.mark.parametrize(("u", "error", "message"), CONV_SIGNAL, ids=range(len(CONV_SIGNAL)))
+def test_conv_signals(backend: str, u: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        fft_conv(u, K)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), CONV, ids=range(len(CONV)))
+def test_conv(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        fft_conv(U, **{"k": K, **arguments})
 
 
 @pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))

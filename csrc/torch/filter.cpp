@@ -39,7 +39,7 @@ Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
 // sum over the batch: grad, x [..., n, d] -> [n / 2 + 1, d, 2]
 Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x")};
   Tensor result = empty_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
@@ -51,7 +51,7 @@ Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
 // Both derivatives in one pass over grad.
 std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
   const Tensor held = set_response(call, response);
   Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);

@@ -47,7 +47,7 @@ Tensor filter2d_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
 
 // sum over the batch: grad, x [..., h w, d] -> [h, w / 2 + 1, d, 2]
 Tensor filter2d_response_grad_cpu(const Tensor& grad, const Tensor& x, int64_t h) {
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", h);
   Tensor result = empty_response(x, call);
   if (x.numel() == 0) return torch::stable::zero_(result);
@@ -59,7 +59,7 @@ Tensor filter2d_response_grad_cpu(const Tensor& grad, const Tensor& x, int64_t h
 
 // Both derivatives in one pass over grad.
 std::tuple<Tensor, Tensor> filter2d_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", height(response));
   const Tensor held = set_response(call, response);
   Tensor y = empty_result(grad), response_grad = empty_response(x, call);

@@ -16,7 +16,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, compute_dtype, library, with_strides_of
+from spectrans.ops.library import (
+    TAGS,
+    compute_dtype,
+    into_channels,
+    library,
+    out_of_channels,
+    with_strides_of,
+)
 
 Op = Callable[..., Any]
 
@@ -143,42 +150,30 @@ def define(
         if in_dims[1] is None:
             return filter(x.movedim(in_dims[0], 0), response, adjoint), 0
         size = info.batch_size
-        y = filter(_into_channels(x, in_dims[0], size, -1), _into_channels(response, in_dims[1], size, -2), adjoint)
-        return _out_of_channels(y, size, -1)
+        y = filter(into_channels(x, in_dims[0], size, -1), into_channels(response, in_dims[1], size, -2), adjoint)
+        return out_of_channels(y, size, -1)
 
     def response_grad_vmap(
         info: Any, in_dims: tuple[Any, ...], grad: Tensor, x: Tensor, *grid: int
     ) -> tuple[Tensor, int]:
         size = info.batch_size
-        pair = (_into_channels(grad, in_dims[0], size, -1), _into_channels(x, in_dims[1], size, -1))
-        return _out_of_channels(response_grad(*pair, *grid), size, -2)
+        pair = (into_channels(grad, in_dims[0], size, -1), into_channels(x, in_dims[1], size, -1))
+        return out_of_channels(response_grad(*pair, *grid), size, -2)
 
     def backward_vmap(
         info: Any, in_dims: tuple[Any, ...], grad: Tensor, x: Tensor, response: Tensor
     ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
         size = info.batch_size
         of_x, of_response = backward(
-            _into_channels(grad, in_dims[0], size, -1),
-            _into_channels(x, in_dims[1], size, -1),
-            _into_channels(response, in_dims[2], size, -2),
+            into_channels(grad, in_dims[0], size, -1),
+            into_channels(x, in_dims[1], size, -1),
+            into_channels(response, in_dims[2], size, -2),
         )
-        of_x, x_dim = _out_of_channels(of_x, size, -1)
-        of_response, response_dim = _out_of_channels(of_response, size, -2)
+        of_x, x_dim = out_of_channels(of_x, size, -1)
+        of_response, response_dim = out_of_channels(of_response, size, -2)
         return (of_x, of_response), (x_dim, response_dim)
 
     rules: tuple[Op, ...] = (filter_vmap, response_grad_vmap, backward_vmap)
     for op, rule in zip(names, rules, strict=True):
         torch.library.register_vmap(op, rule, lib=library)
     return filter, response_grad, backward
-
-
-def _into_channels(t: Tensor, dim: int | None, size: int, channels_at: int) -> Tensor:
-    """[..., d, ...] mapped over `dim` -> [..., size * d, ...]; `channels_at` is the axis of d, from the end."""
-    t = t.unsqueeze(0).expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-    return t.movedim(0, channels_at - 1).flatten(channels_at - 1, channels_at)
-
-
-def _out_of_channels(t: Tensor, size: int, channels_at: int) -> tuple[Tensor, int]:
-    shape = list(t.shape)
-    shape[channels_at : channels_at + 1 or None] = [size, shape[channels_at] // size]
-    return t.reshape(shape), len(shape) + channels_at - 1

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import spectrans
+from spectrans.ops.conv import conv, conv_backward, conv_backward_reference, conv_reference
 from spectrans.ops.filter import filter, filter_reference, filter_response_grad, filter_response_grad_reference
 from spectrans.ops.filter2d import (
     effective_response,
@@ -132,3 +133,18 @@ def test_filter2d_of_one_column(n: int) -> None:
     native = filter2d_response_grad(g, x, n)[: n // 2 + 1, 0] * torch.where(alone, 1, 2).reshape(-1, 1, 1)
     reference = filter2d_response_grad_reference(g, x, 1)[0]
     compare(native, reference, oracle.response_grad2d(oracle.wide(g), oracle.wide(x), 1)[0])
+
+
+@pytest.mark.parametrize("n", [*range(1, 601, 7), *LONG])
+def test_conv(n: int) -> None:
+    d = channels(n)
+    k = oracle.draw(n, d, dtype=torch.float32) / n**0.5
+    u, g = oracle.draw(2, n, d, dtype=torch.float32), oracle.draw(2, n, d, dtype=torch.float32, seed=1)
+    for causal in (True, False):
+        arguments = (u, k, None, None, None, causal)
+        exact = (u.double(), k.double(), None, None, None, causal)
+        expected = oracle.wide(conv_reference(*exact, False))
+        compare(conv(*arguments, False), conv_reference(*arguments, False), expected)
+        native, reference = conv_backward(g, *arguments), conv_backward_reference(g, *arguments)
+        for i, expected_grad in enumerate(conv_backward_reference(g.double(), *exact)[:2]):
+            compare(native[i], reference[i], oracle.wide(expected_grad))

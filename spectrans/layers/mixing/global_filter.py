@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import _check_lengths, _check_signal, _norm_code, hartley_mixing, spectral_filter
+from spectrans.functional import hartley_mixing, spectral_filter
+from spectrans.functional.arguments import check_lengths, check_signal, norm_code
 from spectrans.layers.mixing.base import (
     FilterMixingLayer,
     _check_flag,
@@ -87,7 +88,7 @@ class _GlobalFilter(FilterMixingLayer):
             raise TypeError(f"activation: expected a string, got {type(activation).__name__}")
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation: expected 'sigmoid', 'tanh' or 'identity', got {activation!r}")
-        _norm_code(fft_norm, "fft_norm")
+        norm_code(fft_norm, "fft_norm")
         self.activation = activation
         self.fft_norm = fft_norm
         self.filter_init_std = _check_non_negative("filter_init_std", filter_init_std)
@@ -219,8 +220,8 @@ class GlobalFilterMixing(_GlobalFilter):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
-        _check_lengths(x, sequence=True, hidden=self._axes == 2)
+        check_signal(x)
+        check_lengths(x, sequence=True, hidden=self._axes == 2)
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
@@ -360,8 +361,8 @@ class GlobalFilterMixing2D(_GlobalFilter):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
-        _check_lengths(x, sequence=True, hidden=self._axes == 2)
+        check_signal(x)
+        check_lengths(x, sequence=True, hidden=self._axes == 2)
         real, imag = self._pairs_for(x).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end
         mirrored = _negated(_negated(spectrum, -1), -2)

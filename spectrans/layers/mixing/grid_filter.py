@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import _check_grid, _check_lengths, _check_signal, spectral_filter2d
+from spectrans.functional.arguments import check_lengths, check_signal
+from spectrans.functional.filter2d import check_grid, spectral_filter2d
 from spectrans.layers.mixing.base import (
     FilterMixingLayer,
     _band_shares,
@@ -83,7 +84,7 @@ class GridFilterMixing(FilterMixingLayer):
         learnable_filters: bool = True,
         filter_init_std: float = 0.02,
     ) -> None:
-        h, w = _check_grid(grid)
+        h, w = check_grid(grid)
         super().__init__(hidden_dim, h * w, dropout, norm_eps, learnable_filters)
         self.grid = (h, w)
         self.filter_init_std = _check_non_negative("filter_init_std", filter_init_std)
@@ -103,8 +104,8 @@ class GridFilterMixing(FilterMixingLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., h*w, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
-        _check_lengths(x, sequence=True, hidden=False)
+        check_signal(x)
+        check_lengths(x, sequence=True, hidden=False)
         if x.shape[-2] != self.sequence_length:
             raise ValueError(
                 f"x: expected shape [..., {self.sequence_length}, {self.hidden_dim}] for grid={self.grid}, "
