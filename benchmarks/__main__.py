@@ -24,6 +24,8 @@ from benchmarks.sweep import Sweep
 ROOMS = (
     "mixing",
     "filter",
+    "filter2d",
+    "conv",
 )
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation for room in ROOMS for operation in import_module(f"benchmarks.{room}").OPERATIONS
@@ -148,7 +150,7 @@ def measure_sweep(
     operations: Sequence[Operation], dtype: torch.dtype, threads: Sequence[int], count: int, console: Console
 ) -> list[Sweep]:
     """The table is printed of whatever is done, even if interrupted."""
-    swept = [operation for operation in operations if operation.sweep is not None]
+    swept = [operation for operation in operations if operation.sweep]
     done: list[Sweep] = []
     with progress_bar(console) as progress:
         task = progress.add_task("", total=len(swept) * count)

@@ -16,7 +16,6 @@ from benchmarks.operation import (
     Shape,
     Target,
     Tensors,
-    as_drawn,
     forward,
     forward_and_autograd,
     transform_flops,
@@ -180,7 +179,7 @@ OPERATIONS = (
         flops=flops_forward,
         targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)),
         bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
-        sweep=as_drawn,
+        sweep=True,
     ),
     Operation(
         name="spectral_filter",
@@ -199,6 +198,6 @@ OPERATIONS = (
         flops=flops_forward_and_backward,
         targets=dict.fromkeys(SHAPES, Target(6.0)),
         bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
-        sweep=as_drawn,
+        sweep=True,
     ),
 )

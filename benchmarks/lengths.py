@@ -16,7 +16,7 @@ EFFORT = Effort(heat=1, rounds=3, seconds=0.05, items=1)
 
 
 def drawn(operation: Operation) -> bool:
-    return operation.sweep is not None and operation.direction == "forward"
+    return operation.sweep and operation.direction == "forward"
 
 
 def shapes() -> list[Shape]:
@@ -26,6 +26,5 @@ def shapes() -> list[Shape]:
 def over(operations: Sequence[Operation], dtype: torch.dtype) -> Iterator[Row]:
     """A row an operation and length."""
     for operation in filter(drawn, operations):
-        assert operation.sweep is not None
         for shape in shapes():
-            yield from rows(operation, operation.sweep(shape), dtype, [THREADS], EFFORT)
+            yield from rows(operation, shape, dtype, [THREADS], EFFORT)

@@ -17,7 +17,6 @@ from benchmarks.operation import (
     Shape,
     Target,
     Tensors,
-    as_drawn,
     forward,
     forward_and_autograd,
     transform_flops,
@@ -250,7 +249,7 @@ def both_directions(
             flops=flops,
             targets=targets,
             bfloat16=bfloat16 or {},
-            sweep=as_drawn,
+            sweep=True,
         ),
         Operation(
             name=name,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spectrans import _native
 
-Shape = tuple[int, ...]  # of x: batch, n, d, or batch, height, width, d
+Shape = tuple[int, ...]  # batch, n, d
 Tensors = tuple[Tensor, ...]
 Contender = Callable[..., Tensors]  # inputs -> outputs
 
@@ -51,8 +51,7 @@ class Operation:
     flops: Callable[[Shape], float]
     targets: Mapping[Shape, Target]  # the shapes that are timed, and what is aimed at in float32
     bfloat16: Mapping[Shape, Target] = field(default_factory=dict)  # likewise; besides, not instead
-    #: The shape of x at any (batch, n, d): the sweep over random shapes and the pictures over n. None: in neither.
-    sweep: Callable[[Shape], Shape] | None = None
+    sweep: bool = False  # over random shapes too; forward, over n for the pictures
 
     def target(self, shape: Shape, dtype: torch.dtype) -> Target | None:
         targets = {torch.float32: self.targets, torch.bfloat16: self.bfloat16}
@@ -68,11 +67,6 @@ class Operation:
         if dtype in (torch.float16, torch.bfloat16):
             compositions = {name: partial(through_float32, f) for name, f in compositions.items()}
         return {"ours": self.ours, **compositions}
-
-
-def as_drawn(shape: Shape) -> Shape:
-    """The `sweep` of an op whose x is [batch, n, d]."""
-    return shape
 
 
 def through_float32(contender: Contender, *inputs: Tensor) -> Tensors:

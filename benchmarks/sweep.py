@@ -96,10 +96,9 @@ def over(
     advance: Callable[[], None],
 ) -> Sweep:
     """The shapes take turns at the numbers of threads."""
-    assert operation.sweep is not None
     trials = []
     for index, shape in enumerate(drawn):
-        trials.append(trial(operation, operation.sweep(shape), dtype, threads[index % len(threads)]))
+        trials.append(trial(operation, shape, dtype, threads[index % len(threads)]))
         advance()
     return summary(operation.name, operation.direction, str(dtype).removeprefix("torch."), trials)
 

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.autograd import forward_ad
 
+from spectrans.ops.library import call
+
 _DERIVATIVES = (TransformType.Grad, TransformType.Jvp)
 
 BACKENDS = ("native", "torch")
@@ -51,10 +53,13 @@ def why_reference() -> str | None:
     return None
 
 
-def reference(op: str, reason: str, function: Callable[..., Tensor], *args: Any) -> Tensor:
-    """Call the reference of `op`, letting :func:`spectrans.explain` watch."""
+def run(name: str, op: Callable[..., Tensor], reference: Callable[..., Tensor], *args: Any) -> Tensor:
+    """`op`, or where it must not be called its reference, which :func:`spectrans.explain` may watch."""
+    reason = why_reference()
+    if reason is None:
+        return call(op, *args)  # type: ignore[no-any-return]
     observer = state.observer
-    return function(*args) if observer is None else observer(op, reason, function, *args)
+    return reference(*args) if observer is None else observer(name, reason, reference, *args)
 
 
 class backend:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -40,6 +41,35 @@ LENGTHS = (
     600,
 )
 FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)
+# Lines, squares, primes with and without a butterfly of their own, twiddled and untwiddled stages, odd and even sides.
+GRIDS = (
+    (1, 1),
+    (1, 2),
+    (2, 1),
+    (1, 3),
+    (3, 1),
+    (1, 16),
+    (16, 1),
+    (2, 2),
+    (2, 3),
+    (3, 2),
+    (4, 4),
+    (5, 8),
+    (8, 5),
+    (7, 7),
+    (9, 6),
+    (6, 9),
+    (14, 14),
+    (16, 12),
+    (17, 13),
+    (13, 17),
+    (1, 37),
+    (37, 2),
+    (3, 64),
+    (25, 18),
+    (32, 32),
+)
+FEW_GRIDS = ((1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (4, 3), (7, 8), (17, 2), (2, 17))
 BATCHES = ((), (0,), (1,), (3,), (4,), (2, 3), (0, 2))
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 NORMS = ("ortho", "backward", "forward")
@@ -56,6 +86,11 @@ def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torc
 def draw_response(n: int, d: int, dtype: torch.dtype = torch.float64, seed: int = 7) -> torch.Tensor:
     """Real pairs [n//2+1, d, 2] of modulus around 1, with imaginary parts at DC and Nyquist that must not act."""
     return draw(n // 2 + 1, d, 2, dtype=dtype, seed=seed) / math.sqrt(2)
+
+
+def draw_response2d(h: int, w: int, d: int, dtype: torch.dtype = torch.float64, seed: int = 7) -> torch.Tensor:
+    """Real pairs [h, w//2+1, d, 2] of modulus around 1, not Hermitian in the columns that hold both of a pair."""
+    return draw(h, w // 2 + 1, d, 2, dtype=dtype, seed=seed) / math.sqrt(2)
 
 
 def wide(t: torch.Tensor) -> Array:
@@ -88,6 +123,70 @@ def response_grad(grad: Array, x: Array) -> Array:
     alone = (2 * np.arange(n // 2 + 1)) % n == 0
     weight = np.where(alone, 1.0, 2.0)[:, None] / n
     return np.stack((weight * p.real, np.where(alone[:, None], 0.0, weight * p.imag)), -1)
+
+
+def filtered2d(x: Array, response: Array, adjoint: bool = False) -> Array:
+    if x.size == 0:
+        return x
+    h, d = response.shape[0], x.shape[-1]
+    z = response[..., 0] + 1j * response[..., 1]
+    grid = x.reshape(*x.shape[:-2], h, -1, d)
+    spectrum = np.fft.rfft2(grid, axes=(-3, -2)) * (z.conj() if adjoint else z)
+    return np.fft.irfft2(spectrum, grid.shape[-3:-1], axes=(-3, -2)).reshape(x.shape)
+
+
+def response_grad2d(grad: Array, x: Array, h: int) -> Array:
+    n, d = x.shape[-2:]
+    w = n // h
+    if x.size == 0:
+        return np.zeros((h, w // 2 + 1, d, 2))
+    g_spectrum, x_spectrum = (np.fft.rfft2(t.reshape(-1, h, w, d), axes=(1, 2)) for t in (grad, x))
+    p = (x_spectrum.conj() * g_spectrum).sum(0)
+    weight = np.where((2 * np.arange(w // 2 + 1)) % w == 0, 1.0, 2.0)[:, None] / n
+    return np.stack((weight * p.real, weight * p.imag), -1)
+
+
+def _each_line(f: Callable[..., Array], *lines: Array) -> Array:
+    """f of every channel of every sample: [..., n, d] and [m, d] -> [..., m, d]."""
+    shape = np.broadcast_shapes(*(t.shape[:-2] for t in lines)) + lines[0].shape[-1:]
+    columns = [np.broadcast_to(t.swapaxes(-2, -1), (*shape, t.shape[-2])) for t in lines]
+    if math.prod(shape) == 0:
+        return np.zeros((*shape[:-1], lines[0].shape[-2], shape[-1]))
+    results = [f(*(t[index] for t in columns)) for index in np.ndindex(*shape)]
+    return np.reshape(results, (*shape, -1)).swapaxes(-2, -1)
+
+
+def conv(
+    u: Array,  # [..., n, d]
+    k: Array,  # [m, d]
+    pre: Array | None = None,
+    post: Array | None = None,
+    skip: Array | None = None,
+    causal: bool = True,
+    adjoint: bool = False,
+) -> Array:
+    n, m = u.shape[-2], k.shape[0]
+    zero = 0 if causal else (m - 1) // 2
+    first = m - 1 - zero if adjoint else zero
+    v = u if pre is None else pre * u
+    y = _each_line(lambda v, k: np.convolve(v, k)[first : first + n], v, k[::-1] if adjoint else k)
+    y = y if skip is None else y + skip * v
+    return y if post is None else post * y
+
+
+def conv_kernel_grad(
+    grad: Array, u: Array, k: Array, pre: Array | None = None, post: Array | None = None, causal: bool = True
+) -> Array:
+    m, d = k.shape
+    n = u.shape[-2]
+    p, v = (grad if post is None else post * grad), (u if pre is None else pre * u)
+    # lag -(n - 1) .. n - 1
+    lags = _each_line(lambda p, v: np.convolve(p, v[::-1]), p, v).reshape(-1, 2 * n - 1 if u.size else n, d).sum(0)
+    at = n - 1 - (0 if causal else (m - 1) // 2) + np.arange(m)
+    result = np.zeros((m, d))
+    acts = (at >= 0) & (at < len(lags))
+    result[acts] = lags[at[acts]]
+    return result
 
 
 def compute(dtype: torch.dtype) -> torch.dtype:

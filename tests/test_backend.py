@@ -13,7 +13,7 @@ import torch
 
 import spectrans
 from spectrans import _backend, _native
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter
 from spectrans.layers.mixing import FourierMixing, GlobalFilterMixing, GlobalFilterMixing2D
 
 
@@ -86,7 +86,13 @@ def test_without_the_library() -> None:
 
 def test_both_backends_agree() -> None:
     x, h = oracle.draw(2, 12, 6), oracle.draw_response(12, 6)
-    for call in (lambda: fourier_mixing(x), lambda: hartley_mixing(x, 1), lambda: spectral_filter(x, h)):
+    calls = (
+        lambda: fourier_mixing(x),
+        lambda: hartley_mixing(x, 1),
+        lambda: spectral_filter(x, h),
+        lambda: fft_conv(x, x[0], pre_gate=x),
+    )
+    for call in calls:
         with spectrans.backend("native"):
             y = call()
         with spectrans.backend("torch"):
@@ -116,6 +122,7 @@ def test_explain_the_ops() -> None:
             (lambda: fourier_mixing(x), "mixing"),
             (lambda: hartley_mixing(x), "mixing"),
             (lambda: spectral_filter(x, h), "filter"),
+            (lambda: fft_conv(x, x[0]), "conv"),
         ):
             (step,) = spectrans.explain(call).steps
             assert (step.op, step.implementation) == (f"spectrans::{op}", expected_on_cpu())

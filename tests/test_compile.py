@@ -9,13 +9,14 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
     GlobalFilterMixing2D,
+    GridFilterMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
@@ -69,6 +70,50 @@ def test_filter(backend: str, dim: int) -> None:
         h = oracle.draw_response(n, d, torch.float32)
         for ours, eager in zip(with_gradients(g, x, h), with_gradients(f, x, h), strict=True):
             torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("learned", ["both", "x", "response"])  # the three ops of a backward pass
+def test_filter2d(backend: str, learned: str) -> None:
+    g = compiled(spectral_filter2d)
+    for grid, d in (((3, 4), 6), ((5, 2), 4), ((2, 7), 5)):
+        x = oracle.draw(3, grid[0] * grid[1], d, dtype=torch.float32)
+        h = oracle.draw_response2d(*grid, d, torch.float32)
+
+        def run(f: Callable[..., torch.Tensor], x=x, h=h, grid=grid) -> tuple[torch.Tensor, ...]:
+            if learned == "both":
+                return with_gradients(lambda x, h: f(x, h, grid), x, h)
+            if learned == "x":
+                return with_gradients(lambda x: f(x, h, grid), x)
+            return with_gradients(lambda h: f(x, h, grid), h)
+
+        for ours, eager in zip(run(g), run(spectral_filter2d), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("d", [6, 4])
+def test_grid_filter(backend: str, d: int) -> None:
+    layer = GridFilterMixing(d, (3, 4))
+    g = compiled(layer)
+    for batch in ((2,), (3,), (3, 2)):
+        x = oracle.draw(*batch, 12, d, dtype=torch.float32)
+        for ours, eager in zip(with_gradients(g, x), with_gradients(layer, x), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+@pytest.mark.parametrize("dim", [-2, -1])
+@pytest.mark.parametrize("causal", [True, False])
+def test_conv(backend: str, causal: bool, dim: int) -> None:
+    def f(u: torch.Tensor, k: torch.Tensor, pre: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        return fft_conv(u, k, causal=causal, pre_gate=pre, skip=skip, dim=dim)
+
+    g = compiled(f)
+    for *shape, taps in ((2, 12, 6, 12), (3, 10, 4, 7), (4, 7, 5, 21)):
+        u, pre = oracle.draw(*shape, dtype=torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+        d = shape[2 if dim == -2 else 1]
+        k = oracle.draw(*((taps, d) if dim == -2 else (d, taps)), dtype=torch.float32)
+        inputs = (u, k, pre, oracle.draw(d, dtype=torch.float32))
+        for ours, eager in zip(with_gradients(g, *inputs), with_gradients(f, *inputs), strict=True):
+            torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -10,19 +10,21 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
     GlobalFilterMixing2D,
+    GridFilterMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
 
 X = torch.zeros(2, 8, 4)
 H = torch.zeros(5, 4, 2)
+W = torch.zeros(2, 3, 4, 2)  # of a (2, 4) grid
 
 SIGNAL: list[tuple[Any, type[Exception], str]] = [
     ([1.0], TypeError, "x: expected a tensor, got list"),
@@ -70,6 +72,57 @@ FILTER: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"response": H, "dim": -3}, ValueError, "got -3"),
     ({"response": H, "dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
     ({"response": H, "dim": -1}, ValueError, "response: expected shape (3, 8, 2)"),
+]
+FILTER2D: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"response": None}, TypeError, "response: expected a tensor, got NoneType"),
+    ({"response": W.long()}, TypeError, "response: expected a complex or floating-point dtype, got torch.int64"),
+    (
+        {"response": W[:, :2]},
+        ValueError,
+        "response: expected shape (2, 3, 4, 2) (h, w//2+1 frequencies, d channels, real and imaginary part) "
+        "for h=2, w=4 and d=4, got (2, 2, 4, 2)",
+    ),
+    (
+        {"response": torch.zeros(2, 4, 4, dtype=torch.complex64)},
+        ValueError,
+        "response: expected shape (2, 3, 4) (h, w//2+1 frequencies, d channels) for h=2, w=4 and d=4, got (2, 4, 4)",
+    ),
+    ({"response": W.to("meta")}, ValueError, "response: expected device cpu, that of x, got meta"),
+    ({"grid": 8}, TypeError, "grid: expected a pair of ints (h, w), got int"),
+    ({"grid": (2, 4.0)}, TypeError, "grid: expected a pair of ints (h, w), got a float in it"),
+    ({"grid": (True, 8)}, TypeError, "grid: expected a pair of ints (h, w), got a bool in it"),
+    ({"grid": (8,)}, ValueError, "grid: expected a pair (h, w), got 1 values"),
+    ({"grid": (0, 4)}, ValueError, "grid: expected sides of 1 or more, got (0, 4)"),
+    ({"grid": (-2, -4)}, ValueError, "grid: expected sides of 1 or more, got (-2, -4)"),
+    ({"grid": (3, 3)}, ValueError, "grid: expected (h, w) with h * w = 8, the tokens of x, got (3, 3)"),
+]
+U = torch.zeros(2, 8, 4)
+K = torch.zeros(8, 4)
+CONV_SIGNAL: list[tuple[Any, type[Exception], str]] = [
+    ([1.0], TypeError, "u: expected a tensor, got list"),
+    (U.long(), TypeError, "u: expected dtype float16, bfloat16, float32 or float64, got torch.int64"),
+    (torch.zeros(4), ValueError, "u: expected at least 2 dimensions [..., n, d], got shape (4,)"),
+    (U[:, :0], ValueError, "u: expected a sequence of length 1 or more, got shape (2, 0, 4)"),
+]
+CONV: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"k": None}, TypeError, "k: expected a tensor, got NoneType"),
+    ({"k": K.long()}, TypeError, "k: expected dtype float16, bfloat16, float32 or float64, got torch.int64"),
+    ({"k": torch.zeros(8, 4, dtype=torch.complex64)}, TypeError, "got torch.complex64"),
+    ({"k": K[:, :3]}, ValueError, "k: expected shape [m, 4], m >= 1 taps of d=4 channels, got (8, 3)"),
+    ({"k": K[:0]}, ValueError, "got (0, 4)"),
+    ({"k": K[0]}, ValueError, "got (4,)"),
+    ({"dim": -1, "k": K.T}, ValueError, "k: expected shape [8, m], m >= 1 taps of d=8 channels, got (4, 8)"),
+    ({"k": K.to("meta")}, ValueError, "k: expected device cpu, that of u, got meta"),
+    ({"causal": 1}, TypeError, "causal: expected a bool, got int"),
+    ({"pre_gate": 1.0}, TypeError, "pre_gate: expected a tensor or None, got float"),
+    ({"pre_gate": U[:1]}, ValueError, "pre_gate: expected shape (2, 8, 4), that of u, got (1, 8, 4)"),
+    ({"post_gate": U.double()}, TypeError, "post_gate: expected dtype torch.float32, that of u, got torch.float64"),
+    ({"post_gate": U.to("meta")}, ValueError, "post_gate: expected device cpu, that of u, got meta"),
+    ({"skip": 1.0}, TypeError, "skip: expected a tensor or None, got float"),
+    ({"skip": K}, ValueError, "skip: expected shape (4,) for d=4, got (8, 4)"),
+    ({"skip": K[0].bool()}, TypeError, "skip: expected dtype float16, bfloat16, float32 or float64, got torch.bool"),
+    ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a u of 3 dimensions, got 0"),
+    ({"dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
 ]
 LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
@@ -134,6 +187,23 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         TypeError,
         "adaptive_initialization: expected a bool, got int",
     ),
+    (lambda: GridFilterMixing(4, 8), TypeError, "grid: expected a pair of ints (h, w), got int"),
+    (lambda: GridFilterMixing(4, (2, 0)), ValueError, "grid: expected sides of 1 or more, got (2, 0)"),
+    (
+        lambda: GridFilterMixing(4, (2, 4), filter_init_std=-1.0),
+        ValueError,
+        "filter_init_std: expected 0 or more, got -1.0",
+    ),
+    (
+        lambda: GridFilterMixing(4, (3, 4))(X),
+        ValueError,
+        "x: expected shape [..., 12, 4] for grid=(3, 4), got (2, 8, 4)",
+    ),
+    (
+        lambda: GridFilterMixing(3, (2, 4))(X),
+        ValueError,
+        "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)",
+    ),
     (lambda: FourierMixing(3)(X), ValueError, "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)"),
     (
         lambda: GlobalFilterMixing(3, 8)(X),
@@ -194,6 +264,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         lambda: fourier_mixing(x),
         lambda: hartley_mixing(x, 1),
         lambda: spectral_filter(x, H),
+        lambda: spectral_filter2d(x, W, (2, 4)),
     ]
     for call in calls:
         with pytest.raises(error, match=re.escape(message)):
@@ -210,6 +281,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         GlobalFilterMixing(4, 8),
         GlobalFilterMixing2D(4, 8),
         AdaptiveGlobalFilter(4, 8),
+        GridFilterMixing(4, (2, 4)),
     ],
     ids=lambda layer: type(layer).__name__,
 )
@@ -241,6 +313,24 @@ def test_mixing_needs_channels_to_mix() -> None:
 def test_filter(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         spectral_filter(X, **arguments)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), FILTER2D, ids=range(len(FILTER2D)))
+def test_filter2d(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        spectral_filter2d(X, **{"response": W, "grid": (2, 4), **arguments})
+
+
+@pytest.mark.parametrize(("u", "error", "message"), CONV_SIGNAL, ids=range(len(CONV_SIGNAL)))
+def test_conv_signals(backend: str, u: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        fft_conv(u, K)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), CONV, ids=range(len(CONV)))
+def test_conv(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        fft_conv(U, **{"k": K, **arguments})
 
 
 @pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))

@@ -49,8 +49,34 @@ struct Filter {
   bool adjoint;
 };
 
+// The same over a grid of tokens, n = h w in row-major order:
+// y = irfft2(rfft2(x) H)        response [h, w / 2 + 1, d, 2], its channels side by side
+// In the columns 0 and (even w) w / 2 of the half spectrum only (H[kh] + conj H[-kh]) / 2 acts; the response gradient
+// is 1 / n sum conj(rfft2(with)) rfft2(x) there, twice that elsewhere.
+struct Filter2d : Filter {
+  std::int64_t h;
+};
+
+// Linear convolution along the sequence, with v = pre u and lags from -(n - 1) to n - 1:
+//   y[t] = post[t] (sum_s k[s] v[t - s + offset] + skip v[t])      offset 0 where causal, else (k.n - 1) / 2
+//   adjoint: k[s] v[t + s - offset] instead
+// k [taps, d] and skip [d], contiguous, are float or (float64) double; pre, post and skip may be absent (null data).
+// Backward, where grad has data, y is not computed; with h the sum above, p = post grad and r the adjoint of p:
+//   grad_u = pre r, grad_pre = u r, grad_post = grad h (the latter two where pre and post are),
+//   grad_k[s] = sum over the batch and t of p[t] v[t - s + offset]; where skip is, h and r include its product.
+struct Conv {
+  Element element;
+  Signal u, k, pre, post;
+  const void* skip;
+  bool causal, adjoint;
+  Signal y;
+  Signal grad, grad_u, grad_k, grad_pre, grad_post;
+};
+
 SPECTRANS_API void mixing(const Mixing& call, const ThreadPool& pool);
 SPECTRANS_API void filter(const Filter& call, const ThreadPool& pool);
+SPECTRANS_API void filter2d(const Filter2d& call, const ThreadPool& pool);
+SPECTRANS_API void conv(const Conv& call, const ThreadPool& pool);
 
 // The instruction set in use (chosen once, from the CPU and the variable SPECTRANS_CPU), and those this CPU could
 // run, best first, ending in a null pointer.

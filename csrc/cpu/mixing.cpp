@@ -17,14 +17,24 @@ namespace {
 
 // Sample k of the mixed signal from the half spectrum of a tile: Re X[k], or Re X[k] - Im X[k].
 template <class T, bool kHartley>
-SPECTRANS_INLINE Vector<T> mixed(const RealPlan<T>& plan, const Vector<T>* tile, std::int64_t k) {
-  const bool upper = 2 * k > plan.n;
-  const std::int64_t bin = upper ? plan.n - k : k;
-  const Vector<T> re = tile[plan.re[bin]];
-  if (!kHartley || plan.im[bin] < 0) return re;
-  const T sign = upper ? plan.sign[bin] : -plan.sign[bin];
-  return re + tile[plan.im[bin]] * sign;
-}
+class Mixed {
+ public:
+  explicit Mixed(const RealPlan<T>& plan) : n_(plan.n), re_(plan.re), im_(plan.im), sign_(plan.sign) {}
+
+  SPECTRANS_INLINE Vector<T> operator()(const Vector<T>* tile, std::int64_t k) const {
+    const bool upper = 2 * k > n_;
+    const std::int64_t bin = upper ? n_ - k : k;
+    const Vector<T> re = tile[re_[bin]];
+    if (!kHartley || im_[bin] < 0) return re;
+    const T sign = upper ? sign_[bin] : -sign_[bin];
+    return re + tile[im_[bin]] * sign;
+  }
+
+ private:
+  std::int64_t n_;
+  const std::int32_t *re_, *im_;
+  const T* sign_;
+};
 
 template <class IO, bool kHartley>
 void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
@@ -41,9 +51,9 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
       const Tiles<T> tiles{data, pitch, group.tiles};
       gather<IO>(x, pack, group, plan, tiles);
       for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots);
-      scatter<IO>(y, pack, group, streaming, [&](std::int64_t j, std::int64_t k) {
-        return mixed<T, kHartley>(plan, tiles[k], j) * static_cast<T>(scale);
-      });
+      scatter<IO>(y, pack, group, streaming,
+                  [tiles, scale = static_cast<T>(scale), mixed = Mixed<T, kHartley>(plan)](
+                      std::int64_t j, std::int64_t k) { return mixed(tiles[k], j) * scale; });
     }
     if (streaming) fence_streams();
   });

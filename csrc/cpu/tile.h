@@ -83,12 +83,11 @@ Lines<IO> lines(const Signal& signal, std::int64_t item, std::int64_t channel) {
   return {batch_item<IO>(signal, item) + channel * signal.d_stride, signal.n_stride, signal.d_stride};
 }
 
-// tile[k n + slot(j)] lane l <- lines sample j, channel k kLanes + l, for `channels` channels; missing lanes are zero.
+// tile[k n + slot[j]] lane l <- lines sample j, channel k kLanes + l, for `channels` channels; missing lanes are zero.
 template <class IO>
-void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std::int64_t channels,
+void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slot, std::int64_t channels,
             Vector<Compute<IO>>* tile) {
   using T = Compute<IO>;
-  const std::int64_t n = plan.n;
   constexpr int lanes = kLanes<T>;
   const std::int64_t full = channels / lanes;
   const int rest = static_cast<int>(channels % lanes);
@@ -98,9 +97,9 @@ void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std:
       const IO* ahead = row + kPrefetchRows * from.n_stride;
       for (std::int64_t k = 0; k < full; ++k) {
         __builtin_prefetch(ahead + k * lanes);
-        tile[k * n + plan.slot[j]] = load(row + k * lanes);
+        tile[k * n + slot[j]] = load(row + k * lanes);
       }
-      if (rest > 0) tile[full * n + plan.slot[j]] = load_some(row + full * lanes, 1, rest);
+      if (rest > 0) tile[full * n + slot[j]] = load_some(row + full * lanes, 1, rest);
     }
     return;
   }
@@ -115,10 +114,10 @@ void gather(const Lines<const IO>& from, const RealPlan<Compute<IO>>& plan, std:
         Vector<T> rows[lanes];
         for (int l = 0; l < lanes; ++l) rows[l] = l < count ? load(start + l * from.d_stride + j) : Vector<T>{};
         transpose<T>(rows);
-        for (int l = 0; l < lanes; ++l) to[plan.slot[j + l]] = rows[l];
+        for (int l = 0; l < lanes; ++l) to[slot[j + l]] = rows[l];
       }
     }
-    for (; j < n; ++j) to[plan.slot[j]] = load_some(start + j * from.n_stride, from.d_stride, count);
+    for (; j < n; ++j) to[slot[j]] = load_some(start + j * from.n_stride, from.d_stride, count);
   }
 }
 
@@ -210,22 +209,23 @@ struct LaneWise<IO, std::integer_sequence<int, I...>> {
 };
 
 // Samples of a tile -> slots; lanes not in use are zero.
-template <class IO, class T>
-void gather_lanes(const Starts<const IO>& from, std::int64_t stride, const RealPlan<T>& plan, Vector<T>* tile) {
+template <class IO, class T = Compute<IO>>
+void gather_lanes(const Starts<const IO>& from, std::int64_t stride, std::int64_t n, const std::int32_t* slot,
+                  Vector<T>* tile) {
   constexpr int lanes = kLanes<T>;
   Vector<T> in_use{};
   for (int l = 0; l < from.used; ++l) in_use[l] = 1;
   const auto cut = [&](Vector<T> value) { return in_use != 0 ? value : Vector<T>{}; };
   std::int64_t j = 0;
   if (stride == 1) {
-    for (; j + lanes <= plan.n; j += lanes) {
+    for (; j + lanes <= n; j += lanes) {
       Vector<T> rows[lanes];
       for (int l = 0; l < lanes; ++l) rows[l] = load(from.at[l] + j);
       transpose<T>(rows);
-      for (int l = 0; l < lanes; ++l) tile[plan.slot[j + l]] = cut(rows[l]);
+      for (int l = 0; l < lanes; ++l) tile[slot[j + l]] = cut(rows[l]);
     }
   }
-  for (; j < plan.n; ++j) tile[plan.slot[j]] = cut(LaneWise<IO>::load(from, j * stride));
+  for (; j < n; ++j) tile[slot[j]] = cut(LaneWise<IO>::load(from, j * stride));
 }
 
 // row(j), sample j of a tile -> memory.
@@ -249,19 +249,18 @@ void scatter_lanes(const Starts<IO>& to, std::int64_t stride, std::int64_t n, co
   }
 }
 
-// Samples of one item, or pack of items -> tiles, in slot order.
-template <class IO, class T = Compute<IO>>
-void gather(const Signal& signal, std::int64_t pack, const Group& group, const RealPlan<T>& plan,
-            const Tiles<T>& tiles) {
+// Samples of one item, or pack of items -> tiles, in the slot order of a plan.
+template <class IO, class Plan, class T = Compute<IO>>
+void gather(const Signal& signal, std::int64_t pack, const Group& group, const Plan& plan, const Tiles<T>& tiles) {
   if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
     for (std::int64_t k = 0; k < tiles.count; ++k) {
-      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, plan, tiles[k]);
+      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n, plan.slot, tiles[k]);
     }
     return;
   }
   const IO* data = batch_item<const IO>(signal, pack);
   with_count(tiles.count, [&]<int kCount>() {
-    const std::int64_t n = plan.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
     const std::int32_t* slot = plan.slot;
     const IO* row[kCount];
     unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
@@ -300,15 +299,16 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
   IO* data = batch_item<IO>(signal, pack);
   with_count(group.tiles, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    const Row own = row;  // stores could change what it refers to from elsewhere
     IO* at[kCount];
     unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
     for (std::int64_t j = 0; j < n; ++j) {
       unroll<0, kCount>([&]<int k>() {
         if (streaming) {
-          stream(at[k], row(j, k));
+          stream(at[k], own(j, k));
         } else {
           __builtin_prefetch(at[k] + ahead, 1);
-          store(at[k], row(j, k));
+          store(at[k], own(j, k));
         }
         at[k] += stride;
       });

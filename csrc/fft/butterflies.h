@@ -1,5 +1,6 @@
 // Fixed-radix discrete Fourier transforms of values held in registers: plain maths, shared by every backend.
 //
+// Products are written next to the addition that takes them, so that a compiler can fuse the two; doubling is exact.
 // A value V is anything with + - * (a float, a vector of lanes). Complex butterflies transform R complex
 // values in natural order; real butterflies transform R reals into the part of their spectrum that is not
 // redundant, and back. Constants are evaluated at compile time in long double and rounded once.
@@ -186,20 +187,20 @@ struct Dft<4, Sign, S, V> {
 
 template <int Sign, class S, class V>
 struct Dft<8, Sign, S, V> {
+  // The odd half is a transform of four with inputs exp(Sign i pi/4) d1 = h r1 and exp(Sign 3 i pi/4) d3 = h r3; its
+  // products with h are put off until they can be fused with an addition.
   static SPECTRANS_INLINE void run(Complex<V>* v) {
     constexpr S h = trig::kCos<S, 1, 8>;
     Complex<V> even[4] = {v[0] + v[4], v[1] + v[5], v[2] + v[6], v[3] + v[7]};
     const Complex<V> d0 = v[0] - v[4], d1 = v[1] - v[5], d2 = rotate<Sign>(v[2] - v[6]), d3 = v[3] - v[7];
-    const Complex<V> r1 = rotate<Sign>(d1), r3 = rotate<Sign>(d3);
-    // exp(Sign i pi/4) d1 and exp(Sign 3 i pi/4) d3
-    Complex<V> odd[4] = {
-        d0, {(d1.re + r1.re) * h, (d1.im + r1.im) * h}, d2, {(r3.re - d3.re) * h, (r3.im - d3.im) * h}};
+    const Complex<V> r1 = d1 + rotate<Sign>(d1), r3 = rotate<Sign>(d3) - d3;
+    const Complex<V> a = d0 + d2, b = d0 - d2, c = r1 + r3, d = rotate<Sign>(r1 - r3);
     Dft<4, Sign, S, V>::run(even);
-    Dft<4, Sign, S, V>::run(odd);
-    unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-      v[2 * k] = even[k];
-      v[2 * k + 1] = odd[k];
-    });
+    unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA { v[2 * k] = even[k]; });
+    v[1] = {a.re + c.re * h, a.im + c.im * h};
+    v[3] = {b.re + d.re * h, b.im + d.im * h};
+    v[5] = {a.re - c.re * h, a.im - c.im * h};
+    v[7] = {b.re - d.re * h, b.im - d.im * h};
   }
 };
 
@@ -244,22 +245,17 @@ struct RealDft {
 
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
     constexpr int H = R / 2;
-    V re[H + 1], im[H + 1];
     x[0] = low[0];
-    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-      re[k] = pair[k - 1].re + pair[k - 1].re;
-      im[k] = pair[k - 1].im + pair[k - 1].im;
-      x[0] = x[0] + re[k];
-    });
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA { x[0] = x[0] + pair[k - 1].re * S(2); });
     unroll<1, H + 1>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
       V even = low[0], odd;
       unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        constexpr S c = trig::kCos<S, (t * k) % R, R>, s = trig::kSin<S, (t * k) % R, R>;
-        even = even + re[k] * c;
+        constexpr S c = 2 * trig::kCos<S, (t * k) % R, R>, s = 2 * trig::kSin<S, (t * k) % R, R>;
+        even = even + pair[k - 1].re * c;
         if constexpr (k == 1) {
-          odd = im[k] * s;
+          odd = pair[k - 1].im * s;
         } else {
-          odd = odd + im[k] * s;
+          odd = odd + pair[k - 1].im * s;
         }
       });
       x[t] = even - odd;
@@ -277,11 +273,10 @@ struct RealDft<4, S, V> {
   }
 
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
-    const V re = pair[0].re + pair[0].re, im = pair[0].im + pair[0].im;
-    x[0] = low[0] + re;
-    x[1] = low[1] - im;
-    x[2] = low[0] - re;
-    x[3] = low[1] + im;
+    x[0] = low[0] + pair[0].re * S(2);
+    x[1] = low[1] - pair[0].im * S(2);
+    x[2] = low[0] - pair[0].re * S(2);
+    x[3] = low[1] + pair[0].im * S(2);
   }
 };
 
@@ -300,22 +295,21 @@ struct RealDft<8, S, V> {
   }
 
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
-    constexpr S h2 = 2 * trig::kCos<S, 1, 8>;
-    const V re2 = pair[1].re + pair[1].re, im2 = pair[1].im + pair[1].im;
-    const V s0 = low[0] + re2, s2 = low[0] - re2, s1 = low[1] - im2, s3 = low[1] + im2;
+    constexpr S two = 2, h2 = 2 * trig::kCos<S, 1, 8>;
+    const V s0 = low[0] + pair[1].re * two, s2 = low[0] - pair[1].re * two;
+    const V s1 = low[1] - pair[1].im * two, s3 = low[1] + pair[1].im * two;
     // Odd bins: x[t] - x[t + 4] = 4 Re(X1 w^t + X3 w^3t); sums and differences of the two bins first.
     const V rs = pair[0].re + pair[2].re, rd = pair[0].re - pair[2].re;
     const V is = pair[0].im + pair[2].im, id = pair[0].im - pair[2].im;
-    const V d0 = rs + rs, d2 = -(id + id), a = rd * h2, b = is * h2;
-    const V d1 = a - b, d3 = -a - b;
-    x[0] = s0 + d0;
-    x[4] = s0 - d0;
-    x[1] = s1 + d1;
-    x[5] = s1 - d1;
-    x[2] = s2 + d2;
-    x[6] = s2 - d2;
-    x[3] = s3 + d3;
-    x[7] = s3 - d3;
+    const V d1 = rd - is, d3 = rd + is;
+    x[0] = s0 + rs * two;
+    x[4] = s0 - rs * two;
+    x[1] = s1 + d1 * h2;
+    x[5] = s1 - d1 * h2;
+    x[2] = s2 - id * two;
+    x[6] = s2 + id * two;
+    x[3] = s3 - d3 * h2;
+    x[7] = s3 + d3 * h2;
   }
 };
 

@@ -2,12 +2,14 @@
 #include "plan.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <type_traits>
 #include <unordered_map>
+#include <utility>
 
 #include "butterflies.h"
 
@@ -44,6 +46,9 @@ std::vector<std::int64_t> complex_radices(std::int64_t n) {
   std::vector<std::int64_t> radices = odd_radices(n);
   int twos = 0;
   for (; n % 2 == 0; n /= 2) ++twos;
+  // The columns of a long stage lie a multiple of a page apart and share one set of the first-level cache, where eight
+  // real and eight imaginary ones do not fit.
+  for (; twos >= 9; twos -= 2) radices.push_back(4);
   if (twos == 1) {
     radices.push_back(2);
   } else {
@@ -133,6 +138,30 @@ class Planner {
   const ComplexPlan<T>& complex(std::int64_t n) {
     const std::lock_guard lock(mutex_);
     return *complex_locked(n);
+  }
+
+  const BlockPlan<T>& block(std::int64_t n, std::int64_t rows) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = blocks_.find({n, rows}); found != blocks_.end()) return *found->second;
+    const RealPlan<T>& one = real_locked(n);
+    std::vector<RealStage<T>> stages(one.stage, one.stage + one.stages);
+    for (RealStage<T>& stage : stages) {
+      stage.twiddles = repeated(stage.twiddles, stage.m, 2 * stage.pairs, rows);
+      stage.child = complex_block(*stage.child, rows);
+      stage.m *= rows;
+      stage.low *= rows;
+    }
+    const std::vector<std::int32_t> row_slots = sample_slots(rows);
+    std::vector<std::int32_t> slots(rows * n);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      for (std::int64_t j = 0; j < n; ++j) {
+        slots[i * n + j] = static_cast<std::int32_t>(one.slot[j] * rows + row_slots[i]);
+      }
+    }
+    const BlockPlan<T>* plan = keep_one(
+        BlockPlan<T>{n, rows, n * rows, one.stages, keep(std::move(stages)), keep(std::move(slots)), one.work});
+    blocks_.emplace(std::pair(n, rows), plan);
+    return *plan;
   }
 
   const PrimePlan* prime(std::int64_t p) {
@@ -259,6 +288,29 @@ class Planner {
     return bins;
   }
 
+  // Every row of a table [m][columns], `times` times over; no table stays none.
+  const T* repeated(const T* table, std::int64_t m, std::int64_t columns, std::int64_t times) {
+    if (table == nullptr) return nullptr;
+    std::vector<T> rows;
+    rows.reserve(m * columns * times);
+    for (std::int64_t i = 0; i < m * times; ++i) {
+      const T* row = table + i / times * columns;
+      rows.insert(rows.end(), row, row + columns);
+    }
+    return keep(std::move(rows));
+  }
+
+  const ComplexPlan<T>* complex_block(const ComplexPlan<T>& one, std::int64_t rows) {
+    ComplexPlan<T> plan = one;
+    std::vector<ComplexStage<T>> stages(one.stage, one.stage + one.stages);
+    for (ComplexStage<T>& stage : stages) {
+      stage.twiddles = repeated(stage.twiddles, stage.m, 2 * (stage.radix - 1), rows);
+      stage.m *= rows;
+    }
+    plan.stage = keep(std::move(stages));
+    return keep_one(plan);
+  }
+
   static std::int64_t work_slots(const PrimePlan* prime) {
     return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->n;
   }
@@ -327,6 +379,7 @@ class Planner {
   std::vector<std::shared_ptr<void>> store_;
   std::unordered_map<std::int64_t, const RealPlan<T>*> reals_;
   std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
+  std::map<std::pair<std::int64_t, std::int64_t>, const BlockPlan<T>*> blocks_;
   std::unordered_map<std::int64_t, const PrimePlan*> primes_;
 };
 
@@ -388,10 +441,17 @@ const ComplexPlan<T>& complex_plan(std::int64_t n) {
   return Planner<T>::instance().complex(n);
 }
 
+template <class T>
+const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows) {
+  return Planner<T>::instance().block(n, rows);
+}
+
 template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t);
 template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t);
 template SPECTRANS_API const ComplexPlan<float>& complex_plan<float>(std::int64_t);
 template SPECTRANS_API const ComplexPlan<double>& complex_plan<double>(std::int64_t);
+template SPECTRANS_API const BlockPlan<float>& block_plan<float>(std::int64_t, std::int64_t);
+template SPECTRANS_API const BlockPlan<double>& block_plan<double>(std::int64_t, std::int64_t);
 
 std::vector<int> plan_radices(std::int64_t n) {
   if (n < 1) throw std::invalid_argument("n must be at least 1");

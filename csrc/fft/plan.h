@@ -81,6 +81,18 @@ struct RealPlan {
   std::int64_t work;  // slots of scratch that the stages of radix > 13 need; 0 without such stages
 };
 
+// `rows` real transforms of length n side by side: what RealPlan says of one value holds of a block of `rows` of them,
+// so that one sweep of a stage does all rows. The rows' slots in a block are those of the samples of a transform over
+// them.
+template <class T>
+struct BlockPlan {
+  std::int64_t n, rows, size;  // size: n rows
+  std::int64_t stages;
+  const RealStage<T>* stage;  // m and low are in values, not blocks, and so are those of the children
+  const std::int32_t* slot;   // [rows n] of sample j of row i, at i n + j
+  std::int64_t work;          // as in RealPlan
+};
+
 // The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n);
@@ -88,6 +100,10 @@ template <class T>
 // The same for a complex transform.
 template <class T>
 [[nodiscard]] SPECTRANS_API const ComplexPlan<T>& complex_plan(std::int64_t n);
+
+// The same for blocks.
+template <class T>
+[[nodiscard]] SPECTRANS_API const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows);
 
 // Introspection, for spectrans._C: the radices of the real stages, then 2 if one is left; the additions and
 // multiplications of one forward transform; scratch bytes per lane of a tile.

@@ -6,10 +6,6 @@
 namespace spectrans::torch_ops {
 namespace {
 
-ScalarType compute_type(Element element) {
-  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
-}
-
 // Sets the response of a call; the tensor to be kept while the call runs.
 [[nodiscard]] Tensor set_response(Filter& call, const Tensor& response) {
   const Signal& x = call.x;
@@ -28,12 +24,6 @@ Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
   return torch::stable::new_empty(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
 }
 
-void expect_same(const Tensor& grad, const Tensor& x) {
-  bool same = grad.dim() == x.dim() && grad.scalar_type() == x.scalar_type();
-  for (int64_t axis = 0; same && axis < x.dim(); ++axis) same = grad.size(axis) == x.size(axis);
-  expect(same, "grad must have the shape and dtype of x");
-}
-
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
 Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
   const Element type = element(x, "x");
@@ -49,7 +39,7 @@ Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
 // sum over the batch: grad, x [..., n, d] -> [n / 2 + 1, d, 2]
 Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x")};
   Tensor result = empty_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
@@ -61,7 +51,7 @@ Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
 // Both derivatives in one pass over grad.
 std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
   const Element type = element(x, "x");
-  expect_same(grad, x);
+  expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
   const Tensor held = set_response(call, response);
   Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);

@@ -31,8 +31,18 @@ inline Element element(const Tensor& tensor, const char* name) {
   }
 }
 
+inline ScalarType compute_type(Element element) {
+  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
+}
+
 inline void expect(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
+}
+
+inline void expect_same(const Tensor& tensor, const Tensor& x, const char* message) {
+  bool same = tensor.dim() == x.dim() && tensor.scalar_type() == x.scalar_type();
+  for (int64_t axis = 0; same && axis < x.dim(); ++axis) same = tensor.size(axis) == x.size(axis);
+  expect(same, message);
 }
 
 // tensor [..., n, d]; batch axes that can be walked with one stride are joined.

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spectrans.ops import filter, mixing
+from spectrans.ops import conv, filter, filter2d, mixing
 
-__all__ = ["filter", "mixing"]
+__all__ = ["conv", "filter", "filter2d", "mixing"]

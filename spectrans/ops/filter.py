@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, compute_dtype, library, with_strides_of
-
-# -- schemas -----------------------------------------------------------------------------------------------------------
-
-library.define("filter(Tensor x, Tensor response, bool adjoint) -> Tensor", tags=TAGS)
-library.define("filter_response_grad(Tensor grad, Tensor x) -> Tensor", tags=TAGS)
-library.define("filter_backward(Tensor grad, Tensor x, Tensor response) -> (Tensor, Tensor)", tags=TAGS)
-
-# -- references --------------------------------------------------------------------------------------------------------
+from spectrans.ops import trilinear
+from spectrans.ops.library import compute_dtype
 
 
 def _self_conjugate_bins(n: int, device: torch.device) -> Tensor:  # bool [n//2+1, 1]
@@ -60,163 +51,10 @@ def filter_response_grad_reference(
     return torch.stack((real, imag), dim=-1)
 
 
-def _filter(x: Tensor, response: Tensor, adjoint: bool) -> Tensor:
-    return with_strides_of(x, filter_reference(x, response, adjoint))
+def _response_shape(n: int, d: int) -> tuple[int, ...]:
+    return n // 2 + 1, d, 2
 
 
-def _filter_backward(grad: Tensor, x: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
-    return _filter(grad, response, True), filter_response_grad_reference(grad, x)
-
-
-library.impl("filter", _filter, "CompositeExplicitAutograd")
-library.impl("filter_response_grad", filter_response_grad_reference, "CompositeExplicitAutograd")
-library.impl("filter_backward", _filter_backward, "CompositeExplicitAutograd")
-
-filter = torch.ops.spectrans.filter.default
-filter_response_grad = torch.ops.spectrans.filter_response_grad.default
-filter_backward = torch.ops.spectrans.filter_backward.default
-
-# -- fake kernels ------------------------------------------------------------------------------------------------------
-
-
-def _filter_fake(x: Tensor, response: Tensor, adjoint: bool) -> Tensor:
-    return torch.empty_like(x)
-
-
-def _response_grad_fake(grad: Tensor, x: Tensor) -> Tensor:
-    n, d = x.shape[-2:]
-    return x.new_empty((n // 2 + 1, d, 2), dtype=compute_dtype(x.dtype))
-
-
-def _filter_backward_fake(grad: Tensor, x: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(grad), _response_grad_fake(grad, x)
-
-
-torch.library.register_fake("spectrans::filter", _filter_fake, lib=library)
-torch.library.register_fake("spectrans::filter_response_grad", _response_grad_fake, lib=library)
-torch.library.register_fake("spectrans::filter_backward", _filter_backward_fake, lib=library)
-
-# -- derivatives -------------------------------------------------------------------------------------------------------
-# Write F(x, H) for the filter, F* for its adjoint (conj H) and R(g, x) for the response gradient. Everything below is
-# the one trilinear form <g, F(x, H)> = <F*(g, H), x> = <R(g, x), H>, differentiated in each of its arguments.
-
-
-def _filter_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    x, response, ctx.adjoint = inputs
-    need_x, need_response = ctx.needs_input_grad[:2]
-    ctx.save_for_backward(x if need_response else None, response if need_x else None)
-    ctx.set_materialize_grads(False)
-
-
-def _filter_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
-    if grad is None:
-        return None, None, None
-    x, response = ctx.saved_tensors
-    if x is None:
-        return filter(grad, response, not ctx.adjoint), None, None
-    if response is not None and not ctx.adjoint:
-        return *filter_backward(grad, x, response), None
-    # <g, F*(x, H)> = <F(g, H), x>: the adjoint's response gradient is R with its arguments exchanged.
-    grad_response = filter_response_grad(x, grad) if ctx.adjoint else filter_response_grad(grad, x)
-    return (None if response is None else filter(grad, response, not ctx.adjoint)), grad_response, None
-
-
-def _response_grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    grad, x = inputs
-    need_grad, need_x = ctx.needs_input_grad[:2]
-    ctx.save_for_backward(grad if need_x else None, x if need_grad else None)
-    ctx.set_materialize_grads(False)
-
-
-def _response_grad_vjp(ctx: Any, cotangent: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    if cotangent is None:
-        return None, None
-    grad, x = ctx.saved_tensors
-    return (
-        None if x is None else filter(x, cotangent, False),
-        None if grad is None else filter(grad, cotangent, True),
-    )
-
-
-def _filter_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs)
-    ctx.set_materialize_grads(False)
-
-
-def _filter_backward_vjp(
-    ctx: Any,
-    to_x: Tensor | None,  # [..., n, d], cotangent of F*(grad, H)
-    to_response: Tensor | None,  # [n//2+1, d, 2], cotangent of R(grad, x)
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    grad, x, response = ctx.saved_tensors
-    need_grad, need_x, need_response = ctx.needs_input_grad[:3]
-    of_grad = of_x = of_response = None
-    if to_x is not None:
-        if need_grad:
-            of_grad = filter(to_x, response, False)
-        if need_response:
-            of_response = filter_response_grad(grad, to_x)
-    if to_response is not None:
-        if need_grad:
-            through_response = filter(x, to_response, False)
-            of_grad = through_response if of_grad is None else of_grad + through_response
-        if need_x:
-            of_x = filter(grad, to_response, True)
-    return of_grad, of_x, of_response
-
-
-torch.library.register_autograd("spectrans::filter", _filter_vjp, setup_context=_filter_setup, lib=library)
-torch.library.register_autograd(
-    "spectrans::filter_response_grad", _response_grad_vjp, setup_context=_response_grad_setup, lib=library
+filter, filter_response_grad, filter_backward = trilinear.define(
+    "filter", filter_reference, filter_response_grad_reference, _response_shape
 )
-torch.library.register_autograd(
-    "spectrans::filter_backward", _filter_backward_vjp, setup_context=_filter_backward_setup, lib=library
-)
-
-# -- vmap --------------------------------------------------------------------------------------------------------------
-# A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead.
-
-
-def _into_channels(t: Tensor, dim: int | None, size: int, channels_at: int) -> Tensor:
-    """[..., d, ...] mapped over `dim` -> [..., size * d, ...]; `channels_at` is the axis of d, from the end."""
-    t = t.unsqueeze(0).expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
-    return t.movedim(0, channels_at - 1).flatten(channels_at - 1, channels_at)
-
-
-def _out_of_channels(t: Tensor, size: int, channels_at: int) -> tuple[Tensor, int]:
-    shape = list(t.shape)
-    shape[channels_at : channels_at + 1 or None] = [size, shape[channels_at] // size]
-    return t.reshape(shape), len(shape) + channels_at - 1
-
-
-def _filter_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, response: Tensor, adjoint: bool) -> tuple[Tensor, int]:
-    if in_dims[1] is None:
-        return filter(x.movedim(in_dims[0], 0), response, adjoint), 0
-    size = info.batch_size
-    y = filter(_into_channels(x, in_dims[0], size, -1), _into_channels(response, in_dims[1], size, -2), adjoint)
-    return _out_of_channels(y, size, -1)
-
-
-def _response_grad_vmap(info: Any, in_dims: tuple[Any, ...], grad: Tensor, x: Tensor) -> tuple[Tensor, int]:
-    size = info.batch_size
-    h = filter_response_grad(_into_channels(grad, in_dims[0], size, -1), _into_channels(x, in_dims[1], size, -1))
-    return _out_of_channels(h, size, -2)
-
-
-def _filter_backward_vmap(
-    info: Any, in_dims: tuple[Any, ...], grad: Tensor, x: Tensor, response: Tensor
-) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    size = info.batch_size
-    of_x, of_response = filter_backward(
-        _into_channels(grad, in_dims[0], size, -1),
-        _into_channels(x, in_dims[1], size, -1),
-        _into_channels(response, in_dims[2], size, -2),
-    )
-    of_x, x_dim = _out_of_channels(of_x, size, -1)
-    of_response, response_dim = _out_of_channels(of_response, size, -2)
-    return (of_x, of_response), (x_dim, response_dim)
-
-
-torch.library.register_vmap("spectrans::filter", _filter_vmap, lib=library)
-torch.library.register_vmap("spectrans::filter_response_grad", _response_grad_vmap, lib=library)
-torch.library.register_vmap("spectrans::filter_backward", _filter_backward_vmap, lib=library)

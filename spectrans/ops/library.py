@@ -43,3 +43,19 @@ def _may_need_grad(args: tuple[Any, ...]) -> bool:
         torch._C._are_functorch_transforms_active()
         or any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args)
     )
+
+
+# Of vmap rules: where a mapped axis cannot be a batch axis of the op, it becomes more channels.
+
+
+def into_channels(t: torch.Tensor, dim: int | None, size: int, channels_at: int) -> torch.Tensor:
+    """[..., d, ...] mapped over `dim` -> [..., size * d, ...]; `channels_at` is the axis of d, from the end."""
+    t = t.unsqueeze(0).expand(size, *t.shape) if dim is None else t.movedim(dim, 0)
+    return t.movedim(0, channels_at - 1).flatten(channels_at - 1, channels_at)
+
+
+def out_of_channels(t: torch.Tensor, size: int, channels_at: int) -> tuple[torch.Tensor, int]:
+    """The reverse, with where the mapped axis now is."""
+    shape = list(t.shape)
+    shape[channels_at : channels_at + 1 or None] = [size, shape[channels_at] // size]
+    return t.reshape(shape), len(shape) + channels_at - 1

@@ -33,6 +33,21 @@ inline std::vector<Complex<Wide>> dft(const std::vector<Complex<Wide>>& x, int s
   return y;
 }
 
+// The same over both axes of x [h, w].
+inline std::vector<Complex<Wide>> dft2(std::vector<Complex<Wide>> x, std::int64_t h, std::int64_t w, int sign) {
+  const auto over = [&](std::int64_t lines, std::int64_t step, std::int64_t n, std::int64_t stride) {
+    for (std::int64_t i = 0; i < lines; ++i) {
+      std::vector<Complex<Wide>> line(n);
+      for (std::int64_t j = 0; j < n; ++j) line[j] = x[i * step + j * stride];
+      line = dft(line, sign);
+      for (std::int64_t j = 0; j < n; ++j) x[i * step + j * stride] = line[j];
+    }
+  };
+  over(h, w, w, 1);
+  over(w, 1, h, w);
+  return x;
+}
+
 inline std::vector<double> noise(std::size_t count, unsigned seed) {
   std::mt19937_64 generator(seed);
   std::normal_distribution<double> normal;

@@ -1,4 +1,5 @@
-// Mixing and filter kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+// Mixing, filter and convolution kernels against their definitions in long double, at the instruction set SPECTRANS_CPU
+// names.
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -100,6 +101,124 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
   report.check("response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
 }
 
+// x [h, w] with steps of stride from start -> its two-dimensional transform [h, w]
+template <class T>
+std::vector<Complex<Wide>> grid_dft(const std::vector<T>& x, std::int64_t start, std::int64_t stride, std::int64_t h,
+                                    std::int64_t w) {
+  return oracle::dft2(line(x, start, stride, h * w), h, w, -1);
+}
+
+template <class T>
+void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64_t d, bool adjoint) {
+  const std::int64_t batch = 3, n = h * w, half = w / 2 + 1;
+  std::vector<T> x = draw<T>(batch * n * d, 2), g = draw<T>(batch * n * d, 3), response = draw<T>(h * half * d * 2, 4);
+  std::vector<T> y(x.size()), gradient(response.size());
+  spectrans::Filter2d call{};
+  call.element = kElement<T>;
+  call.x = oracle::signal(g.data(), batch, n, d);
+  call.with = oracle::signal(x.data(), batch, n, d);
+  call.y = oracle::signal(y.data(), batch, n, d);
+  call.response = response.data();
+  call.bin_stride = 2 * d;
+  call.channel_stride = 2;
+  call.response_grad = gradient.data();
+  call.adjoint = adjoint;
+  call.h = h;
+  spectrans::filter2d(call, oracle::pool(1));
+
+  std::vector<Wide> expected(x.size()), expected_gradient(response.size(), 0);
+  const auto at = [&](std::int64_t kh, std::int64_t kw, std::int64_t c) {
+    const std::size_t i = 2 * ((kh % h * half + kw) * d + c);
+    return Complex<Wide>{response[i], response[i + 1]};
+  };
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      std::vector<Complex<Wide>> spectrum = grid_dft(g, b * n * d + c, d, h, w);
+      const std::vector<Complex<Wide>> with = grid_dft(x, b * n * d + c, d, h, w);
+      for (std::int64_t kh = 0; kh < h; ++kh) {
+        for (std::int64_t kw = 0; kw < w; ++kw) {
+          Complex<Wide>& bin = spectrum[kh * w + kw];
+          const bool both = 2 * kw % w == 0;  // the half spectrum holds the mirror image, too
+          if (kw < half) {
+            const Complex<Wide> partner = with[kh * w + kw];
+            const Complex<Wide> product = spectrans::times_conj(bin, partner.re, partner.im);
+            const std::size_t i = 2 * ((kh * half + kw) * d + c);
+            expected_gradient[i] += (both ? 1 : 2) * product.re / n;
+            expected_gradient[i + 1] += (both ? 1 : 2) * product.im / n;
+          }
+          const Complex<Wide> own = at(kh, kw < half ? kw : w - kw, c);
+          const Complex<Wide> image = at(h - kh, kw < half ? kw : w - kw, c);
+          Complex<Wide> acting = kw < half ? own : Complex<Wide>{image.re, -image.im};
+          if (both) acting = {(own.re + image.re) / 2, (own.im - image.im) / 2};
+          bin = spectrans::times(bin, acting.re, adjoint ? -acting.im : acting.im);
+        }
+      }
+      const std::vector<Complex<Wide>> back = oracle::dft2(spectrum, h, w, 1);
+      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+    }
+  }
+  report.check("filter2d", n, oracle::relative_error(y, expected), tolerance<T>(n));
+  report.check("grid response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
+}
+
+// Every gate and the skip, forward and backward, from the definition.
+template <class T>
+void conv(oracle::Report& report, std::int64_t n, std::int64_t m, std::int64_t d, bool causal) {
+  const std::int64_t batch = 3, zero = causal ? 0 : (m - 1) / 2, size = batch * n * d;
+  std::vector<T> u = draw<T>(size, 5), pre = draw<T>(size, 6), post = draw<T>(size, 7), g = draw<T>(size, 8);
+  std::vector<T> k = draw<T>(m * d, 9), skip = draw<T>(d, 10), y(size), of_u(size), of_pre(size), of_post(size);
+  const T nan = std::numeric_limits<T>::quiet_NaN();
+  std::vector<T> of_k(m * d, nan);
+  spectrans::Conv call{};
+  call.element = kElement<T>;
+  call.u = oracle::signal(u.data(), batch, n, d);
+  call.k = oracle::signal(k.data(), 1, m, d);
+  call.pre = oracle::signal(pre.data(), batch, n, d);
+  call.post = oracle::signal(post.data(), batch, n, d);
+  call.skip = skip.data();
+  call.causal = causal;
+  call.y = oracle::signal(y.data(), batch, n, d);
+  spectrans::conv(call, oracle::pool(2));
+  call.grad = oracle::signal(g.data(), batch, n, d);
+  call.grad_u = oracle::signal(of_u.data(), batch, n, d);
+  call.grad_k = oracle::signal(of_k.data(), 1, m, d);
+  call.grad_pre = oracle::signal(of_pre.data(), batch, n, d);
+  call.grad_post = oracle::signal(of_post.data(), batch, n, d);
+  spectrans::conv(call, oracle::pool(2));
+
+  std::vector<Wide> h(size, 0), r(size, 0), expected_k(m * d, 0);  // before the gates; r is the adjoint's
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      const auto at = [&](std::int64_t t) { return (b * n + t) * d + c; };
+      const auto v = [&](std::int64_t t) { return static_cast<Wide>(pre[at(t)]) * u[at(t)]; };
+      const auto p = [&](std::int64_t t) { return static_cast<Wide>(post[at(t)]) * g[at(t)]; };
+      for (std::int64_t t = 0; t < n; ++t) {
+        h[at(t)] += skip[c] * v(t);
+        r[at(t)] += skip[c] * p(t);
+        for (std::int64_t s = 0; s < m; ++s) {
+          const std::int64_t from = t - s + zero;
+          if (from < 0 || from >= n) continue;
+          h[at(t)] += k[s * d + c] * v(from);
+          r[at(from)] += k[s * d + c] * p(t);
+          expected_k[s * d + c] += p(t) * v(from);
+        }
+      }
+    }
+  }
+  const auto times = [&](const std::vector<Wide>& sums, const std::vector<T>& gate) {
+    std::vector<Wide> product(size);
+    for (std::int64_t i = 0; i < size; ++i) product[i] = sums[i] * gate[i];
+    return product;
+  };
+  const char* name = causal ? "causal convolution" : "centred convolution";
+  const double bound = tolerance<T>(2 * n);
+  report.check(name, n, oracle::relative_error(y, times(h, post)), bound);
+  report.check("gradient of the input", n, oracle::relative_error(of_u, times(r, pre)), bound);
+  report.check("gradient of the first gate", n, oracle::relative_error(of_pre, times(r, u)), bound);
+  report.check("gradient of the second gate", n, oracle::relative_error(of_post, times(h, g)), bound);
+  report.check("gradient of the kernel", n, oracle::relative_error(of_k, expected_k), bound);
+}
+
 template <class T>
 void all(oracle::Report& report) {
   for (const std::int64_t n :
@@ -109,12 +228,21 @@ void all(oracle::Report& report) {
         mixing<T>(report, n, d, false, flag);
         mixing<T>(report, n, d, true, flag);
         filter<T>(report, n, d, flag);
+        for (const std::int64_t m : {std::int64_t{1}, n / 2 + 1, n, 2 * n + 3}) conv<T>(report, n, m, d, flag);
       }
     }
   }
+  for (const std::int64_t h : {1, 2, 3, 4, 7, 8, 14, 17, 36}) {
+    for (const std::int64_t w : {1, 2, 3, 4, 6, 7, 14, 16, 18, 23, 36}) {
+      for (const bool adjoint : {false, true}) filter2d<T>(report, h, w, adjoint ? 3 : 19, adjoint);
+    }
+  }
+  filter2d<T>(report, 64, 64, 2, true);
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);
   filter<T>(report, 1024, 2, true);
+  conv<T>(report, 1000, 1000, 2, true);
+  conv<T>(report, 1024, 700, 2, false);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ from spectrans.layers.mixing import (
     FourierMixing1D,
     GlobalFilterMixing,
     GlobalFilterMixing2D,
+    GridFilterMixing,
     MixingLayer,
     RealFourierMixing,
     SeparableFourierMixing,
@@ -29,6 +30,7 @@ from spectrans.layers.mixing import (
 )
 
 N, D = 12, 6
+GRID = (3, 4)
 
 
 def set_filter(layer: FilterMixingLayer, real: Tensor, imag: Tensor) -> FilterMixingLayer:
@@ -43,6 +45,14 @@ def all_pass(cls: type[GlobalFilterMixing] | type[GlobalFilterMixing2D]) -> Filt
     h = torch.fft.fft(oracle.draw(N, D), dim=0) if cls is GlobalFilterMixing else torch.fft.fft2(oracle.draw(N, D))
     h = h / h.abs()
     return set_filter(cls(D, N, activation="identity"), h.real, h.imag)
+
+
+def all_pass_grid() -> GridFilterMixing:
+    layer = GridFilterMixing(D, GRID)
+    h = torch.fft.rfft2(oracle.draw(*GRID, D), dim=(0, 1))
+    with torch.no_grad():
+        layer.complex_weight.copy_(torch.view_as_real(h / h.abs()))
+    return layer
 
 
 LAYERS: dict[str, Callable[[], MixingLayer]] = {
@@ -65,16 +75,21 @@ LAYERS: dict[str, Callable[[], MixingLayer]] = {
     "filter 2d": lambda: GlobalFilterMixing2D(D, N),
     "filter 2d identity": lambda: GlobalFilterMixing2D(D, N, activation="identity", filter_init_std=1.0),
     "filter 2d all-pass": lambda: all_pass(GlobalFilterMixing2D),
+    "grid": lambda: GridFilterMixing(D, GRID, filter_init_std=0.5),
+    "grid fixed": lambda: GridFilterMixing(D, GRID, learnable_filters=False),
+    "grid all-pass": all_pass_grid,
     "adaptive": lambda: AdaptiveGlobalFilter(D, N),
     "adaptive, much dropped": lambda: AdaptiveGlobalFilter(D, N, spectral_dropout_p=0.5).eval(),
 }
-UNITARY = {"fourier complex", "fourier 1d complex", "hartley", "filter all-pass", "filter 2d all-pass"}
+UNITARY = {"fourier complex", "fourier 1d complex", "hartley", "filter all-pass", "filter 2d all-pass", "grid all-pass"}
 
 each_layer = pytest.mark.parametrize("name", LAYERS)
 
 
 def expected(layer: MixingLayer, x: np.ndarray) -> np.ndarray:
     """The definition of each layer in numpy, written without any of the identities that the layers use."""
+    if isinstance(layer, GridFilterMixing):
+        return oracle.filtered2d(x, oracle.wide(layer.complex_weight))
     if isinstance(layer, FilterMixingLayer):
         activation = {"sigmoid": lambda w: 1 / (1 + np.exp(-w)), "tanh": np.tanh, "identity": lambda w: w}
         h = [activation[layer.activation](oracle.wide(w)) for w in (layer.filter_real, layer.filter_imag)]
@@ -179,6 +194,9 @@ def test_copies(name: str) -> None:
 @each_layer
 def test_state_is_real(name: str) -> None:
     state = LAYERS[name]().state_dict()
+    if "grid" in name:
+        assert {key: value.shape for key, value in state.items()} == {"complex_weight": (3, 3, D, 2)}
+        return
     assert set(state) == ({"filter_real", "filter_imag"} if "filter" in name or "adaptive" in name else set())
     assert all(value.is_floating_point() and value.shape == (N, D) for value in state.values())
 
@@ -255,6 +273,10 @@ def test_drop_in_signatures() -> None:
         },
         "GlobalFilterMixing": filters,
         "GlobalFilterMixing2D": filters,
+        "GridFilterMixing": {
+            "hidden_dim": ..., "grid": ..., "dropout": 0.0, "norm_eps": 1e-5, "learnable_filters": True,
+            "filter_init_std": 0.02,
+        },
         "AdaptiveGlobalFilter": {
             **filters, "filter_regularization": 0.0, "adaptive_initialization": True, "spectral_dropout_p": 0.0,
         },
@@ -269,5 +291,5 @@ def test_drop_in_signatures() -> None:
 def test_parents() -> None:
     for cls in (FourierMixing, FourierMixing1D, RealFourierMixing, SeparableFourierMixing):
         assert issubclass(cls, UnitaryMixingLayer)
-    for cls in (GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter):
+    for cls in (GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter, GridFilterMixing):
         assert issubclass(cls, FilterMixingLayer)

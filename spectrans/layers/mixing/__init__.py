@@ -10,6 +10,7 @@ from spectrans.layers.mixing.fourier import (
     SeparableFourierMixing,
 )
 from spectrans.layers.mixing.global_filter import AdaptiveGlobalFilter, GlobalFilterMixing, GlobalFilterMixing2D
+from spectrans.layers.mixing.grid_filter import GridFilterMixing
 
 __all__ = [
     "AdaptiveGlobalFilter",
@@ -18,6 +19,7 @@ __all__ = [
     "FourierMixing1D",
     "GlobalFilterMixing",
     "GlobalFilterMixing2D",
+    "GridFilterMixing",
     "MixingLayer",
     "RealFourierMixing",
     "SeparableFourierMixing",

@@ -16,6 +16,9 @@ __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
 #: Equal frequency bands of `FilterMixingLayer.analyze_frequency_response`.
 BANDS = 4
 
+#: How far |H| may be from 1 everywhere for a filter to be called unitary.
+_UNIT_TOLERANCE = 1e-5
+
 
 def _check_length(name: str, value: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
@@ -45,6 +48,42 @@ def _check_flag(name: str, value: bool) -> bool:
     if not isinstance(value, bool):
         raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
     return value
+
+
+def _group_delay(response: Tensor, n: int, dim: int) -> Tensor:
+    """Minus the derivative of the phase along `dim`, in samples; n of those make a period."""
+    response = response.movedim(dim, 0)
+    steps = (response[1:] * response[:-1].conj()).angle()  # wrapped phase differences, so unwrapping is their sum
+    # A step of pi (a delay of n/2) is as much a step of -pi: read it as a delay, whichever way rounding went.
+    tie = math.pi * (1 - 64 * torch.finfo(steps.dtype).eps)
+    steps = torch.where(steps > tie, steps - 2 * math.pi, steps)
+    if response.shape[0] == 1:
+        slope = torch.zeros_like(response.real)
+    else:
+        slope = torch.cat((steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]))
+    return (-slope * (n / (2 * math.pi))).movedim(0, dim)
+
+
+def _bands(k: Tensor, n: int) -> Tensor:
+    """Band of bin k, that is the frequency k/n of a real signal, or (k - n)/n above the middle."""
+    distance = torch.minimum(k, (n - k).abs())
+    return (distance * (2 * BANDS) // n).clamp(max=BANDS - 1)
+
+
+def _band_shares(
+    energy: Tensor,  # [bins, d]
+    band: Tensor,  # [bins]
+) -> Tensor:  # [BANDS, d]
+    per_band = torch.zeros_like(energy[:1]).repeat(BANDS, 1).index_add(0, band, energy)
+    total = per_band.sum(0)
+    return torch.where(total == 0, 1 / BANDS, per_band / torch.where(total == 0, 1.0, total))
+
+
+def _gains(effective: Tensor) -> dict[str, Any]:
+    """What the modulus of the response that acts says of a filter: unitary exactly if it is 1 everywhere."""
+    modulus = effective.abs()
+    unitary = bool(((modulus - 1).abs() <= _UNIT_TOLERANCE).all())
+    return {"unitary": unitary, "energy_preserving": unitary, "operator_norm": float(modulus.max())}
 
 
 def _widened(tensor: Tensor) -> Tensor:
@@ -388,29 +427,15 @@ class FilterMixingLayer(MixingLayer):
         response = self.get_filter_response()
         n, bins = self.sequence_length, response.shape[0]
         magnitude = response.abs()
-        steps = (response[1:] * response[:-1].conj()).angle()  # wrapped phase differences, so unwrapping is their sum
-        # A step of pi (a delay of n/2) is as much a step of -pi: read it as a delay, whichever way rounding went.
-        tie = math.pi * (1 - 64 * torch.finfo(steps.dtype).eps)
-        steps = torch.where(steps > tie, steps - 2 * math.pi, steps)
-        if bins == 1:
-            slope = torch.zeros_like(magnitude)
-        else:
-            slope = torch.cat((steps[:1], (steps[1:] + steps[:-1]) / 2, steps[-1:]))
-        # Bin k is the frequency k/n of a real signal, or (k - n)/n above the middle.
         k = torch.arange(bins, device=response.device)
-        distance = torch.minimum(k, (n - k).abs())
-        band = (distance * (2 * BANDS) // n).clamp(max=BANDS - 1)
         # A half spectrum holds each bin but DC and Nyquist for two.
         weight = torch.where((2 * k) % n == 0, 1.0, 2.0) if bins == n // 2 + 1 else torch.ones_like(k)
         energy = magnitude.square() * weight.to(magnitude.dtype).unsqueeze(-1)
-        per_band = torch.zeros_like(energy[:1]).repeat(BANDS, 1).index_add(0, band, energy)
-        total = per_band.sum(0)
-        share = torch.where(total == 0, 1 / BANDS, per_band / torch.where(total == 0, 1.0, total))
         return {
             "magnitude": magnitude,
             "phase": response.angle(),
-            "group_delay": -slope * (n / (2 * math.pi)),
-            "passband_energy": share,
+            "group_delay": _group_delay(response, n, 0),
+            "passband_energy": _band_shares(energy, _bands(k, n)),
         }
 
     def extra_repr(self) -> str:

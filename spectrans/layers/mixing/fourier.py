@@ -7,14 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.functional import (
-    _check_lengths,
-    _check_signal,
-    _mix,
-    _norm_code,
-    fourier_mixing,
-    hartley_mixing,
-)
+from spectrans.functional import fourier_mixing, hartley_mixing
+from spectrans.functional.arguments import check_lengths, check_signal, norm_code
+from spectrans.functional.mixing import mix
 from spectrans.layers.mixing.base import UnitaryMixingLayer, _check_flag
 from spectrans.ops.library import compute_dtype
 
@@ -33,7 +28,7 @@ class _FourierLayer(UnitaryMixingLayer):
         fft_norm: str,
     ) -> None:
         super().__init__(hidden_dim, dropout, norm_eps, energy_tolerance)
-        _norm_code(fft_norm, "fft_norm")
+        norm_code(fft_norm, "fft_norm")
         self.fft_norm = fft_norm
 
     def _properties(self, *, unitary: bool, real_output: bool = True, **extra: Any) -> dict[str, Any]:
@@ -120,7 +115,7 @@ class FourierMixing(_FourierLayer):
             raise TypeError(f"x: expected a tensor, got {type(x).__name__}")
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(f"x: expected a floating-point or complex dtype, got {x.dtype}")
-        _check_lengths(x, sequence=True, hidden=self._axes == 2)
+        check_lengths(x, sequence=True, hidden=self._axes == 2)
         if x.is_floating_point():
             x = x.to(compute_dtype(x.dtype))
         if x.numel() == 0:
@@ -293,12 +288,12 @@ class SeparableFourierMixing(_FourierLayer):
     def forward(self, x: Tensor) -> Tensor:
         """Mix `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
+        check_signal(x)
         y = x.to(compute_dtype(x.dtype))  # rounded once, after both transforms
         if self.mix_sequence:
-            y = _mix(y, True, False, False, self.fft_norm)
+            y = mix(y, True, False, False, self.fft_norm)
         if self.mix_features:
-            y = _mix(y, False, True, False, self.fft_norm)
+            y = mix(y, False, True, False, self.fft_norm)
         return self._drop(y.to(x.dtype))
 
     def get_spectral_properties(self) -> dict[str, Any]:

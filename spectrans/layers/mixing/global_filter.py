@@ -8,8 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import _check_lengths, _check_signal, _norm_code, hartley_mixing, spectral_filter
-from spectrans.layers.mixing.base import FilterMixingLayer, _check_flag, _check_non_negative, _check_probability
+from spectrans.functional import hartley_mixing, spectral_filter
+from spectrans.functional.arguments import check_lengths, check_signal, norm_code
+from spectrans.layers.mixing.base import (
+    FilterMixingLayer,
+    _check_flag,
+    _check_non_negative,
+    _check_probability,
+    _gains,
+)
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
@@ -24,9 +31,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "identity": _identity,
 }
-
-#: How far |H| may be from 1 everywhere for a filter to be called unitary.
-_UNIT_TOLERANCE = 1e-5
 
 
 def _negated(h: Tensor, axis: int) -> Tensor:
@@ -84,7 +88,7 @@ class _GlobalFilter(FilterMixingLayer):
             raise TypeError(f"activation: expected a string, got {type(activation).__name__}")
         if activation not in _ACTIVATIONS:
             raise ValueError(f"activation: expected 'sigmoid', 'tanh' or 'identity', got {activation!r}")
-        _norm_code(fft_norm, "fft_norm")
+        norm_code(fft_norm, "fft_norm")
         self.activation = activation
         self.fft_norm = fft_norm
         self.filter_init_std = _check_non_negative("filter_init_std", filter_init_std)
@@ -131,14 +135,10 @@ class _GlobalFilter(FilterMixingLayer):
         goes for 'operator_norm', the largest modulus, which bounds how much the layer can amplify.
         """
         with torch.no_grad():
-            modulus = self.get_effective_response().abs()
-            unitary = bool(((modulus - 1).abs() <= _UNIT_TOLERANCE).all())
-            operator_norm = float(modulus.max())
+            gains = _gains(self.get_effective_response())
         return {
             **super().get_spectral_properties(),
-            "unitary": unitary,
-            "energy_preserving": unitary,
-            "operator_norm": operator_norm,
+            **gains,
             "activation": self.activation,
             "mixes_sequence": True,
             "mixes_hidden": self._axes == 2,
@@ -220,8 +220,8 @@ class GlobalFilterMixing(_GlobalFilter):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
-        _check_lengths(x, sequence=True, hidden=self._axes == 2)
+        check_signal(x)
+        check_lengths(x, sequence=True, hidden=self._axes == 2)
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
@@ -361,8 +361,8 @@ class GlobalFilterMixing2D(_GlobalFilter):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
-        _check_signal(x)
-        _check_lengths(x, sequence=True, hidden=self._axes == 2)
+        check_signal(x)
+        check_lengths(x, sequence=True, hidden=self._axes == 2)
         real, imag = self._pairs_for(x).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end
         mirrored = _negated(_negated(spectrum, -1), -2)

@@ -1,0 +1,168 @@
+"""Causal long convolution beside the torch.fft compositions that compute the same."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+from torch.fft import irfft, rfft
+
+from benchmarks.operation import Operation, Shape, Target, Tensors, forward, forward_and_autograd, transform_flops
+from spectrans.functional import fft_conv
+
+#: The shapes with targets.
+SHAPES: tuple[Shape, ...] = ((8, 1024, 256), (8, 4096, 256), (2, 16384, 256))
+
+# -- forward: u [batch, n, d], k [n, d]; zero-padded to 2 n ------------------------------------------------------------
+
+
+def composed(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-2]
+    y: Tensor = irfft(rfft(u, n=2 * n, dim=-2) * rfft(k, n=2 * n, dim=-2), n=2 * n, dim=-2)
+    return y[..., :n, :]
+
+
+def in_place(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-2]
+    y: Tensor = irfft(rfft(u, n=2 * n, dim=-2).mul_(rfft(k, n=2 * n, dim=-2)), n=2 * n, dim=-2)
+    return y[..., :n, :]
+
+
+def transposed(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-2]
+    y: Tensor = irfft(rfft(u.mT.contiguous(), n=2 * n) * rfft(k.mT.contiguous(), n=2 * n), n=2 * n)
+    return y[..., :n].mT
+
+
+def transposed_in_place(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-2]
+    y: Tensor = irfft(rfft(u.mT.contiguous(), n=2 * n).mul_(rfft(k.mT.contiguous(), n=2 * n)), n=2 * n)
+    return y[..., :n].mT
+
+
+def by_item(u: Tensor, k: Tensor) -> Tensor:
+    """Temporaries are those of one item."""
+    n = u.shape[-2]
+    response = rfft(k, n=2 * n, dim=-2)
+    y = torch.empty_like(u)
+    for y_item, u_item in zip(y, u, strict=True):
+        y_item.copy_(irfft(rfft(u_item, n=2 * n, dim=-2).mul_(response), n=2 * n, dim=-2)[:n])
+    return y
+
+
+def transposed_by_item(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-2]
+    response = rfft(k.mT.contiguous(), n=2 * n)
+    y = torch.empty_like(u)
+    for y_item, u_item in zip(y, u, strict=True):
+        y_item.copy_(irfft(rfft(u_item.mT.contiguous(), n=2 * n).mul_(response), n=2 * n)[:, :n].mT)
+    return y
+
+
+# -- forward and backward by hand --------------------------------------------------------------------------------------
+# <g, k * u>: to u flows the correlation of g with k, to k the sum over the batch of that of g with u.
+
+
+def by_hand(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
+    n = u.shape[-2]
+    spectrum, response = rfft(u, n=2 * n, dim=-2), rfft(k, n=2 * n, dim=-2)  # kept for the backward pass
+    y = irfft(spectrum * response, n=2 * n, dim=-2)[:, :n]
+    grad_spectrum = rfft(grad, n=2 * n, dim=-2)
+    grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n, dim=-2)[:n]
+    return y, irfft(grad_spectrum.mul_(response.conj()), n=2 * n, dim=-2)[:, :n], grad_k
+
+
+def by_hand_transposed(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
+    return tuple(t.mT for t in _by_hand_channels_first(u.mT.contiguous(), k.mT.contiguous(), grad.mT.contiguous()))
+
+
+def _by_hand_channels_first(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
+    n = u.shape[-1]
+    spectrum, response = rfft(u, n=2 * n), rfft(k, n=2 * n)  # kept for the backward pass
+    y = irfft(spectrum * response, n=2 * n)[..., :n]
+    grad_spectrum = rfft(grad, n=2 * n)
+    grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n)[..., :n]
+    return y, irfft(grad_spectrum.mul_(response.conj()), n=2 * n)[..., :n], grad_k
+
+
+def by_hand_by_item(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
+    n = u.shape[-2]
+    y, grad_u = torch.empty_like(u), torch.empty_like(u)
+    response = rfft(k.mT.contiguous(), n=2 * n)
+    spectra = []  # kept for the backward pass
+    for y_item, u_item in zip(y, u, strict=True):
+        spectra.append(rfft(u_item.mT.contiguous(), n=2 * n))
+        y_item.copy_(irfft(spectra[-1] * response, n=2 * n)[:, :n].mT)
+    adjoint, grad_response = response.conj().resolve_conj(), torch.zeros_like(response)
+    for grad_u_item, grad_item, spectrum in zip(grad_u, grad, spectra, strict=True):
+        grad_spectrum = rfft(grad_item.mT.contiguous(), n=2 * n)
+        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+        grad_u_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=2 * n)[:, :n].mT)
+    return y, grad_u, irfft(grad_response, n=2 * n)[:, :n].mT
+
+
+# -- the least work: transforms of length 2 n, a complex product of 6 flops for each of n bins -------------------------
+
+
+def flops_forward(shape: Shape) -> float:
+    batch, n, d = shape
+    return d * (batch * (2 * transform_flops(2 * n) + 6 * n) + transform_flops(2 * n))
+
+
+def flops_forward_and_backward(shape: Shape) -> float:
+    """The spectra of u and k count twice: keeping them from the forward pass would cost memory instead."""
+    batch, n, d = shape
+    return d * (batch * (5 * transform_flops(2 * n) + 20 * n) + 3 * transform_flops(2 * n))
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+
+def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    u = torch.randn(shape, generator=generator).to(dtype)
+    k = torch.randn(shape[1:], generator=generator).to(wide) / shape[1] ** 0.5
+    return (u, k, torch.randn(shape, generator=generator).to(dtype)) if grad else (u, k)
+
+
+TARGETS = dict.fromkeys(SHAPES, Target(5.0))
+
+OPERATIONS = (
+    Operation(
+        name="fft_conv",
+        direction="forward",
+        inputs=inputs,
+        ours=partial(forward, fft_conv),
+        compositions={
+            "rfft, multiply, irfft": partial(forward, composed),
+            "rfft, mul_, irfft": partial(forward, in_place),
+            "transposed copy, multiply": partial(forward, transposed),
+            "transposed copy, mul_": partial(forward, transposed_in_place),
+            "rfft, mul_, irfft, by item": partial(forward, by_item),
+            "transposed copy, mul_, by item": partial(forward, transposed_by_item),
+        },
+        oracle=partial(forward, composed),
+        flops=flops_forward,
+        targets=TARGETS,
+        sweep=True,
+    ),
+    Operation(
+        name="fft_conv",
+        direction="forward+backward",
+        inputs=partial(inputs, grad=True),
+        ours=partial(forward_and_autograd, fft_conv),
+        compositions={
+            "rfft, multiply, irfft; autograd": partial(forward_and_autograd, composed),
+            "transposed copy, multiply; autograd": partial(forward_and_autograd, transposed),
+            "rfft, multiply, irfft; by hand": by_hand,
+            "transposed copy, multiply; by hand": by_hand_transposed,
+            "transposed copy, multiply; by hand, by item": by_hand_by_item,
+        },
+        oracle=by_hand,
+        flops=flops_forward_and_backward,
+        targets=TARGETS,
+        sweep=True,
+    ),
+)

@@ -1,0 +1,511 @@
+// Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
+// tile (fft/right_angle.h). Gates, skip and weights are applied on the way between memory and the first and last stage.
+#include "../fft/right_angle.h"
+#include "instruction_set.h"
+#include "tile.h"
+
+namespace spectrans::SPECTRANS_ISA {
+namespace {
+
+// Sums over the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+// Slots between the real and the imaginary parts of a spectrum: half a page, so that the columns of a long stage, all a
+// multiple of a page apart, are not all in one set of the first-level cache.
+constexpr std::int64_t kImagGap = 2048 / kVectorBytes;
+
+// ---- rows: kLanes consecutive samples of up to kLanes channels, one vector a sample
+// ----------------------------------
+
+// rows[i] <- sample first + i, for `count` samples; zero outside 0 .. n.
+template <class IO>
+SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first, std::int64_t count, std::int64_t n,
+                                int channels, Vector<Compute<IO>>* rows) {
+  using T = Compute<IO>;
+  constexpr int lanes = kLanes<T>;
+  if (from.n_stride == 1 && from.d_stride != 1 && first >= 0 && first + lanes <= n) {
+    const IO* start = from.data + first;
+    for (int l = 0; l < lanes; ++l) rows[l] = l < channels ? load(start + l * from.d_stride) : Vector<T>{};
+    transpose<T>(rows);
+    return;
+  }
+  const std::int64_t begin = min(count, max(0, -first)), end = max(begin, min(count, n - first));
+  for (std::int64_t i = 0; i < begin; ++i) rows[i] = Vector<T>{};
+  if (from.d_stride == 1 && channels == lanes) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const IO* row = from.data + (first + i) * from.n_stride;
+      __builtin_prefetch(row + lanes * from.n_stride);
+      rows[i] = load(row);
+    }
+  } else {
+    for (std::int64_t i = begin; i < end; ++i) {
+      rows[i] = load_some(from.data + (first + i) * from.n_stride, from.d_stride, channels);
+    }
+  }
+  for (std::int64_t i = end; i < count; ++i) rows[i] = Vector<T>{};
+}
+
+// Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps.
+template <class IO>
+SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::int64_t count, std::int64_t n,
+                                 int channels, Vector<Compute<IO>>* rows) {
+  using T = Compute<IO>;
+  constexpr int lanes = kLanes<T>;
+  const std::int64_t begin = min(count, max(0, -first)), end = max(begin, min(count, n - first));
+  if (to.n_stride == 1 && to.d_stride != 1 && begin == 0 && end == lanes) {
+    transpose<T>(rows);
+    for (int l = 0; l < channels; ++l) store(to.data + first + l * to.d_stride, rows[l]);
+  } else if (to.d_stride == 1 && channels == lanes) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      IO* row = to.data + (first + i) * to.n_stride;
+      __builtin_prefetch(row + lanes * to.n_stride, 1);
+      store(row, rows[i]);
+    }
+  } else {
+    for (std::int64_t i = begin; i < end; ++i) {
+      store_some(to.data + (first + i) * to.n_stride, to.d_stride, channels, rows[i]);
+    }
+  }
+}
+
+template <class V>
+SPECTRANS_INLINE void multiply(const V* by, std::int64_t count, V* rows) {
+  for (std::int64_t i = 0; i < count; ++i) rows[i] = rows[i] * by[i];
+}
+
+// ---- the outer stages
+// ------------------------------------------------------------------------------------------------
+
+// Samples of low + i high -> the spectra that the child plan goes on with. load(first, count, low, high) gets rows.
+template <int R, bool kComplex, class T, class Load>
+SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>* re, Vector<T>* im, const Load& load) {
+  constexpr int lanes = kLanes<T>;
+  const std::int64_t m = plan.m;
+  Vector<T> low[R * lanes], high[kComplex ? R * lanes : 1];
+  for (std::int64_t first = 0; first < m; first += lanes) {
+    const std::int64_t count = min(lanes, m - first);
+    for (int t = 0; t < R; ++t) load(first + m * t, count, low + t * lanes, high + (kComplex ? t * lanes : 0));
+    for (std::int64_t i = 0; i < count; ++i) {
+      Complex<Vector<T>> v[R];
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+        constexpr T cos = trig::kCos<T, t, 4 * R>, sin = trig::kSin<T, t, 4 * R>;
+        const Vector<T> a = low[t * lanes + i];
+        if constexpr (kComplex) {
+          v[t] = times(Complex<Vector<T>>{a, high[t * lanes + i]}, cos, sin);
+        } else {
+          v[t] = {a * cos, a * sin};
+        }
+      });
+      Dft<R, -1, T, Vector<T>>::run(v);
+      const T* w = plan.twiddles + 2 * R * (first + i);
+      const std::int64_t at = plan.child->slot[first + i];
+      unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+        const Complex<Vector<T>> z = times(v[q], w[2 * q], w[2 * q + 1]);
+        re[m * q + at] = z.re;
+        im[m * q + at] = z.im;
+      });
+    }
+  }
+}
+
+// The way back: store(first, count, low, high) gets rows of N times the samples, of their real part alone unless
+// kComplex.
+template <int R, bool kComplex, class T, class Store>
+SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vector<T>* re, const Vector<T>* im,
+                                       const Store& store) {
+  constexpr int lanes = kLanes<T>;
+  const std::int64_t m = plan.m;
+  Vector<T> low[R * lanes], high[kComplex ? R * lanes : 1];
+  for (std::int64_t first = 0; first < m; first += lanes) {
+    const std::int64_t count = min(lanes, m - first);
+    for (std::int64_t i = 0; i < count; ++i) {
+      Complex<Vector<T>> v[R];
+      const T* w = plan.twiddles + 2 * R * (first + i);
+      const std::int64_t at = plan.child->slot[first + i];
+      unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+        v[q] = times_conj(Complex<Vector<T>>{re[m * q + at], im[m * q + at]}, w[2 * q], w[2 * q + 1]);
+      });
+      Dft<R, 1, T, Vector<T>>::run(v);
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+        constexpr T cos = trig::kCos<T, t, 4 * R>, sin = trig::kSin<T, t, 4 * R>;
+        low[t * lanes + i] = v[t].re * cos + v[t].im * sin;
+        if constexpr (kComplex) high[t * lanes + i] = v[t].im * cos - v[t].re * sin;
+      });
+    }
+    for (int t = 0; t < R; ++t) store(first + m * t, count, low + t * lanes, high + (kComplex ? t * lanes : 0));
+  }
+}
+
+// ---- between forward and inverse
+// -------------------------------------------------------------------------------------
+
+// Spectra are N real parts and, `imag` slots on, N imaginary parts.
+template <class T>
+struct Product {
+  const Vector<T>* tile;    // the spectrum being transformed
+  const Vector<T>* kernel;  // divided by N
+  std::int64_t imag;
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t i = re - tile;
+    const Vector<T> kr = kernel[i], ki = kernel[imag + i], product = a * kr - b * ki;
+    b = a * ki + b * kr;
+    a = product;
+  }
+};
+
+// tile <- conj(kernel) tile, sum += conj(with) tile, with <- kernel with
+template <class T, bool kPost>
+struct BackwardProduct {
+  const Vector<T>* tile;
+  const Vector<T>* kernel;
+  Vector<T>* with;
+  Vector<T>* sum;
+  std::int64_t imag;
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t i = re - tile;
+    const Vector<T> kr = kernel[i], ki = kernel[imag + i], wr = with[i], wi = with[imag + i];
+    sum[i] += wr * a + wi * b;
+    sum[imag + i] += wr * b - wi * a;
+    if constexpr (kPost) {
+      with[i] = wr * kr - wi * ki;
+      with[imag + i] = wr * ki + wi * kr;
+    }
+    const Vector<T> product = a * kr + b * ki;
+    b = b * kr - a * ki;
+    a = product;
+  }
+};
+
+// ---- passes over the data
+// --------------------------------------------------------------------------------------------
+
+// The taps whose lag s - offset is from -(n - 1) to n - 1: no other meets two samples.
+struct Taps {
+  std::int64_t first, count, offset;  // offset: of lag 0, from `first`
+
+  Taps(std::int64_t n, std::int64_t m, bool causal) {
+    const std::int64_t zero = causal ? 0 : (m - 1) / 2;
+    first = max(0, zero - (n - 1));
+    count = min(m, zero + n) - first;
+    offset = zero - first;
+  }
+};
+
+template <class IO, int R>
+class ConvPass {
+  using T = Compute<IO>;
+
+ public:
+  ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
+      : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
+        d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
+        imag_(plan.length + kImagGap), spectrum_(2 * imag_) {}
+
+  void forward() const {
+    const std::int64_t batch = call_.u.batch;
+    parallel(pool_, groups_.count * batch, groups_.tiles_per_group * spectrum_ * kVectorBytes,
+             [&](std::int64_t begin, std::int64_t end) {
+               auto* kernel = static_cast<Vector<T>*>(
+                   scratch(ScratchRoom::worker, (1 + groups_.tiles_per_group) * spectrum_ * kVectorBytes));
+               Vector<T>* tile = kernel + groups_.tiles_per_group * spectrum_;
+               std::int64_t arranged = -1;
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t group = task / batch, item = task % batch;
+                 if (group != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+                 arranged = group;
+                 for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+                   convolve(item, channel, channels, kernel + k * spectrum_, tile);
+                 });
+               }
+             });
+  }
+
+  void backward() const {
+    const std::int64_t batch = call_.u.batch, splits = max(1, min(batch, kTasks / groups_.count));
+    const std::int64_t size = taps_.count * d_;
+    T* partial = splits == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    const std::int64_t pieces = ceil_div(batch, splits) > kItemsPerSum ? 2 : 1;
+    const std::int64_t slots = groups_.tiles_per_group * spectrum_;
+    parallel(pool_, groups_.count * splits, slots * kVectorBytes * ceil_div(batch, splits),
+             [&](std::int64_t begin, std::int64_t end) {
+               auto* kernel = static_cast<Vector<T>*>(
+                   scratch(ScratchRoom::worker, ((1 + pieces) * slots + 2 * spectrum_) * kVectorBytes));
+               const Workspace space{kernel, kernel + slots, kernel + pieces * slots, kernel + (1 + pieces) * slots,
+                                     kernel + (1 + pieces) * slots + spectrum_};
+               std::int64_t arranged = -1;
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t group = task / splits, split = task % splits;
+                 if (group != arranged) arrange(group, kernel, wide(space.tile), 1);
+                 arranged = group;
+                 items(group, split * batch / splits, (split + 1) * batch / splits, space);
+                 for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+                   const Lines<T> to = splits == 1 ? shifted(lines<T>(call_.grad_k, 0, channel))
+                                                   : Lines<T>{partial + split * size + channel, d_, 1};
+                   write_kernel_gradient(space.total + k * spectrum_, wide(space.tile), channels, to);
+                 });
+               }
+             });
+    finish(partial, splits);
+  }
+
+ private:
+  struct Workspace {
+    Vector<T>*kernel, *sum, *total, *tile, *with;
+  };
+
+  // Calls f(tile, first channel, channels) for the tiles of a group.
+  template <class F>
+  SPECTRANS_INLINE void for_each_tile(std::int64_t group, const F& f) const {
+    constexpr int lanes = kLanes<T>;
+    const std::int64_t first = groups_.first_channel(group), channels = groups_.channels(group);
+    for (std::int64_t k = 0; k * lanes < channels; ++k) {
+      f(k, first + k * lanes, static_cast<int>(min(lanes, channels - k * lanes)));
+    }
+  }
+
+  // As many tiles to a group as share a cache line of a row: the others only take room from the spectra of these.
+  static Groups<T> line_groups(std::int64_t n, std::int64_t d) {
+    constexpr std::int64_t line_bytes = 64, tile_bytes = kLanes<T> * sizeof(IO);
+    Groups<T> groups(n, d);
+    groups.tiles_per_group = min(groups.tiles_per_group, max(1, line_bytes / tile_bytes));
+    groups.count = ceil_div(ceil_div(d, kLanes<T>), groups.tiles_per_group);
+    return groups;
+  }
+
+  // A tile's memory, which holds as many vectors of double.
+  static Vector<double>* wide(Vector<T>* tile) { return reinterpret_cast<Vector<double>*>(tile); }
+
+  // Lines of taps, from the first that counts.
+  template <class U>
+  Lines<U> shifted(Lines<U> taps) const {
+    taps.data += taps_.first * taps.n_stride;
+    return taps;
+  }
+
+  // Rows of x, times those of the gate where there is one.
+  SPECTRANS_INLINE void gated(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel,
+                              int channels, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
+    read_rows(lines<const IO>(x, item, channel), first, count, n_, channels, rows);
+    if (gate.data == nullptr) return;
+    Vector<T> factor[kLanes<T>];
+    read_rows(lines<const IO>(gate, item, channel), first, count, n_, channels, factor);
+    multiply(factor, count, rows);
+  }
+
+  // The spectrum of x times gate, but for the stages of the child plan.
+  void load_signal(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel, int channels,
+                   Vector<T>* tile) const {
+    weighted_forward<R, false>(
+        plan_, tile, tile + imag_,
+        [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*)
+            SPECTRANS_INLINE_LAMBDA { gated(x, gate, item, channel, channels, first, count, low); });
+  }
+
+  // rows += skip x gate
+  SPECTRANS_INLINE void add_skip(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel,
+                                 int channels, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
+    if (call_.skip == nullptr) return;
+    const Vector<T> skip = load_some(static_cast<const T*>(call_.skip) + channel, 1, channels);
+    Vector<T> direct[kLanes<T>];
+    gated(x, gate, item, channel, channels, first, count, direct);
+    for (std::int64_t i = 0; i < count; ++i) rows[i] += skip * direct[i];
+  }
+
+  // The kernel's spectra, divided by N. Once per group they may cost more: computed in double, they add no error of
+  // their own to that of the other two transforms.
+  void arrange(std::int64_t group, Vector<T>* spectra, Vector<double>* wide, double imag_sign) const {
+    const std::int64_t length = plan_.length;
+    for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+      const Lines<const T> from = shifted(lines<const T>(call_.k, 0, channel));
+      Vector<T>*re = spectra + k * spectrum_, *im = re + imag_;
+      for (int part = 0; part < kParts<T>; ++part) {
+        const auto taps = [&](std::int64_t first, std::int64_t count, std::int64_t end, Vector<double>* to) {
+          Vector<T> rows[kLanes<T>];
+          read_rows(from, first, count, end, channels, rows);
+          for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(rows[i], part);
+        };
+        const auto load = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+          taps(first + taps_.offset, count, taps_.count, low);
+          if (taps_.offset == 0) return;
+          taps(first + taps_.offset - length, count, taps_.offset, high);
+          for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
+        };
+        if (taps_.offset == 0) {
+          weighted_forward<R, false>(wide_plan_, wide, wide + imag_, load);
+        } else {
+          weighted_forward<R, true>(wide_plan_, wide, wide + imag_, load);
+        }
+        const double scale = 1.0 / static_cast<double>(length);
+        for (std::int64_t block = 0; block < length; block += plan_.m) {
+          complex_forward(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
+                          static_cast<Vector<double>*>(nullptr));
+          for (std::int64_t i = block; i < block + plan_.m; ++i) {
+            narrow_part<T>(wide[i] * scale, part, re[i]);
+            narrow_part<T>(wide[imag_ + i] * (imag_sign * scale), part, im[i]);
+          }
+        }
+      }
+    });
+  }
+
+  void convolve(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* tile) const {
+    Vector<T>*re = tile, *im = tile + imag_;
+    load_signal(call_.u, call_.pre, item, channel, channels, tile);
+    complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr), Product<T>{tile, kernel, imag_});
+    const Lines<IO> to = lines<IO>(call_.y, item, channel);
+    weighted_inverse<R, false>(
+        plan_, re, im,
+        [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) SPECTRANS_INLINE_LAMBDA {
+          add_skip(call_.u, call_.pre, item, channel, channels, first, count, rows);
+          if (call_.post.data != nullptr) {
+            Vector<T> factor[kLanes<T>];
+            read_rows(lines<const IO>(call_.post, item, channel), first, count, n_, channels, factor);
+            multiply(factor, count, rows);
+          }
+          write_rows(to, first, count, n_, channels, rows);
+        });
+  }
+
+  // Items first .. last of the batch: their gradients, and space.total <- the spectra of that of the kernel.
+  void items(std::int64_t group, std::int64_t first, std::int64_t last, const Workspace& space) const {
+    const std::int64_t slots = groups_.tiles(group) * spectrum_;
+    for (std::int64_t i = 0; i < slots; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+    for (std::int64_t item = first; item < last; ++item) {
+      for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+        const std::int64_t at = k * spectrum_;
+        if (call_.post.data != nullptr) {
+          item_backward<true>(item, channel, channels, space.kernel + at, space.sum + at, space);
+        } else {
+          item_backward<false>(item, channel, channels, space.kernel + at, space.sum + at, space);
+        }
+      });
+      const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
+      for (std::int64_t i = 0; full && space.sum != space.total && i < slots; ++i) {
+        space.total[i] += space.sum[i];
+        space.sum[i] = Vector<T>{};
+      }
+    }
+  }
+
+  template <bool kPost>
+  void item_backward(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* sum,
+                     const Workspace& space) const {
+    Vector<T>*re = space.tile, *with = space.with, *none = nullptr;
+    load_signal(call_.u, call_.pre, item, channel, channels, with);
+    complex_forward(*plan_.child, 0, with, with + imag_, R, none);
+    load_signal(call_.grad, call_.post, item, channel, channels, re);
+    complex_convolve(*plan_.child, 0, re, re + imag_, R, none, BackwardProduct<T, kPost>{re, kernel, with, sum, imag_});
+    weighted_inverse<R, false>(
+        plan_, re, re + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
+          add_skip(call_.grad, call_.post, item, channel, channels, first, count, rows);
+          if (call_.pre.data != nullptr) {
+            Vector<T> u[kLanes<T>], pre[kLanes<T>];
+            read_rows(lines<const IO>(call_.u, item, channel), first, count, n_, channels, u);
+            read_rows(lines<const IO>(call_.pre, item, channel), first, count, n_, channels, pre);
+            multiply(rows, count, u);
+            multiply(pre, count, rows);
+            write_rows(lines<IO>(call_.grad_pre, item, channel), first, count, n_, channels, u);
+          }
+          write_rows(lines<IO>(call_.grad_u, item, channel), first, count, n_, channels, rows);
+        });
+    if constexpr (kPost) {
+      complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
+      weighted_inverse<R, false>(
+          plan_, with, with + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
+            add_skip(call_.u, call_.pre, item, channel, channels, first, count, rows);
+            Vector<T> grad[kLanes<T>];
+            read_rows(lines<const IO>(call_.grad, item, channel), first, count, n_, channels, grad);
+            multiply(grad, count, rows);
+            write_rows(lines<IO>(call_.grad_post, item, channel), first, count, n_, channels, rows);
+          });
+    }
+  }
+
+  // conj(w) IFFT(conj(W) P) holds the correlation at lag t in the real part, minus that at t - N in the imaginary part.
+  // In double, as the kernel's spectrum is; the lags take the place of the spectrum.
+  void write_kernel_gradient(Vector<T>* spectrum, Vector<double>* wide, int channels, const Lines<T>& to) const {
+    const std::int64_t length = plan_.length, offset = taps_.offset;
+    const double scale = 1.0 / static_cast<double>(length);
+    for (int part = 0; part < kParts<T>; ++part) {
+      for (std::int64_t block = 0; block < length; block += plan_.m) {
+        for (std::int64_t i = block; i < block + plan_.m; ++i) {
+          wide[i] = widen_part<T>(spectrum[i], part);
+          wide[imag_ + i] = widen_part<T>(spectrum[imag_ + i], part);
+        }
+        complex_inverse(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
+                        static_cast<Vector<double>*>(nullptr));
+      }
+      const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
+          if (offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
+        }
+      };
+      if (offset == 0) {
+        weighted_inverse<R, false>(wide_plan_, wide, wide + imag_, keep);
+      } else {
+        weighted_inverse<R, true>(wide_plan_, wide, wide + imag_, keep);
+      }
+    }
+    for (std::int64_t first = 0; first < length; first += kLanes<T>) {
+      const std::int64_t count = min(kLanes<T>, length - first);
+      write_rows(to, first + offset, count, taps_.count, channels, spectrum + first);
+      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, spectrum + imag_ + first);
+    }
+  }
+
+  // The sum over the splits, and zero for the taps that never act.
+  void finish(const T* partial, std::int64_t splits) const {
+    const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
+    const std::int64_t size = taps_.count * d_;
+    parallel(pool_, call_.k.n, d_ * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t tap = begin; tap < end; ++tap) {
+        const std::int64_t from = tap - taps_.first;
+        const bool acts = from >= 0 && from < taps_.count;
+        if (acts && splits == 1) continue;
+        for (std::int64_t c = 0; c < d_; ++c) {
+          T sum = 0;
+          for (std::int64_t split = 0; acts && split < splits; ++split) sum += partial[split * size + from * d_ + c];
+          to.data[tap * to.n_stride + c * to.d_stride] = sum;
+        }
+      }
+    });
+  }
+
+  const Conv& call_;
+  const ThreadPool& pool_;
+  const RightAnglePlan<T>& plan_;
+  const RightAnglePlan<double>& wide_plan_;  // the same stages and slots
+  const std::int64_t n_, d_;
+  const Taps taps_;
+  const Groups<T> groups_;
+  const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
+};
+
+template <class IO, int R>
+void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<IO>>& plan) {
+  const ConvPass<IO, R> pass(call, pool, plan);
+  if (call.grad.data != nullptr) {
+    pass.backward();
+  } else {
+    pass.forward();
+  }
+}
+
+}  // namespace
+
+void conv(const Conv& call, const ThreadPool& pool) {
+  with_element(call.element, [&]<class IO>(IO) {
+    const RightAnglePlan<Compute<IO>>& plan = right_angle_plan<Compute<IO>>(call.u.n);
+    switch (plan.radix) {
+      case 4: return run<IO, 4>(call, pool, plan);
+      case 8: return run<IO, 8>(call, pool, plan);
+      default: __builtin_unreachable();
+    }
+  });
+}
+
+}  // namespace spectrans::SPECTRANS_ISA

@@ -1,0 +1,277 @@
+// Filtering, whatever the transform: forward, product with the response, back, tile by tile; sums over the batch for
+// the gradient of the response.
+//
+// A real transform keeps each sample and channel to itself (two signals packed as one complex number would share
+// their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
+#pragma once
+
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Sums over the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
+// What happens to each bin between the last forward and the first inverse stage.
+template <class T, bool kFilter, bool kGradient>
+struct Product {
+  const Vector<T>* tile;      // the slots being transformed
+  const Vector<T>* response;  // [n] in the same slots, divided by n
+  const Vector<T>* with;      // [n] spectrum of the other signal
+  Vector<T>* sum;             // [n] += conj(with) tile
+
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t r = re - tile, i = im - tile;
+    if constexpr (kGradient) {
+      sum[r] += with[r] * a + with[i] * b;
+      sum[i] += with[r] * b - with[i] * a;
+    }
+    if constexpr (kFilter) {
+      const Vector<T> hr = response[r], hi = response[i], re_product = a * hr - b * hi;
+      b = a * hi + b * hr;
+      a = re_product;
+    }
+  }
+  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const {
+    if constexpr (kGradient) sum[at - tile] += with[at - tile] * a;
+    if constexpr (kFilter) a = a * response[at - tile];
+  }
+};
+
+// Where a bin of the half spectrum is: in row `row` of a response, and in slots that hold re + i sign im, im < 0 for a
+// real bin. Where its complex conjugate is in the half spectrum too, in row `mirror`, the two share the slots, and
+// (H[row] + conj H[mirror]) / 2 is what acts; so it is for a real bin, its own mirror image. Others have none: -1.
+template <class T>
+struct Bin {
+  std::int64_t row, mirror, re, im;
+  T sign;
+};
+
+// The first `count` values, as many as fit; the others are zero.
+template <class T>
+Vector<T> first(const T* from, std::int64_t count) {
+  return count >= kLanes<T> ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
+}
+
+// The first `count` pairs (re, im), and the reverse.
+template <class T>
+Complex<Vector<T>> load_pairs(const T* from, int count) {
+  const Vector<T> low = first(from, 2 * count), high = first(from + kLanes<T>, 2 * count - kLanes<T>);
+  return {ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high)};
+}
+
+template <class T>
+void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
+  constexpr int lanes = kLanes<T>;
+  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+  if (count == lanes) {
+    store(to, low);
+    store(to + lanes, high);
+  } else {
+    store_some(to, 1, static_cast<int>(min(lanes, 2 * count)), low);
+    store_some(to + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)), high);
+  }
+}
+
+// Transform, for T, has: n, the slots of a tile; bins, the rows of a response; work, slots of scratch; slot [n] of each
+// sample; forward(tile, work); convolve(tile, work, middle), forward and n times the inverse; for_each_bin(f).
+template <class IO, class Transform, bool kFilter, bool kGradient>
+class FilterPass {
+  using T = Compute<IO>;
+
+ public:
+  FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
+      : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch),
+        pitch_(padded(transform.n)), slots_(pitch_ * groups_.tiles_per_group),
+        streaming_(kFilter && can_stream<IO>(call.y)) {}
+
+  void run() const {
+    const std::int64_t batch = groups_.packs(call_.x.batch), bins = transform_.bins;
+    const std::int64_t splits = kGradient ? max(1, min(batch, kTasks / groups_.count)) : max(1, batch);
+    T* partial = static_cast<T*>(call_.response_grad);
+    const std::int64_t size = 2 * bins * call_.x.d;
+    if (kGradient && splits > 1) {
+      partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    }
+    const std::int64_t per_split = ceil_div(batch, splits);
+    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * max(1, per_split),
+             [&](std::int64_t begin, std::int64_t end) {
+               const Workspace space = workspace();
+               std::int64_t arranged = -1;
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t index = task / splits, split = task % splits;
+                 const Group group = groups_[index];
+                 if (kFilter && index != arranged) {
+                   for (std::int64_t k = 0; k < group.tiles; ++k) {
+                     arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride,
+                                      group.lanes, space.response + k * pitch_);
+                     if (group.items > 1) repeat_lanes(space.response + k * pitch_, group);
+                   }
+                   arranged = index;
+                 }
+                 const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
+                 items(group, first, last, space, partial + split * size);
+               }
+               if (streaming_) fence_streams();
+             });
+    if (kGradient && splits > 1) {
+      T* total = static_cast<T*>(call_.response_grad);
+      parallel(pool_, bins, 2 * call_.x.d * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t i = 2 * call_.x.d * begin; i < 2 * call_.x.d * end; ++i) {
+          T sum = partial[i];
+          for (std::int64_t split = 1; split < splits; ++split) sum += partial[split * size + i];
+          total[i] = sum;
+        }
+      });
+    }
+  }
+
+ private:
+  struct Workspace {
+    Vector<T>*tile, *response, *with, *sum, *total, *work;
+  };
+
+  Workspace workspace() const {
+    const std::int64_t pieces = 1 + (kFilter ? 1 : 0) + (kGradient ? 3 : 0);
+    auto* at =
+        static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
+    Workspace space{};
+    const auto take = [&](std::int64_t count) {
+      Vector<T>* piece = at;
+      at += count;
+      return piece;
+    };
+    space.tile = take(slots_);
+    if (kFilter) space.response = take(slots_);
+    if (kGradient) {
+      space.with = take(slots_);
+      space.sum = take(slots_);
+      space.total = take(slots_);
+    }
+    space.work = take(transform_.work);
+    return space;
+  }
+
+  Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
+
+  // The response of the channels of a tile -> slots. Divided by n: a product with a rounded 1 / n would bias every bin.
+  void arrange_response(const T* response, int channels, Vector<T>* slots) const {
+    const T n = static_cast<T>(transform_.n), imag_sign = call_.adjoint ? T(-1) : T(1);
+    const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h) {
+      slots[bin.re] = h.re / n;
+      if (bin.im >= 0) slots[bin.im] = h.im / (imag_sign * bin.sign * n);
+    };
+    if (call_.channel_stride == 2) {  // [bins, channels, 2]
+      transform_.for_each_bin([&](const Bin<T>& bin) {
+        Complex<Vector<T>> h = load_pairs(response + bin.row * call_.bin_stride, channels);
+        if (bin.mirror >= 0 && bin.mirror != bin.row) {
+          const Complex<Vector<T>> image = load_pairs(response + bin.mirror * call_.bin_stride, channels);
+          h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
+        }
+        set(bin, h);
+      });
+      return;
+    }
+    constexpr int lanes = kLanes<T>, pairs = lanes / 2;  // [channels, bins, 2], of a transform with its rows in order
+    Vector<T> block[lanes];
+    transform_.for_each_bin([&](const Bin<T>& bin) {
+      if (bin.row % pairs == 0) {
+        for (int c = 0; c < lanes; ++c) {
+          const T* column = response + c * call_.channel_stride + 2 * bin.row;
+          block[c] = c < channels ? first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
+        }
+        transpose<T>(block);
+      }
+      set(bin, {block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]});
+    });
+  }
+
+  // The lanes of the first item, for all items.
+  void repeat_lanes(Vector<T>* slots, const Group& group) const {
+    for (std::int64_t i = 0; i < transform_.n; ++i) {
+      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l] = slots[i][l - group.lanes];
+    }
+  }
+
+  // The sum over all items, in the lanes of the first.
+  void sum_lanes(Vector<T>* slots, const Group& group) const {
+    for (std::int64_t i = 0; i < transform_.n; ++i) {
+      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l % group.lanes] += slots[i][l];
+    }
+  }
+
+  // The reverse, for the gradient: bins without a mirror image in the half spectrum stand for that, too.
+  void write_gradient(const Group& group, const Tiles<T>& slots, T* gradient) const {
+    const std::int64_t d = call_.x.d;
+    const T n = static_cast<T>(transform_.n);
+    transform_.for_each_bin([&](const Bin<T>& bin) {
+      const T divisor = bin.mirror < 0 ? n / 2 : n;
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const Vector<T> re = slots[k][bin.re] / divisor;
+        const Vector<T> im = bin.im >= 0 ? slots[k][bin.im] / (divisor * bin.sign) : Vector<T>{};
+        store_pairs(gradient + 2 * (bin.row * d + group.channel[k]), group.lanes, re, im);
+        if (bin.mirror >= 0 && bin.mirror != bin.row) {
+          store_pairs(gradient + 2 * (bin.mirror * d + group.channel[k]), group.lanes, re, -im);
+        }
+      }
+    });
+  }
+
+  void items(const Group& group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+    const std::int64_t used = group.tiles * pitch_;
+    if (kGradient) {
+      for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
+    }
+    for (std::int64_t item = first; item < last; ++item) {
+      if constexpr (kGradient) {
+        gather<IO>(call_.with, item, group, transform_, tiles(group, space.with));
+        for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work);
+      }
+      gather<IO>(call_.x, item, group, transform_, tiles(group, space.tile));
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const std::int64_t at = k * pitch_;
+        const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
+                                                     space.sum + at};
+        transform_.convolve(space.tile + at, space.work, product);
+      }
+      if constexpr (kFilter) {
+        scatter<IO>(call_.y, item, group, streaming_,
+                    [tile = space.tile, pitch = pitch_, slot = transform_.slot](std::int64_t j, std::int64_t k) {
+                      return tile[k * pitch + slot[j]];
+                    });
+      }
+      if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
+        for (std::int64_t i = 0; i < used; ++i) {
+          space.total[i] += space.sum[i];
+          space.sum[i] = Vector<T>{};
+        }
+      }
+    }
+    if (kGradient && group.items > 1) sum_lanes(space.total, group);
+    if constexpr (kGradient) write_gradient(group, tiles(group, space.total), gradient);
+  }
+
+  const Filter& call_;
+  const ThreadPool& pool_;
+  const Transform& transform_;
+  const Groups<T> groups_;
+  const std::int64_t pitch_, slots_;
+  const bool streaming_;
+};
+
+template <class IO, class Transform>
+void filter_pass(const Filter& call, const Transform& transform, const ThreadPool& pool) {
+  if (call.response_grad == nullptr) {
+    FilterPass<IO, Transform, true, false>(call, transform, pool).run();
+  } else if (call.response == nullptr) {
+    FilterPass<IO, Transform, false, true>(call, transform, pool).run();
+  } else {
+    FilterPass<IO, Transform, true, true>(call, transform, pool).run();
+  }
+}
+
+}  // namespace
+}  // namespace spectrans

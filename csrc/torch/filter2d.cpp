@@ -1,0 +1,82 @@
+// CPU kernels of spectrans::filter2d and its derivatives.
+#include <tuple>
+
+#include "signal.h"
+
+namespace spectrans::torch_ops {
+namespace {
+
+// The call without what it writes to; the first size of a response is h.
+Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
+  Filter2d call{{.element = element(x, name), .x = signal(x, name)}, h};
+  expect(h > 0 && call.x.n % h == 0, "n must be h * w");
+  return call;
+}
+
+// Sets the response of a call; the tensor to be kept while the call runs.
+[[nodiscard]] Tensor set_response(Filter2d& call, const Tensor& response) {
+  const int64_t w = call.x.n / call.h;
+  expect(response.dim() == 4 && response.size(1) == w / 2 + 1 && response.size(2) == call.x.d && response.size(3) == 2,
+         "response must have shape [h, w // 2 + 1, d, 2]");
+  expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
+  const Tensor held = torch::stable::contiguous(response);
+  call.response = held.data_ptr();
+  call.bin_stride = 2 * call.x.d;
+  call.channel_stride = 2;
+  return held;
+}
+
+Tensor empty_response(const Tensor& x, const Filter2d& call) {
+  const int64_t w = call.x.n / call.h;
+  return torch::stable::new_empty(x, {call.h, w / 2 + 1, call.x.d, 2}, compute_type(call.element));
+}
+
+int64_t height(const Tensor& response) { return response.dim() > 0 ? response.size(0) : 0; }
+
+// irfft2(rfft2(x) H): x [..., h w, d], response [h, w / 2 + 1, d, 2] -> strides of torch.empty_like(x)
+Tensor filter2d_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
+  Filter2d call = call_of(x, "x", height(response));
+  const Tensor held = set_response(call, response);
+  Tensor y = empty_result(x);
+  if (x.numel() == 0) return y;
+  call.y = signal(y, "y");
+  call.adjoint = adjoint;
+  filter2d(call, thread_pool());
+  return y;
+}
+
+// sum over the batch: grad, x [..., h w, d] -> [h, w / 2 + 1, d, 2]
+Tensor filter2d_response_grad_cpu(const Tensor& grad, const Tensor& x, int64_t h) {
+  expect_same(grad, x, "grad must have the shape and dtype of x");
+  Filter2d call = call_of(grad, "grad", h);
+  Tensor result = empty_response(x, call);
+  if (x.numel() == 0) return torch::stable::zero_(result);
+  call.with = signal(x, "x");
+  call.response_grad = result.data_ptr();
+  filter2d(call, thread_pool());
+  return result;
+}
+
+// Both derivatives in one pass over grad.
+std::tuple<Tensor, Tensor> filter2d_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
+  expect_same(grad, x, "grad must have the shape and dtype of x");
+  Filter2d call = call_of(grad, "grad", height(response));
+  const Tensor held = set_response(call, response);
+  Tensor y = empty_result(grad), response_grad = empty_response(x, call);
+  if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
+  call.with = signal(x, "x");
+  call.y = signal(y, "y");
+  call.response_grad = response_grad.data_ptr();
+  call.adjoint = true;
+  filter2d(call, thread_pool());
+  return {y, response_grad};
+}
+
+}  // namespace
+}  // namespace spectrans::torch_ops
+
+STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
+  m.impl("filter2d", TORCH_BOX(&spectrans::torch_ops::filter2d_cpu));
+  m.impl("filter2d_response_grad", TORCH_BOX(&spectrans::torch_ops::filter2d_response_grad_cpu));
+  m.impl("filter2d_backward", TORCH_BOX(&spectrans::torch_ops::filter2d_backward_cpu));
+}

@@ -1,0 +1,10 @@
+"""Spectral mixing and filtering as functions: arguments are checked here, the work is done by the ops."""
+
+from __future__ import annotations
+
+from spectrans.functional.conv import fft_conv
+from spectrans.functional.filter import spectral_filter
+from spectrans.functional.filter2d import spectral_filter2d
+from spectrans.functional.mixing import fourier_mixing, hartley_mixing
+
+__all__ = ["fft_conv", "fourier_mixing", "hartley_mixing", "spectral_filter", "spectral_filter2d"]

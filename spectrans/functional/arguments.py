@@ -1,0 +1,102 @@
+"""What the functions check of their arguments, before any work is done."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from spectrans.ops.library import compute_dtype
+from spectrans.ops.mixing import NORMS
+
+REAL_DTYPES = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+_NORM_CODES: dict[str | None, int] = {None: 0, **{name: code for code, name in enumerate(NORMS)}}
+
+
+def check_signal(x: Tensor, name: str = "x") -> None:
+    """A real tensor [..., n, d]."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
+    if x.dtype not in REAL_DTYPES:
+        raise TypeError(f"{name}: expected dtype float16, bfloat16, float32 or float64, got {x.dtype}")
+    if x.dim() < 2:
+        raise ValueError(f"{name}: expected at least 2 dimensions [..., n, d], got shape {tuple(x.shape)}")
+
+
+def _sequence_last(dim: int, x: Tensor, name: str = "x") -> bool:
+    """Whether `dim`, one of the last two axes of x, is the last."""
+    if not isinstance(dim, int):
+        raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
+    last = x.dim() - 1
+    if dim == -1 or dim == last:
+        return True
+    if dim == -2 or dim == last - 1:
+        return False
+    article = "an" if name == "x" else "a"
+    raise ValueError(
+        f"dim: expected -2 or -1 (or {last - 1} or {last}) for {article} {name} of {x.dim()} dimensions, got {dim}"
+    )
+
+
+def check_lengths(x: Tensor, sequence: bool, hidden: bool) -> None:
+    """The axes to be transformed have elements."""
+    if (sequence and x.shape[-2] == 0) or (hidden and x.shape[-1] == 0):
+        raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
+
+
+def norm_code(norm: str | None, name: str = "norm") -> int:
+    """The op's number for a `norm` of torch.fft."""
+    if not (norm is None or isinstance(norm, str)):
+        raise TypeError(f"{name}: expected a string or None, got {type(norm).__name__}")
+    if norm not in _NORM_CODES:
+        raise ValueError(f"{name}: expected 'ortho', 'backward' or 'forward', got {norm!r}")
+    return _NORM_CODES[norm]
+
+
+def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
+    """Whether `dim`, the sequence axis and one of the last two of `dims`, is the last."""
+    if not isinstance(dim, int):
+        raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
+    if dim in (-1, dims - 1):
+        return True
+    if dim in (-2, dims - 2):
+        return False
+    raise ValueError(
+        f"dim: expected -2 or -1 (or {dims - 2} or {dims - 1}) for {'an' if name == 'x' else 'a'} {name} of {dims} "
+        f"dimensions, got {dim}"
+    )
+
+
+def check_count(value: int, name: str) -> None:
+    """An int, or one that a compiler does not know yet."""
+    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+
+
+def response_pairs(
+    response: Tensor,  # complex [frequencies ..., d] or real [frequencies ..., d, 2]
+    x: Tensor,  # [..., n, d]
+    frequencies: tuple[int, ...],
+    axes: str,  # what those are, for messages
+    sizes: dict[str, int],  # what they follow from
+) -> Tensor:  # [frequencies ..., d, 2], the compute dtype of x
+    """A response as real pairs, in the precision the work on x is done in."""
+    if not isinstance(response, Tensor):
+        raise TypeError(f"response: expected a tensor, got {type(response).__name__}")
+    expected: tuple[int, ...] = (*frequencies, x.shape[-1])
+    meaning = f"{axes} frequencies, d channels"
+    if not response.is_complex():
+        if response.dtype not in REAL_DTYPES:
+            raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
+        expected, meaning = (*expected, 2), f"{meaning}, real and imaginary part"
+    if response.shape != expected:
+        known = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        raise ValueError(
+            f"response: expected shape {expected} ({meaning}) for {known} and d={x.shape[-1]}, "
+            f"got {tuple(response.shape)}"
+        )
+    if response.device != x.device:
+        raise ValueError(f"response: expected device {x.device}, that of x, got {response.device}")
+    dtype = compute_dtype(x.dtype)
+    if response.is_complex():
+        response = torch.view_as_real(response.resolve_conj())
+    return response if response.dtype is dtype else response.to(dtype)

@@ -1,0 +1,556 @@
+"""The op `conv` and its derivative against the float64 oracle, and their calculus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
+import oracle
+import pytest
+import torch
+
+import spectrans
+from spectrans.functional import fft_conv
+from spectrans.ops.conv import conv, conv_backward, conv_backward_reference, conv_reference
+
+Optional = torch.Tensor | None
+# (signal, taps): kernels of one tap, shorter, as long as the signal, longer, and beyond what any sample can meet.
+TAPS = ((1, 1), (1, 4), (2, 1), (3, 2), (5, 5), (8, 3), (8, 8), (12, 11), (13, 20), (16, 31), (17, 40), (60, 60))
+GATES = tuple(product((False, True), repeat=3))  # pre, post, skip
+
+
+def peak(*factors: Optional) -> float:
+    return math.prod(float(t.detach().double().abs().max()) for t in factors if t is not None and t.numel())
+
+
+def gain(k: torch.Tensor, skip: Optional = None) -> float:
+    """Bound of the convolution's norm: the sum of the taps' magnitudes, in the channel where it is largest."""
+    total = k.detach().double().abs().sum(0)
+    return float((total if skip is None else total + skip.detach().double().abs()).max()) if total.numel() else 0.0
+
+
+def wide(t: Optional) -> Any:
+    return None if t is None else oracle.wide(t)
+
+
+def check(
+    y: torch.Tensor,
+    u: torch.Tensor,
+    k: torch.Tensor,
+    pre: Optional = None,
+    post: Optional = None,
+    skip: Optional = None,
+    causal: bool = True,
+    adjoint: bool = False,
+) -> None:
+    expected = oracle.conv(wide(u), wide(k), wide(pre), wide(post), wide(skip), causal, adjoint)
+    magnitude = gain(k, skip) * peak(post) * oracle.norm(u if pre is None else wide(u) * wide(pre))
+    # Three transforms of at most twice the length, and the products.
+    oracle.assert_close(y, expected, n=2 * u.shape[-2], magnitude=magnitude, transforms=4)
+
+
+def check_kernel_grad(
+    r: torch.Tensor,
+    grad: torch.Tensor,
+    u: torch.Tensor,
+    k: torch.Tensor,
+    pre: Optional = None,
+    post: Optional = None,
+    causal: bool = True,
+) -> None:
+    assert r.dtype is k.dtype and r.stride() == torch.empty_like(k).stride()
+    expected = oracle.conv_kernel_grad(wide(grad), wide(u), wide(k), wide(pre), wide(post), causal)
+    p = wide(grad) if post is None else wide(grad) * wide(post)
+    v = wide(u) if pre is None else wide(u) * wide(pre)
+    samples = max(1, math.prod(u.shape[:-2]))
+    n = u.shape[-2]
+    # The root of the number of lags: a Euclidean norm over them of values bounded one by one.
+    magnitude = math.sqrt(2 * n) * oracle.norm(p, v)
+    oracle.assert_close(r, expected, n=2 * n, magnitude=magnitude, transforms=4 + samples, dtype=u.dtype)
+    lag = np.arange(k.shape[0]) - (0 if causal else (k.shape[0] - 1) // 2)
+    assert not r[torch.from_numpy(np.abs(lag) >= n)].any()
+
+
+def check_backward(
+    results: Sequence[torch.Tensor],
+    grad: torch.Tensor,
+    u: torch.Tensor,
+    k: torch.Tensor,
+    pre: Optional = None,
+    post: Optional = None,
+    skip: Optional = None,
+    causal: bool = True,
+) -> None:
+    of_u, of_k, of_pre, of_post = results
+    check(of_u, grad, k, post, pre, skip, causal, adjoint=True)
+    check_kernel_grad(of_k, grad, u, k, pre, post, causal)
+    if pre is None:
+        assert of_pre.shape == (0,)
+    else:
+        check(of_pre, grad, k, post, u, skip, causal, adjoint=True)
+    if post is None:
+        assert of_post.shape == (0,)
+    else:
+        check(of_post, u, k, pre, grad, skip, causal)
+
+
+def draw(
+    *shape: int,
+    m: int,
+    dtype: torch.dtype = torch.float64,
+    gates: tuple[bool, bool, bool] = (False, False, False),
+) -> tuple[Any, ...]:
+    """u, k, pre, post, skip."""
+    wide_dtype = oracle.compute(dtype)
+    pre, post = (oracle.draw(*shape, dtype=dtype, seed=11 + i) if on else None for i, on in enumerate(gates[:2]))
+    skip = oracle.draw(shape[-1], dtype=wide_dtype, seed=13) if gates[2] else None
+    k = oracle.draw(m, shape[-1], dtype=torch.float64, seed=7).div(math.sqrt(m)).to(wide_dtype)
+    return oracle.draw(*shape, dtype=dtype), k, pre, post, skip
+
+
+def call(
+    u: torch.Tensor, k: torch.Tensor, pre: Optional, post: Optional, skip: Optional, causal: bool = True, dim: int = -2
+) -> torch.Tensor:
+    return fft_conv(u, k, causal=causal, pre_gate=pre, post_gate=post, skip=skip, dim=dim)
+
+
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("n", oracle.LENGTHS)
+def test_lengths(backend: str, n: int, dtype: torch.dtype) -> None:
+    for causal in (True, False):
+        u, k, *_ = arguments = draw(2, n, 5, m=n, dtype=dtype)
+        y = call(*arguments, causal)
+        assert y.dtype is dtype
+        check(y, u, k, causal=causal)
+
+
+@pytest.mark.parametrize("gates", GATES, ids=str)
+@pytest.mark.parametrize("n, m", TAPS)
+def test_taps_and_gates(backend: str, n: int, m: int, gates: tuple[bool, bool, bool]) -> None:
+    for causal in (True, False):
+        arguments = draw(3, n, 5, m=m, gates=gates)
+        check(call(*arguments, causal), *arguments, causal)
+
+
+@pytest.mark.parametrize("gates", GATES, ids=str)
+@pytest.mark.parametrize("n, m", TAPS)
+def test_taps_and_gates_of_the_derivatives(n: int, m: int, gates: tuple[bool, bool, bool]) -> None:
+    for causal, d in ((True, 3), (False, 18)):
+        for dtype in (torch.float32, torch.float64):
+            arguments = draw(3, n, d, m=m, dtype=dtype, gates=gates)
+            g = oracle.draw(3, n, d, dtype=dtype, seed=1)
+            check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
+            check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+
+
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("n", oracle.LENGTHS)
+def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
+    arguments = draw(3, n, 3, m=n, dtype=dtype, gates=(True, True, True))
+    g = oracle.draw(3, n, 3, dtype=dtype, seed=1)
+    for causal in (True, False):
+        check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130])
+def test_channel_counts(d: int) -> None:
+    # Around every multiple of a vector's lanes.
+    for dtype in (torch.float32, torch.float64):
+        arguments = draw(3, 24, d, m=24, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(3, 24, d, dtype=dtype, seed=1)
+        check(call(*arguments), *arguments)
+        check_backward(conv_backward(g, *arguments, True), g, *arguments)
+
+
+@pytest.mark.parametrize("batch", [*oracle.BATCHES, (40,)], ids=str)
+def test_batches(backend: str, batch: tuple[int, ...]) -> None:
+    u, k, pre, post, skip = draw(*batch, 12, 7, m=12, dtype=torch.float32, gates=(True, True, True))
+    leaves = [t.requires_grad_() for t in (u, k, pre, post, skip)]
+    y = call(*leaves)
+    check(y, *leaves)
+    g = oracle.draw(*batch, 12, 7, dtype=torch.float32, seed=3)
+    *gradients, of_skip = torch.autograd.grad(y, leaves, g)
+    gradients[1] = gradients[1].contiguous()
+    check_backward(gradients, g, *leaves)
+    oracle.assert_close(
+        of_skip,
+        (wide(g) * wide(post) * wide(u) * wide(pre)).reshape(-1, 7).sum(0),
+        n=24,
+        magnitude=oracle.norm(wide(g) * wide(post), wide(u) * wide(pre)),
+        transforms=4 + max(1, math.prod(batch)),
+    )
+
+
+@pytest.mark.parametrize("n", [2000, 4096])
+def test_long(n: int) -> None:
+    # Beyond the first-level cache, blocks are transformed one by one.
+    arguments = draw(2, n, 2, m=n, dtype=torch.float32, gates=(False, True, True))
+    g = oracle.draw(2, n, 2, dtype=torch.float32, seed=1)
+    for causal in (True, False):
+        expected = conv_reference(*(t if t is None else t.double() for t in arguments), causal, False)
+        magnitude = gain(arguments[1], arguments[4]) * peak(arguments[3]) * oracle.norm(arguments[0])
+        y = conv(*arguments, causal, False)
+        oracle.assert_close(y, wide(expected), n=2 * n, magnitude=magnitude, transforms=4)
+        exact = conv_backward_reference(g.double(), *(t if t is None else t.double() for t in arguments), causal)
+        for a, b in zip(conv_backward(g, *arguments, causal), exact, strict=True):
+            assert (a.double() - b).norm() <= 8 * oracle.transform_error(torch.float32, n) * b.norm()
+
+
+def test_no_channels(backend: str) -> None:
+    assert fft_conv(torch.empty(2, 5, 0), torch.empty(3, 0)).shape == (2, 5, 0)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts(layout: str, dtype: torch.dtype) -> None:
+    for shape in ((3, 12, 20), (2, 17, 5), (2, 260, 18)):
+        plain = draw(*shape, m=shape[1] + 2, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(*shape, dtype=dtype, seed=1)
+        laid = oracle.LAYOUTS[layout](shape, dtype)
+        before, version = laid.clone(), laid._version
+        for place in (0, 2, 3, None):  # u, pre, post; last the incoming gradient
+            arguments = [laid if i == place else t for i, t in enumerate(plain)]
+            grad = laid if place is None else g
+            for causal in (True, False):
+                y = conv(*arguments, causal, False)
+                check(y, *arguments, causal)
+                assert y.stride() == torch.empty_like(arguments[0]).stride()
+                gradients = conv_backward(grad, *arguments, causal)
+                check_backward(gradients, grad, *arguments, causal)
+                for gradient, like in zip(gradients, arguments[:4], strict=True):
+                    assert gradient.stride() == torch.empty_like(like).stride()
+        assert torch.equal(laid, before) and laid._version == version
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "odd_offset", "every_other", "expanded_channels"])
+def test_kernel_layouts(backend: str, layout: str) -> None:
+    u = oracle.draw(3, 40, 20, dtype=torch.float32)
+    k = oracle.LAYOUTS[layout]((1, 40, 20), torch.float32)[0]
+    before = k.clone()
+    for causal in (True, False):
+        check(fft_conv(u, k, causal=causal), u, k, causal=causal)
+        if backend == "native":
+            check_backward(conv_backward(u, u, k, None, None, None, causal), u, u, k, causal=causal)
+    assert torch.equal(k, before)
+
+
+@pytest.mark.parametrize("u_dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("k_dtype", oracle.DTYPES, ids=str)
+def test_kernel_never_changes_the_dtype(backend: str, u_dtype: torch.dtype, k_dtype: torch.dtype) -> None:
+    u = oracle.draw(2, 12, 4, dtype=u_dtype)
+    k, skip = oracle.draw(12, 4).to(k_dtype).requires_grad_(), oracle.draw(4).to(k_dtype).requires_grad_()
+    y = fft_conv(u, k, skip=skip)
+    assert y.dtype is u_dtype
+    check(y, u, k.to(oracle.compute(u_dtype)), skip=skip.to(oracle.compute(u_dtype)))
+    y.sum().backward()
+    assert k.grad is not None and k.grad.dtype is k_dtype and skip.grad is not None and skip.grad.dtype is k_dtype
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("dim", [-1, 2])
+@pytest.mark.parametrize("n", [*oracle.FEW_LENGTHS, 300])
+def test_channels_first(backend: str, n: int, dim: int, causal: bool) -> None:
+    u, k, pre, post, skip = draw(3, n, 19, m=n + 1, dtype=torch.float32, gates=(True, True, True))
+    first = [t.mT.contiguous().requires_grad_() for t in (u, k, pre, post)]
+    y = call(*first, skip, causal, dim)
+    check(y.mT, u, k, pre, post, skip, causal)
+    g = oracle.draw(3, 19, n, dtype=torch.float32, seed=1)
+    gradients = torch.autograd.grad(y, first, g)
+    if backend == "native":
+        assert y.stride() == torch.empty_like(first[0]).stride()
+        assert all(t.is_contiguous() for t in gradients)
+    check(gradients[0].mT, g.mT, k, post, pre, skip, causal, adjoint=True)
+    check_kernel_grad(gradients[1].mT.contiguous(), g.mT, u, k, pre, post, causal)
+
+
+def test_dim_may_be_positive(backend: str) -> None:
+    u, k = oracle.draw(2, 3, 8, 4), oracle.draw(8, 4)
+    assert torch.equal(fft_conv(u, k, dim=2), fft_conv(u, k))
+
+
+@pytest.mark.parametrize("n", oracle.FEW_LENGTHS)
+def test_one_tap_is_a_product(backend: str, n: int) -> None:
+    u, k = oracle.draw(2, n, 4), oracle.draw(1, 4)
+    for causal in (True, False):
+        oracle.assert_close(fft_conv(u, k, causal=causal), wide(u) * wide(k), n=2 * n, magnitude=oracle.norm(u) * 4)
+
+
+def test_skip_is_exact(native_library: None) -> None:
+    # It joins the result as it is, and not as a tap that every transform rounds.
+    u, k, skip = oracle.draw(2, 100, 20, dtype=torch.float32), torch.zeros(100, 20), torch.ones(20)
+    assert torch.equal(fft_conv(u, k, skip=skip), u)
+
+
+@pytest.mark.parametrize("n", [8, 17, 60])
+def test_is_causal(n: int) -> None:
+    # Up to rounding, which a transform spreads over all samples.
+    u, k = oracle.draw(2, n, 4), oracle.draw(n, 4)
+    later = u.clone()
+    later[:, n // 2 :] += 3
+    difference = (fft_conv(later, k) - fft_conv(u, k))[:, : n // 2]
+    assert difference.norm() <= 8 * oracle.transform_error(torch.float64, 2 * n) * gain(k) * oracle.norm(later)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("gates", [(False,) * 3, (True, False, True), (False, True, False), (True,) * 3], ids=str)
+def test_gradcheck(backend: str, gates: tuple[bool, bool, bool], causal: bool) -> None:
+    for shape, m in (((2, 1, 1), 2), ((2, 3, 1), 4)):
+        tensors = [t if t is None else t.requires_grad_() for t in draw(*shape, m=m, gates=gates)]
+        assert torch.autograd.gradcheck(lambda *t: call(*t, causal), tensors)
+        assert torch.autograd.gradgradcheck(lambda *t: call(*t, causal), tensors)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("gates", [(False, False, False), (True, False, True), (True, True, True)], ids=str)
+def test_gradcheck_of_every_op(gates: tuple[bool, bool, bool], causal: bool) -> None:
+    tensors = [t if t is None else t.requires_grad_() for t in draw(2, 3, 2, m=4, gates=gates)]
+    g = oracle.draw(2, 3, 2, seed=1).requires_grad_()
+
+    def backward(*t: Optional) -> tuple[torch.Tensor, ...]:
+        return tuple(r for r in conv_backward(*t, causal) if r.numel())
+
+    calls = [(lambda *t: conv(*t, causal, True), tensors), (backward, [g, *tensors])]
+    for function, inputs in calls:
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
+
+
+@pytest.mark.parametrize("needs", [(0,), (1,), (2,), (3,), (4,), (0, 1), (1, 4), (2, 3)], ids=str)
+def test_gradients_of_some_arguments(backend: str, needs: tuple[int, ...]) -> None:
+    arguments = draw(2, 9, 3, m=9, gates=(True, True, True))
+    tensors = [t.requires_grad_(i in needs) for i, t in enumerate(arguments)]
+    assert torch.autograd.gradcheck(call, tensors)
+    assert torch.autograd.gradgradcheck(call, tensors)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("n, m", TAPS)
+def test_adjoint_identities(n: int, m: int, causal: bool) -> None:
+    # <g, C(u, k)> = <C*(g, k), u> = <R(g, u), k>
+    u, k, *others = draw(3, n, 5, m=m, gates=(True, True, True))
+    g = oracle.draw(3, n, 5, seed=1)
+    pre, post, skip = others
+    forward = (g * conv(u, k, *others, causal, False)).sum()
+    of_u, of_k, of_pre, of_post = conv_backward(g, u, k, *others, causal)
+    bound = 2 * 8 * oracle.transform_error(torch.float64, 2 * n) * gain(k, skip) * peak(pre, post) * oracle.norm(u, g)
+    for gradient, argument in ((of_u, u), (of_pre, pre), (of_post, post)):
+        assert abs(forward - (gradient * argument).sum()) <= bound
+    direct = (g * post * skip * pre * u).sum()
+    assert abs(forward - direct - (of_k * k).sum()) <= bound * (2 * n) ** 0.5
+
+
+@pytest.mark.parametrize("n", oracle.FEW_LENGTHS)
+def test_linear(backend: str, n: int) -> None:
+    u, k, *_ = draw(2, n, 6, m=n)
+    v, h = oracle.draw(2, n, 6, seed=1), oracle.draw(n, 6, seed=9)
+    f = fft_conv
+    expected = 2.5 * f(u, k) - f(v, k) - 7.5 * f(u, h) + 3 * f(v, h)
+    magnitude = 10 * (oracle.norm(u) + oracle.norm(v)) * (gain(k) + gain(h))
+    oracle.assert_close(f(2.5 * u - v, k - 3 * h), wide(expected), n=2 * n, magnitude=magnitude, transforms=8)
+
+
+@pytest.mark.parametrize("n", [8, 13, 60])
+def test_kernels_compose(backend: str, n: int) -> None:
+    # Causal convolutions are a commutative algebra: k * (h * u) = (k * h) * u.
+    u, k, *_ = draw(2, n, 6, m=n)
+    h = oracle.draw(n, 6, seed=9)
+    oracle.assert_close(
+        fft_conv(fft_conv(u, h), k),
+        wide(fft_conv(u, fft_conv(h, k))),
+        n=2 * n,
+        magnitude=gain(k) * gain(h) * oracle.norm(u),
+        transforms=12,
+    )
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("n", [8, 12, 17, 37])
+def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float) -> None:
+    for batch in (1, 2, 3):
+        u, k, *_ = draw(batch, n, 20, m=n, dtype=torch.float32)
+        clean = u.clone()
+        u[0, n // 2, 5] = value
+        y = fft_conv(u, k)
+        spoilt = torch.zeros_like(y, dtype=torch.bool)
+        spoilt[0, :, 5] = True
+        assert not y[0, n // 2 :, 5].isfinite().any()
+        check(y.masked_fill(spoilt, 0), clean.masked_fill(spoilt, 0), k)
+
+
+def test_nan_stays_in_its_channel_of_the_kernel_gradient() -> None:
+    for n in (8, 17):
+        u, k, *_ = draw(3, n, 20, m=n, dtype=torch.float32)
+        g = oracle.draw(3, n, 20, dtype=torch.float32, seed=1)
+        others = [c for c in range(20) if c != 5]
+        clean = conv_backward(g, u, k, None, None, None, True)[1]
+        u[1, 2, 5] = float("nan")
+        r = conv_backward(g, u, k, None, None, None, True)[1]
+        assert r[:, 5].isnan().any()
+        assert torch.equal(r[:, others], clean[:, others])
+
+
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
+    for batch, d in ((7, 36), (40, 5)):
+        arguments = draw(batch, 60, d, m=60, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(batch, 60, d, dtype=dtype, seed=1)
+
+        def run() -> tuple[torch.Tensor, ...]:
+            return tuple(
+                t
+                for causal in (True, False)
+                for t in (
+                    conv(*arguments, causal, False),  # noqa: B023
+                    conv(*arguments, causal, True),  # noqa: B023
+                    *conv_backward(g, *arguments, causal),  # noqa: B023
+                )
+            )
+
+        torch.set_num_threads(1)
+        alone = run()
+        torch.set_num_threads(threads)
+        for _ in range(3):
+            assert all(map(torch.equal, run(), alone))
+
+
+@pytest.mark.parametrize("gates", [(False, False, False), (True, True, True)], ids=str)
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "odd_offset"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_opcheck(dtype: torch.dtype, layout: str, gates: tuple[bool, bool, bool]) -> None:
+    _, k, pre, post, skip = draw(2, 5, 5, m=6, dtype=dtype, gates=gates)
+    u = oracle.LAYOUTS[layout]((2, 5, 5), dtype)
+    arguments = [t if t is None else t.requires_grad_() for t in (u, k, pre, post, skip)]
+    g = oracle.draw(2, 5, 5, dtype=dtype).requires_grad_()
+    for adjoint in (False, True):
+        torch.library.opcheck(conv, (*arguments, True, adjoint))
+    for causal in (False, True):
+        torch.library.opcheck(conv_backward, (g, *arguments, causal))
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("n, m", TAPS)
+def test_references_agree(n: int, m: int, causal: bool) -> None:
+    arguments = draw(3, n, 4, m=m, gates=(True, True, True))
+    g = oracle.draw(3, n, 4, seed=1)
+    for adjoint in (False, True):
+        check(conv_reference(*arguments, causal, adjoint), *arguments, causal, adjoint)
+    check_backward(conv_backward_reference(g, *arguments, causal), g, *arguments, causal)
+
+
+@pytest.mark.parametrize(
+    "in_dims",
+    [
+        (0, None, None, None, None),
+        (2, None, 1, 0, None),
+        (None, None, 0, None, None),
+        (None, 0, None, None, None),
+        (0, 0, 0, 0, 0),
+        (1, 1, None, 2, 1),
+        (None, None, None, None, 0),
+    ],
+    ids=str,
+)
+def test_vmap(backend: str, in_dims: tuple[int | None, ...]) -> None:
+    plain = draw(3, 8, 6, m=10, gates=(True, True, True))
+    stacked = [t if dim is None else torch.stack([t, 2 - t], dim) for t, dim in zip(plain, in_dims, strict=True)]
+    for causal in (True, False):
+        mapped = torch.func.vmap(lambda *t: call(*t, causal), in_dims=in_dims)(*stacked)  # noqa: B023
+        for i in range(2):
+            one = [t if dim is None else t.select(dim, i) for t, dim in zip(stacked, in_dims, strict=True)]
+            check(mapped[i], *one, causal)
+
+
+def test_vmap_without_gates(backend: str) -> None:
+    u, k, *_ = draw(2, 3, 8, 6, m=8)
+    mapped = torch.func.vmap(fft_conv, in_dims=(0, None))(u, k)
+    for i in range(2):
+        check(mapped[i], u[i], k)
+
+
+@pytest.mark.parametrize("gates", [(False, False, False), (True, True, True)], ids=str)
+def test_vmap_of_the_derivatives(gates: tuple[bool, bool, bool]) -> None:
+    u, k, pre, post, skip = draw(2, 3, 8, 5, m=6, gates=gates)
+    g = oracle.draw(2, 3, 8, 5, seed=1)
+    gate_dims = (0 if gates[0] else None, 0 if gates[1] else None)
+    mapped = torch.func.vmap(
+        lambda *t: tuple(r for r in conv_backward(*t, True) if r.numel()), in_dims=(0, 0, None, *gate_dims, None)
+    )(g, u, k, pre, post, skip)
+    for i in range(2):
+        one = [u[i], k, None if pre is None else pre[i], None if post is None else post[i], skip]
+        results = [r[i].contiguous() for r in mapped]
+        results += [torch.empty(0)] * (4 - len(results))
+        check_backward(results, g[i], *one)
+
+
+def test_per_sample_gradients(backend: str) -> None:
+    u, k, *_ = draw(3, 8, 5, m=8)
+    f = lambda k, u: fft_conv(u, k).pow(3).sum()  # noqa: E731
+    each = torch.func.vmap(torch.func.grad(f), in_dims=(None, 0))(k, u)
+    for sample, grad in zip(u, each, strict=True):
+        t = k.clone().requires_grad_()
+        (expected,) = torch.autograd.grad(f(t, sample), t)
+        oracle.assert_close(
+            grad, oracle.wide(expected), n=8, magnitude=20 * gain(k) ** 2 * oracle.norm(u) ** 3, transforms=6
+        )
+
+
+def test_forward_mode(backend: str) -> None:
+    u, k, *_ = draw(3, 8, 5, m=8)
+    v = oracle.draw(3, 8, 5, seed=1)
+    _, tangent = torch.func.jvp(lambda u: fft_conv(u, k), (u,), (v,))
+    check(tangent, v, k)
+
+
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_fake_strides(layout: str) -> None:
+    u = oracle.LAYOUTS[layout]((3, 12, 20), torch.bfloat16)
+    _, k, pre, post, skip = draw(3, 12, 20, m=9, dtype=torch.bfloat16, gates=(True, True, True))
+    k = k.T.contiguous().T
+
+    def results(*t: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (
+            conv(*t, True, False),
+            *conv_backward(t[0], *t, True),
+            *conv_backward(t[3], *t[:2], None, t[0], None, True),
+        )
+
+    real = results(u, k, pre, post, skip)
+    mode = torch._subclasses.FakeTensorMode()
+    with mode:
+        fake = results(*map(mode.from_tensor, (u, k, pre, post, skip)))
+    for a, b in zip(fake, real, strict=True):
+        assert (a.shape, a.stride(), a.dtype) == (b.shape, b.stride(), b.dtype)
+
+
+def test_autocast_keeps_the_dtype(backend: str) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for dtype in oracle.DTYPES:
+            arguments = draw(2, 8, 4, m=8, dtype=dtype, gates=(True, False, True))
+            y = call(*arguments)
+            assert y.dtype is dtype
+            check(y, *arguments)
+
+
+def test_backward_runs_the_fused_op(native_library: None) -> None:
+    u, k = torch.randn(2, 8, 4, requires_grad=True), torch.randn(8, 4, requires_grad=True)
+    steps = spectrans.explain(lambda: fft_conv(u, k).sum().backward()).steps
+    assert [step.op for step in steps] == ["spectrans::conv", "spectrans::conv_backward"]
+    assert all(step.implementation == "native" for step in steps)
+    steps = spectrans.explain(lambda: fft_conv(u, k.detach()).sum().backward()).steps
+    assert [step.op for step in steps] == ["spectrans::conv", "spectrans::conv"]
+
+
+def test_saves_only_what_its_backward_reads() -> None:
+    u, k = torch.randn(2, 8, 4, requires_grad=True), torch.randn(8, 4, requires_grad=True)
+
+    def saved(*inputs: torch.Tensor) -> list[torch.Size]:
+        shapes = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: shapes.append(t.shape) or t, lambda t: t):
+            fft_conv(*inputs)
+        return shapes
+
+    assert saved(u, k.detach()) == [k.shape]
+    assert saved(u, k) == [u.shape, k.shape]
