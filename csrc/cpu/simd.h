@@ -10,6 +10,8 @@
 #include <utility>
 #if defined(__F16C__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "../fft/butterflies.h"
@@ -83,6 +85,13 @@ SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
 }
 SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
   return bit_cast<Halves>(_mm256_cvtps_ph(bit_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(__ARM_NEON)
+SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
+  return bit_cast<Vector<float>>(vcvt_f32_f16(bit_cast<float16x4_t>(bits)));
+}
+SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
+  return bit_cast<Halves>(vcvt_f16_f32(bit_cast<float32x4_t>(value)));
 }
 #else
 SPECTRANS_INLINE Words select(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }

@@ -1,4 +1,5 @@
-// Mixing and filter kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+// Kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -98,6 +99,48 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
   report.check("response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
 }
 
+// A 16-bit format with so many bits of fraction, and the exponent of its smallest normal number.
+struct Half {
+  spectrans::Element element;
+  int fraction, lowest;
+
+  double value(std::uint16_t bits) const {
+    const int exponent = (bits & 0x7fff) >> fraction, tail = bits & ((1 << fraction) - 1);
+    double magnitude =
+        std::ldexp(tail + (exponent > 0 ? 1 << fraction : 0), std::max(exponent, 1) - 1 + lowest - fraction);
+    if (exponent == 0x7fff >> fraction) magnitude = tail == 0 ? HUGE_VAL : NAN;
+    return bits & 0x8000 ? -magnitude : magnitude;
+  }
+  double rounded(double x) const {
+    if (x == 0 || !std::isfinite(x)) return x;
+    const int last = std::max(std::ilogb(x), lowest) - fraction;  // place
+    const double result = std::ldexp(std::nearbyint(std::ldexp(x, -last)), last);
+    return std::fabs(result) >= std::ldexp(1, 2 - lowest) ? std::copysign(HUGE_VAL, x) : result;
+  }
+};
+
+// A transform of length 1 is a conversion, a product in float32, and a conversion back: every value there is.
+void halves(oracle::Report& report) {
+  std::vector<std::uint16_t> x(1 << 16), y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint16_t>(i);
+  const std::int64_t d = static_cast<std::int64_t>(x.size());
+  for (const Half& half : {Half{spectrans::Element::float16, 10, -14}, Half{spectrans::Element::bfloat16, 7, -126}}) {
+    for (const double scale : {1.0, 1.0 / 3, 3.0}) {
+      const spectrans::Mixing call{
+          half.element, oracle::signal(x.data(), 1, 1, d), oracle::signal(y.data(), 1, 1, d), true, false, false,
+          scale};
+      spectrans::mixing(call, oracle::pool(1));
+      int wrong = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double actual = half.value(y[i]);
+        const double expected = half.rounded(static_cast<float>(half.value(x[i])) * static_cast<float>(scale));
+        wrong += std::isnan(expected) ? !std::isnan(actual) : actual != expected;
+      }
+      report.check("conversions of halves", half.fraction, wrong, 0);
+    }
+  }
+}
+
 template <class T>
 void all(oracle::Report& report) {
   for (const std::int64_t n :
@@ -126,5 +169,6 @@ int main() {
   oracle::Report report;
   all<float>(report);
   all<double>(report);
+  halves(report);
   return report.finish();
 }
