@@ -28,9 +28,10 @@ test: pytest cpp-test  ## the whole suite: with the kernels, without them, and t
 pytest: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n 2
 	SPECTRANS_NATIVE=0 $(BIN)/python -m pytest -q -n 2
-	sets=$$($(BIN)/python -c 'import spectrans; print(*spectrans.info()["cpu"]["available"][1:])'); for set in $$sets; do \
-	  echo "SPECTRANS_CPU=$$set"; \
-	  SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py || exit 1; done
+	# The instruction sets below the best one: the kernels' results, without what no kernel decides.
+	sets=$$($(BIN)/python -c 'import spectrans; print(*spectrans.info()["cpu"]["available"][1:])') && \
+	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 \
+	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
 
 cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU has
 	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
