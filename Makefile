@@ -25,10 +25,10 @@ demo: $(VENV)/installed  ## train a classifier on real handwritten digits
 
 test: pytest cpp-test  ## the whole suite: with the kernels, without them, and the C++ tests
 
+# At the lower instruction sets, the ops' results alone.
 pytest: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n 2
 	SPECTRANS_NATIVE=0 $(BIN)/python -m pytest -q -n 2
-	# The instruction sets below the best one: the kernels' results, without what no kernel decides.
 	sets=$$($(BIN)/python -c 'import spectrans; print(*spectrans.info()["cpu"]["available"][1:])') && \
 	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 \
 	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
@@ -39,7 +39,8 @@ cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
 
 neon-tools:
-	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
+	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { \
+	  echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
 
 neon: neon-tools $(VENV)/installed  ## the C++ tests for Arm NEON, cross-compiled and run under qemu
 	$(BIN)/cmake -S . -B build/neon -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \

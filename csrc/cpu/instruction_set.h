@@ -8,7 +8,8 @@ namespace spectrans {
 // X(name, arguments): csrc/cpu/<name>.cpp defines void name(const arguments&, const ThreadPool&).
 #define SPECTRANS_KERNELS(X) \
   X(mixing, Mixing)          \
-  X(filter, Filter)
+  X(filter, Filter)          \
+  X(modes, Modes)
 
 // X(set): those this architecture is compiled for (CMakeLists.txt), best first; every CPU has the last.
 #if defined(__x86_64__)

@@ -225,5 +225,29 @@ SPECTRANS_INLINE void transpose(Vector<T>* rows) {
   });
 }
 
+// `count` lanes of re and of im from neighbouring pairs (re, im), and back.
+template <class T>
+SPECTRANS_INLINE void load_pairs(const T* from, int count, Vector<T>& re, Vector<T>& im) {
+  constexpr int lanes = kLanes<T>;
+  const int more = 2 * count - lanes;  // beyond the first vector
+  const Vector<T> low = more >= 0 ? load(from) : load_some(from, 1, 2 * count);
+  const Vector<T> high = more == lanes ? load(from + lanes) : load_some(from + lanes, 1, more);
+  re = ShufflesOf<T>::even(low, high);
+  im = ShufflesOf<T>::odd(low, high);
+}
+
+template <class T>
+SPECTRANS_INLINE void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
+  constexpr int lanes = kLanes<T>;
+  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+  if (count == lanes) {
+    store(to, low);
+    store(to + lanes, high);
+  } else {
+    store_some(to, 1, 2 * count < lanes ? 2 * count : lanes, low);
+    store_some(to + lanes, 1, 2 * count - lanes, high);
+  }
+}
+
 }  // namespace
 }  // namespace spectrans

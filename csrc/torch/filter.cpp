@@ -6,10 +6,6 @@
 namespace spectrans::torch_ops {
 namespace {
 
-ScalarType compute_type(Element element) {
-  return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
-}
-
 Tensor checked_response(const Tensor& response, const Signal& x, Element element) {
   expect(response.dim() == 3 && response.size(0) == x.n / 2 + 1 && response.size(1) == x.d && response.size(2) == 2,
          "response must have shape [n // 2 + 1, d, 2]");

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spectrans.ops import filter, mixing
+from spectrans.ops import filter, mixing, modes
 
-__all__ = ["filter", "mixing"]
+__all__ = ["filter", "mixing", "modes"]

@@ -99,6 +99,42 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
   report.check("response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
 }
 
+// Weights 1 / n, for interior bins twice that: what irfft has; forward too, as its adjoint has.
+template <class T>
+void modes(oracle::Report& report, std::int64_t n, std::int64_t count, std::int64_t d) {
+  const std::int64_t batch = 3;
+  std::vector<T> x = draw<T>(batch * n * d, 5), z = draw<T>(batch * count * d * 2, 6);
+  std::vector<T> y(x.size()), bins(z.size());
+  const auto pairs = [&](T* data) {
+    spectrans::Signal result = oracle::signal(data, batch, count, d);
+    for (std::int64_t* stride : {&result.n_stride, &result.d_stride, &result.stride[0]}) *stride *= 2;
+    return result;
+  };
+  const spectrans::Element element = kElement<T>;
+  spectrans::modes({element, oracle::signal(x.data(), batch, n, d), pairs(bins.data()), false, true, 2},
+                   oracle::pool(2));
+  spectrans::modes({element, oracle::signal(y.data(), batch, n, d), pairs(z.data()), true, true, 2}, oracle::pool(2));
+
+  std::vector<Wide> expected(x.size()), expected_bins(z.size());
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      const std::vector<Complex<Wide>> spectrum = oracle::dft(line(x, b * n * d + c, d, n), -1);
+      std::vector<Complex<Wide>> padded(n, {0, 0});
+      for (std::int64_t k = 0; k < count; ++k) {
+        const std::int64_t at = 2 * ((b * count + k) * d + c);
+        const bool alone = 2 * k % n == 0;
+        expected_bins[at] = (alone ? 1 : 2) * spectrum[k].re / n;
+        expected_bins[at + 1] = alone ? 0 : 2 * spectrum[k].im / n;
+        padded[k] = {(alone ? 1 : 2) * Wide(z[at]), alone ? 0 : 2 * Wide(z[at + 1])};
+      }
+      const std::vector<Complex<Wide>> back = oracle::dft(padded, 1);
+      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+    }
+  }
+  report.check("modes", n, oracle::relative_error(bins, expected_bins), tolerance<T>(n));
+  report.check("modes, inverse", n, oracle::relative_error(y, expected), tolerance<T>(n));
+}
+
 // A 16-bit format with so many bits of fraction, and the exponent of its smallest normal number.
 struct Half {
   spectrans::Element element;
@@ -151,11 +187,15 @@ void all(oracle::Report& report) {
         mixing<T>(report, n, d, true, flag);
         filter<T>(report, n, d, flag);
       }
+      for (const std::int64_t count : {n / 16 + 1, n / 2 + 1}) modes<T>(report, n, count, d);
     }
   }
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);
   filter<T>(report, 1024, 2, true);
+  for (const std::int64_t n : {2048, 2310}) {  // decimated
+    for (const std::int64_t count : {n / 50, n / 16, n / 4}) modes<T>(report, n, count, 2);
+  }
 }
 
 }  // namespace
