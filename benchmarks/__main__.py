@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import spectrans
-from benchmarks import filter, mixing, overheads, report
+from benchmarks import filter, mixing, modes, overheads, report
 from benchmarks.measure import FULL, QUICK, Effort, Row, rows
 from benchmarks.operation import OTHER_SHAPES, TARGET_SHAPES, Operation, Shape
 
-OPERATIONS: tuple[Operation, ...] = (*mixing.OPERATIONS, *filter.OPERATIONS)
+OPERATIONS: tuple[Operation, ...] = (*mixing.OPERATIONS, *filter.OPERATIONS, *modes.OPERATIONS)
 NAMES = tuple(dict.fromkeys(operation.name for operation in OPERATIONS))
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 THREADS = (1, 2)
