@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import spectrans
-from benchmarks import conv, filter, filter2d, mixing, overheads, report
+from benchmarks import conv, filter, filter2d, mixing, modes, overheads, report
 from benchmarks.measure import FULL, QUICK, Effort, Row, rows
 from benchmarks.operation import OTHER_SHAPES, Operation, Shape
 
@@ -22,6 +22,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *filter.OPERATIONS,
     *filter2d.OPERATIONS,
     *conv.OPERATIONS,
+    *modes.OPERATIONS,
 )
 NAMES = tuple(dict.fromkeys(operation.name for operation in OPERATIONS))
 DTYPES = ("float32", "float64", "bfloat16", "float16")
