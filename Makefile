@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,14 +25,28 @@ demo: $(VENV)/installed  ## train a classifier on real handwritten digits
 
 test: pytest cpp-test  ## the whole suite: with the kernels, without them, and the C++ tests
 
+# At the lower instruction sets, the ops' results alone.
 pytest: $(VENV)/installed
 	$(BIN)/python -m pytest -q -n 2
 	SPECTRANS_NATIVE=0 $(BIN)/python -m pytest -q -n 2
+	sets=$$($(BIN)/python -c 'import spectrans; print(*spectrans.info()["cpu"]["available"][1:])') && \
+	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 \
+	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
 
 cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU has
 	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
 	$(BIN)/cmake --build build/tests
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+neon-tools:
+	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { \
+	  echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
+
+neon: neon-tools $(VENV)/installed  ## the C++ tests for Arm NEON, cross-compiled and run under qemu
+	$(BIN)/cmake -S . -B build/neon -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DCMAKE_TOOLCHAIN_FILE=$(abspath tools/aarch64.cmake) -DSPECTRANS_TESTS=ON
+	$(BIN)/cmake --build build/neon
+	$(BIN)/ctest --test-dir build/neon --output-on-failure
 
 sanitize: $(VENV)/installed  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \

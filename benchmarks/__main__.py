@@ -26,6 +26,7 @@ ROOMS = (
     "filter",
     "filter2d",
     "conv",
+    "modes",
 )
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation for room in ROOMS for operation in import_module(f"benchmarks.{room}").OPERATIONS

@@ -8,7 +8,7 @@ Error. The largest relative l2 error of any output, against the same mathematics
 pass before any is timed.
 
 Floor. max(bytes / copy bandwidth, flops / peak): each input read and each output written once, at the rate at which
-``copy_`` moves a tensor of this size into one that is there already; the real flops of the kernel's algorithm at the
+``copy_`` moves the largest of them into one that is there already; the real flops of the kernel's algorithm at the
 rate of a matrix product in the dtype that is computed in. Both rates are measured among the contenders, in turns with
 them. It is a bound, and out of reach on both sides: a matrix product is nothing but fused multiply-adds, two flops an
 instruction, while most additions of a transform have no multiplication to be fused with (a radix-4 butterfly: 16
@@ -71,7 +71,7 @@ class Row:
     floor: float
     target: Target | None
     bytes: int  # in and out
-    bandwidth: float  # bytes a second, read and written, of copying x
+    bandwidth: float  # bytes a second, read and written, of copying the largest tensor
     flops: float
     peak: float  # flops a second
     error: float
@@ -203,20 +203,23 @@ def rows(
 ) -> Iterator[Row]:
     """One row a number of threads."""
     inputs, contenders, error = prepare(operation, shape, dtype, max(threads), effort)
-    x = inputs[0]
-    moved = sum(t.nbytes for t in (*inputs, *operation.ours(*inputs)))
+    tensors = (*inputs, *operation.ours(*inputs))
+    moved = sum(t.nbytes for t in tensors)
     flops = operation.flops(shape)
 
-    copy = torch.empty_like(x)
-    matrix = torch.randn(MATRIX, MATRIX, dtype=torch.float64 if x.dtype is torch.float64 else torch.float32)
+    largest = max(tensors, key=lambda t: t.nbytes)
+    copy = torch.empty_like(largest)
+    del tensors
+    double = inputs[0].dtype in (torch.float64, torch.complex128)
+    matrix = torch.randn(MATRIX, MATRIX, dtype=torch.float64 if double else torch.float32)
     product = torch.empty_like(matrix)
     timed: dict[str, Callable[[], object]] = {name: partial(f, *inputs) for name, f in contenders.items()}
-    rates = {"copy": partial(copy.copy_, x), "product": partial(torch.mm, matrix, matrix, out=product)}
+    rates = {"copy": partial(copy.copy_, largest), "product": partial(torch.mm, matrix, matrix, out=product)}
 
     for count in threads:
         torch.set_num_threads(count)
         result = race(timed, effort, along=rates)
-        bandwidth = 2 * x.nbytes / result.seconds("copy")
+        bandwidth = 2 * largest.nbytes / result.seconds("copy")
         peak = 2 * MATRIX**3 / result.seconds("product")
         temporary = (
             [

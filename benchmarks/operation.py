@@ -73,7 +73,7 @@ def through_float32(contender: Contender, *inputs: Tensor) -> Tensors:
     """torch.fft knows no halves on CPUs: cast, transform, cast back. What is not of x's shape is wide already."""
     x = inputs[0]
     outputs = contender(*(t if t.is_complex() else t.float() for t in inputs))
-    return tuple(t.to(x.dtype) if t.shape == x.shape else t for t in outputs)
+    return tuple(t.to(x.dtype) if t.shape == x.shape and t.is_complex() == x.is_complex() else t for t in outputs)
 
 
 def forward(function: Callable[..., Tensor], *inputs: Tensor) -> Tensors:

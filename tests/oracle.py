@@ -189,6 +189,28 @@ def conv_kernel_grad(
     return result
 
 
+def modes(x: Array, count: int, mirrored: bool = False, norm: str = "backward") -> Array:  # pairs [..., count, d, 2]
+    """The first bins of rfft; mirrored: times the number of bins that each stands for."""
+    n = x.shape[-2]
+    if x.size == 0:
+        return np.zeros((*x.shape[:-2], count, x.shape[-1], 2))
+    z = np.fft.rfft(x, axis=-2, norm=norm)[..., :count, :]
+    if mirrored:
+        z = z * np.where((2 * np.arange(count)) % n == 0, 1, 2)[:, None]
+    return np.stack((z.real, z.imag), -1)
+
+
+def from_modes(pairs: Array, n: int, mirrored: bool = True, norm: str = "backward") -> Array:  # [..., n, d]
+    """irfft of the first bins; not mirrored: each stands for itself alone."""
+    *batch, count, d, _ = pairs.shape
+    if pairs.size == 0:
+        return np.zeros((*batch, n, d))
+    z = pairs[..., 0] + 1j * pairs[..., 1]
+    if not mirrored:
+        z = z / np.where((2 * np.arange(count)) % n == 0, 1, 2)[:, None]
+    return np.fft.irfft(z, n, axis=-2, norm=norm)
+
+
 def compute(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype is torch.float64 else torch.float32
 

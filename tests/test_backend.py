@@ -13,7 +13,7 @@ import torch
 
 import spectrans
 from spectrans import _backend, _native
-from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter
+from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, rfft_modes, spectral_filter
 from spectrans.layers.mixing import FourierMixing, GlobalFilterMixing, GlobalFilterMixing2D
 
 
@@ -123,6 +123,7 @@ def test_explain_the_ops() -> None:
             (lambda: hartley_mixing(x), "mixing"),
             (lambda: spectral_filter(x, h), "filter"),
             (lambda: fft_conv(x, x[0]), "conv"),
+            (lambda: rfft_modes(x, 3), "modes"),
         ):
             (step,) = spectrans.explain(call).steps
             assert (step.op, step.implementation) == (f"spectrans::{op}", expected_on_cpu())

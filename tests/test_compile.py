@@ -9,7 +9,15 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
+from spectrans.functional import (
+    fft_conv,
+    fourier_mixing,
+    hartley_mixing,
+    irfft_modes,
+    rfft_modes,
+    spectral_filter,
+    spectral_filter2d,
+)
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
@@ -40,7 +48,9 @@ def _fresh_compiler() -> Iterator[None]:
     torch.compiler.reset()
 
 
-def compiled(f: Callable[..., torch.Tensor], engine: str = "aot_eager") -> Callable[..., torch.Tensor]:
+def compiled(
+    f: Callable[..., torch.Tensor], engine: str | Callable[..., object] = "aot_eager"
+) -> Callable[..., torch.Tensor]:
     return torch.compile(f, fullgraph=True, dynamic=True, backend=engine)
 
 
@@ -116,6 +126,31 @@ def test_conv(backend: str, causal: bool, dim: int) -> None:
             torch.testing.assert_close(ours, eager, rtol=1e-4, atol=1e-4)
 
 
+def low_pass(x: torch.Tensor, dim: int = -2) -> torch.Tensor:
+    n = x.shape[dim]
+    return irfft_modes(rfft_modes(x, n // 4 + 1, dim), n, dim)
+
+
+@pytest.mark.parametrize("dim", [-2, -1])
+def test_modes(backend: str, dim: int) -> None:
+    for f in (lambda x: rfft_modes(x, 3, dim), lambda x: low_pass(x, dim)):
+        g = compiled(f)
+        for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
+            x = oracle.draw(*shape, dtype=torch.float32)
+            for ours, eager in zip(with_gradients(g, x), with_gradients(f, x), strict=True):
+                torch.testing.assert_close(ours, eager)
+                assert ours.stride() == eager.stride()
+
+
+def test_modes_of_any_length_are_compiled_once(native_library: None) -> None:
+    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    g = compiled(low_pass, counter)
+    for n in (12, 10, 16, 31):
+        x = oracle.draw(2, n, 6, dtype=torch.float32)
+        torch.testing.assert_close(g(x), low_pass(x))
+    assert counter.frame_count == 1
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(backend: str, name: str) -> None:
     layer = LAYERS[name]()
@@ -182,6 +217,20 @@ def test_export_of_any_length() -> None:
     program = torch.export.export(RealFourierMixing(6), (x,), dynamic_shapes=dims)
     y = oracle.draw(2, 17, 6, dtype=torch.float32)
     torch.testing.assert_close(program.module()(y), hartley_mixing(y))
+
+
+class LowPass(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return irfft_modes(rfft_modes(x, 3), x.shape[1])
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_export_of_modes_of_any_length(strict: bool) -> None:
+    x = oracle.draw(3, 12, 6, dtype=torch.float32)
+    dims = {"x": {0: torch.export.Dim("batch"), 1: torch.export.Dim("sequence", min=4)}}
+    program = torch.export.export(LowPass(), (x,), dynamic_shapes=dims, strict=strict)
+    y = oracle.draw(2, 17, 6, dtype=torch.float32)
+    torch.testing.assert_close(program.module()(y), LowPass()(y))
 
 
 def test_errors_while_compiling() -> None:

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 import spectrans
-from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, spectral_filter, spectral_filter2d
+from spectrans.functional import (
+    fft_conv,
+    fourier_mixing,
+    hartley_mixing,
+    irfft_modes,
+    rfft_modes,
+    spectral_filter,
+    spectral_filter2d,
+)
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
     FourierMixing,
@@ -123,6 +131,42 @@ CONV: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"skip": K[0].bool()}, TypeError, "skip: expected dtype float16, bfloat16, float32 or float64, got torch.bool"),
     ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a u of 3 dimensions, got 0"),
     ({"dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
+]
+Z = torch.zeros(2, 3, 4, dtype=torch.complex64)
+MODES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"modes": 0}, ValueError, "modes: expected 1 to 5 (n//2+1) for n=8, got 0"),
+    ({"modes": 6}, ValueError, "modes: expected 1 to 5 (n//2+1) for n=8, got 6"),
+    ({"modes": 4, "dim": -1}, ValueError, "modes: expected 1 to 3 (n//2+1) for n=4, got 4"),
+    ({"modes": 2.0}, TypeError, "modes: expected an int, got float"),
+    ({"modes": True}, TypeError, "modes: expected an int, got bool"),
+    ({"modes": 2, "dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for an x of 3 dimensions, got 0"),
+    ({"modes": 2, "dim": None}, TypeError, "dim: expected an int, -2 or -1, got NoneType"),
+    ({"modes": 2, "norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
+    ({"modes": 2, "norm": 1}, TypeError, "norm: expected a string or None, got int"),
+]
+SPECTRUM: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"spectrum": [1j]}, TypeError, "spectrum: expected a tensor, got list"),
+    (
+        {"spectrum": Z.real.long()},
+        TypeError,
+        "spectrum: expected dtype complex64 or complex128, or a floating-point dtype, got torch.int64",
+    ),
+    ({"spectrum": Z.to(torch.complex32)}, TypeError, "got torch.complex32"),
+    ({"spectrum": Z[0, 0]}, ValueError, "spectrum: expected at least 2 dimensions [..., modes, d], got shape (4,)"),
+    (
+        {"spectrum": Z.real},
+        ValueError,
+        "spectrum: expected shape [..., modes, d, 2] of a real dtype (real and imaginary part), got (2, 3, 4)",
+    ),
+    ({"spectrum": torch.zeros(3, 2)}, ValueError, "got (3, 2)"),
+    ({"n": 0}, ValueError, "n: expected 1 or more, got 0"),
+    ({"n": 8.0}, TypeError, "n: expected an int, got float"),
+    ({"n": 3}, ValueError, "spectrum: expected 1 to 2 modes (n//2+1) for n=3, got 3 in shape (2, 3, 4)"),
+    ({"spectrum": Z[:, :0]}, ValueError, "spectrum: expected 1 to 5 modes (n//2+1) for n=8, got 0"),
+    ({"n": 5, "dim": -1}, ValueError, "spectrum: expected 1 to 3 modes (n//2+1) for n=5, got 4"),
+    ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a spectrum of 3 dimensions, got 0"),
+    ({"dim": "last"}, TypeError, "dim: expected an int, -2 or -1, got str"),
+    ({"norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
 ]
 LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
@@ -265,6 +309,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         lambda: hartley_mixing(x, 1),
         lambda: spectral_filter(x, H),
         lambda: spectral_filter2d(x, W, (2, 4)),
+        lambda: rfft_modes(x, 1),
     ]
     for call in calls:
         with pytest.raises(error, match=re.escape(message)):
@@ -331,6 +376,18 @@ def test_conv_signals(backend: str, u: Any, error: type[Exception], message: str
 def test_conv(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         fft_conv(U, **{"k": K, **arguments})
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), MODES, ids=range(len(MODES)))
+def test_rfft_modes(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        rfft_modes(X, **arguments)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), SPECTRUM, ids=range(len(SPECTRUM)))
+def test_irfft_modes(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        irfft_modes(**{"spectrum": Z, "n": 8, **arguments})
 
 
 @pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))

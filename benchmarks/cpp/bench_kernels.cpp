@@ -13,18 +13,14 @@
 
 namespace spectrans {
 
-#define X SPECTRANS_TRANSFORMS
-SPECTRANS_SETS
-#undef X
-
 namespace {
 
 const Transforms& transforms() {
-#define X(isa) \
-  if (std::strcmp(instruction_set(), #isa) == 0) return isa::transforms;
-  SPECTRANS_SETS
-#undef X
-  std::abort();  // the kernels were compiled for the same sets
+#define SPECTRANS_IF_IN_USE(set) \
+  if (std::strcmp(instruction_set(), #set) == 0) return set::transforms;
+  SPECTRANS_SETS(SPECTRANS_IF_IN_USE)
+#undef SPECTRANS_IF_IN_USE
+  std::abort();  // the list is the kernels' own
 }
 
 const ThreadPool kOneThread{[](std::int64_t count, std::int64_t, void (*body)(std::int64_t, std::int64_t, void*),

@@ -5,7 +5,6 @@
 
 namespace spectrans::SPECTRANS_ISA {
 
-extern const Transforms transforms;
 constinit const Transforms transforms{
     kLanes<float>,
     [](const RealPlan<float>& plan, void* tile, void* work) {

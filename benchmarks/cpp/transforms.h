@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cpu/instruction_set.h"
 #include "fft/plan.h"
 
 namespace spectrans {
@@ -14,10 +15,12 @@ struct Transforms {
   void (*inverse)(const RealPlan<float>& plan, void* tile, void* work);
 };
 
-// Defined once per instruction set, in the namespace of that name. SPECTRANS_SETS: X(baseline)X(avx2) ...
-#define SPECTRANS_TRANSFORMS(isa)     \
-  namespace isa {                     \
-  extern const Transforms transforms; \
+// Defined once per instruction set, in the namespace of that name.
+#define SPECTRANS_DECLARE_TRANSFORMS(set) \
+  namespace set {                         \
+  extern const Transforms transforms;     \
   }
+SPECTRANS_SETS(SPECTRANS_DECLARE_TRANSFORMS)
+#undef SPECTRANS_DECLARE_TRANSFORMS
 
 }  // namespace spectrans

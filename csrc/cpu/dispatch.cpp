@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include "instruction_set.h"
 
@@ -16,44 +17,47 @@ struct InstructionSet {
 #undef SPECTRANS_POINTER
 
 #define SPECTRANS_ENTRY(name, Arguments) using_set::name,
-#define SPECTRANS_SET(isa)                                           \
+#define SPECTRANS_SET(set)                                           \
   [] {                                                               \
-    namespace using_set = isa;                                       \
-    return InstructionSet{#isa, SPECTRANS_KERNELS(SPECTRANS_ENTRY)}; \
-  }()
+    namespace using_set = set;                                       \
+    return InstructionSet{#set, SPECTRANS_KERNELS(SPECTRANS_ENTRY)}; \
+  }(),
+
+// Whether this CPU has what a set is compiled for.
+bool runs([[maybe_unused]] const char* set) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  if (std::strcmp(set, "avx2") == 0) return avx2;
+  if (std::strcmp(set, "avx512") == 0) {
+    return avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  }
+#endif
+  return true;
+}
 
 struct Choice {
-  InstructionSet chosen;
+  InstructionSet chosen{};
   const char* available[4] = {};
 };
 
 Choice choose() {
   Choice choice;
-  InstructionSet sets[3];
+  const char* forced = std::getenv("SPECTRANS_CPU");
+  if (forced != nullptr && *forced == '\0') forced = nullptr;
+  bool found = false;
   int count = 0;
-#if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-  if (avx512) sets[count++] = SPECTRANS_SET(avx512);
-  if (avx2) sets[count++] = SPECTRANS_SET(avx2);
-#endif
-  sets[count++] = SPECTRANS_SET(baseline);
-  for (int i = 0; i < count; ++i) choice.available[i] = sets[i].name;
-  choice.chosen = sets[0];
-  if (const char* forced = std::getenv("SPECTRANS_CPU"); forced != nullptr && *forced != '\0') {
-    bool found = false;
-    for (int i = 0; i < count; ++i) {
-      if (std::strcmp(forced, sets[i].name) == 0) {
-        choice.chosen = sets[i];
-        found = true;
-      }
-    }
-    if (!found) {
-      std::fprintf(stderr, "spectrans: SPECTRANS_CPU=%s is not available on this CPU; using %s\n", forced,
-                   choice.chosen.name);
-    }
+  for (const InstructionSet& set : {SPECTRANS_SETS(SPECTRANS_SET)}) {
+    if (!runs(set.name)) continue;
+    const bool wanted = forced != nullptr && std::strcmp(forced, set.name) == 0;
+    if (count == 0 || wanted) choice.chosen = set;
+    found = found || wanted;
+    choice.available[count++] = set.name;
+  }
+  if (forced != nullptr && !found) {
+    std::fprintf(stderr, "spectrans: SPECTRANS_CPU=%s is not available on this CPU; using %s\n", forced,
+                 choice.chosen.name);
   }
   return choice;
 }

@@ -56,26 +56,6 @@ Vector<T> first(const T* from, std::int64_t count) {
   return count >= kLanes<T> ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
 }
 
-// The first `count` pairs (re, im), and the reverse.
-template <class T>
-Complex<Vector<T>> load_pairs(const T* from, int count) {
-  const Vector<T> low = first(from, 2 * count), high = first(from + kLanes<T>, 2 * count - kLanes<T>);
-  return {ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high)};
-}
-
-template <class T>
-void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
-  constexpr int lanes = kLanes<T>;
-  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
-  if (count == lanes) {
-    store(to, low);
-    store(to + lanes, high);
-  } else {
-    store_some(to, 1, static_cast<int>(min(lanes, 2 * count)), low);
-    store_some(to + lanes, 1, static_cast<int>(max(0, 2 * count - lanes)), high);
-  }
-}
-
 // Transform, for T, has: n, the slots of a tile; bins, the rows of a response; work, slots of scratch; slot [n] of each
 // sample; forward(tile, work); convolve(tile, work, middle), forward and n times the inverse; for_each_bin(f).
 template <class IO, class Transform, bool kFilter, bool kGradient>

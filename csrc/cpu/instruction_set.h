@@ -10,19 +10,26 @@ namespace spectrans {
   X(mixing, Mixing)          \
   X(filter, Filter)          \
   X(filter2d, Filter2d)      \
-  X(conv, Conv)
+  X(conv, Conv)              \
+  X(modes, Modes)
+
+// X(set): those this architecture is compiled for (CMakeLists.txt), best first; every CPU has the last.
+#if defined(__x86_64__)
+#define SPECTRANS_SETS(X) X(avx512) X(avx2) X(baseline)
+#elif defined(__aarch64__)
+#define SPECTRANS_SETS(X) X(neon)
+#else
+#define SPECTRANS_SETS(X) X(baseline)
+#endif
 
 // Defined once per instruction set, in the namespace of that name.
 #define SPECTRANS_DECLARE(name, Arguments) void name(const Arguments& call, const ThreadPool& pool);
-namespace baseline {
-SPECTRANS_KERNELS(SPECTRANS_DECLARE)
-}
-namespace avx2 {
-SPECTRANS_KERNELS(SPECTRANS_DECLARE)
-}
-namespace avx512 {
-SPECTRANS_KERNELS(SPECTRANS_DECLARE)
-}
+#define SPECTRANS_DECLARE_SET(set)     \
+  namespace set {                      \
+  SPECTRANS_KERNELS(SPECTRANS_DECLARE) \
+  }
+SPECTRANS_SETS(SPECTRANS_DECLARE_SET)
+#undef SPECTRANS_DECLARE_SET
 #undef SPECTRANS_DECLARE
 
 }  // namespace spectrans

@@ -73,10 +73,23 @@ struct Conv {
   Signal grad, grad_u, grad_k, grad_pre, grad_post;
 };
 
+// The first bins of a half spectrum:  bins[k] = w_k sum_j x[j] exp(-2 pi i j k / n),  k < bins.n <= n / 2 + 1
+// inverse, from them alone:           x[j] = sum_k w_k Re(bins[k] exp(2 pi i j k / n))
+// w_k = n^(-norm / 2), where mirrored times the number of bins that k stands for: 1 at DC and Nyquist, else 2.
+// The imaginary part at DC and Nyquist is zero, and not read.
+struct Modes {
+  Element element;  // of x
+  Signal x;
+  Signal bins;  // [batch, modes, d] pairs (re, im) of floats or (float64) doubles, strides in floats
+  bool inverse, mirrored;
+  int norm;  // 0, 1, 2
+};
+
 SPECTRANS_API void mixing(const Mixing& call, const ThreadPool& pool);
 SPECTRANS_API void filter(const Filter& call, const ThreadPool& pool);
 SPECTRANS_API void filter2d(const Filter2d& call, const ThreadPool& pool);
 SPECTRANS_API void conv(const Conv& call, const ThreadPool& pool);
+SPECTRANS_API void modes(const Modes& call, const ThreadPool& pool);
 
 // The instruction set in use (chosen once, from the CPU and the variable SPECTRANS_CPU), and those this CPU could
 // run, best first, ending in a null pointer.

@@ -10,6 +10,8 @@
 #include <utility>
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
 #endif
 
 #include "../fft/butterflies.h"
@@ -83,6 +85,13 @@ SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
 }
 SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
   return bit_cast<Halves>(_mm256_cvtps_ph(bit_cast<__m256>(value), _MM_FROUND_TO_NEAREST_INT));
+}
+#elif defined(__ARM_NEON)
+SPECTRANS_INLINE Vector<float> widen(Halves bits, Float16) {
+  return bit_cast<Vector<float>>(vcvt_f32_f16(bit_cast<float16x4_t>(bits)));
+}
+SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
+  return bit_cast<Halves>(vcvt_f16_f32(bit_cast<float32x4_t>(value)));
 }
 #else
 SPECTRANS_INLINE Words select(Words mask, Words yes, Words no) { return (mask & yes) | (~mask & no); }
@@ -245,6 +254,29 @@ SPECTRANS_INLINE void transpose(Vector<T>* rows) {
       }
     });
   });
+}
+
+// `count` lanes of re and of im from neighbouring pairs (re, im), and back.
+template <class T>
+SPECTRANS_INLINE Complex<Vector<T>> load_pairs(const T* from, int count) {
+  constexpr int lanes = kLanes<T>;
+  const int more = 2 * count - lanes;  // beyond the first vector
+  const Vector<T> low = more >= 0 ? load(from) : load_some(from, 1, 2 * count);
+  const Vector<T> high = more == lanes ? load(from + lanes) : load_some(from + lanes, 1, more);
+  return {ShufflesOf<T>::even(low, high), ShufflesOf<T>::odd(low, high)};
+}
+
+template <class T>
+SPECTRANS_INLINE void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
+  constexpr int lanes = kLanes<T>;
+  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+  if (count == lanes) {
+    store(to, low);
+    store(to + lanes, high);
+  } else {
+    store_some(to, 1, 2 * count < lanes ? 2 * count : lanes, low);
+    store_some(to + lanes, 1, 2 * count - lanes, high);
+  }
 }
 
 }  // namespace

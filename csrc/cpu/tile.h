@@ -83,10 +83,10 @@ Lines<IO> lines(const Signal& signal, std::int64_t item, std::int64_t channel) {
   return {batch_item<IO>(signal, item) + channel * signal.d_stride, signal.n_stride, signal.d_stride};
 }
 
-// tile[k n + slot[j]] lane l <- lines sample j, channel k kLanes + l, for `channels` channels; missing lanes are zero.
-template <class IO>
-void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slot, std::int64_t channels,
-            Vector<Compute<IO>>* tile) {
+// put(k, j, value): lane l of value is sample j of channel k kLanes + l, for `channels` channels; missing lanes are
+// zero.
+template <class IO, class Put>
+void gather(const Lines<const IO>& from, std::int64_t n, std::int64_t channels, const Put& put) {
   using T = Compute<IO>;
   constexpr int lanes = kLanes<T>;
   const std::int64_t full = channels / lanes;
@@ -97,9 +97,9 @@ void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slo
       const IO* ahead = row + kPrefetchRows * from.n_stride;
       for (std::int64_t k = 0; k < full; ++k) {
         __builtin_prefetch(ahead + k * lanes);
-        tile[k * n + slot[j]] = load(row + k * lanes);
+        put(k, j, load(row + k * lanes));
       }
-      if (rest > 0) tile[full * n + slot[j]] = load_some(row + full * lanes, 1, rest);
+      if (rest > 0) put(full, j, load_some(row + full * lanes, 1, rest));
     }
     return;
   }
@@ -107,17 +107,16 @@ void gather(const Lines<const IO>& from, std::int64_t n, const std::int32_t* slo
     const int count = k < full ? lanes : rest;
     if (count == 0) break;
     const IO* start = from.data + k * lanes * from.d_stride;
-    Vector<T>* to = tile + k * n;
     std::int64_t j = 0;
     if (from.n_stride == 1) {
       for (; j + lanes <= n; j += lanes) {
         Vector<T> rows[lanes];
         for (int l = 0; l < lanes; ++l) rows[l] = l < count ? load(start + l * from.d_stride + j) : Vector<T>{};
         transpose<T>(rows);
-        for (int l = 0; l < lanes; ++l) to[slot[j + l]] = rows[l];
+        for (int l = 0; l < lanes; ++l) put(k, j + l, rows[l]);
       }
     }
-    for (; j < n; ++j) to[slot[j]] = load_some(start + j * from.n_stride, from.d_stride, count);
+    for (; j < n; ++j) put(k, j, load_some(start + j * from.n_stride, from.d_stride, count));
   }
 }
 

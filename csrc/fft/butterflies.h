@@ -60,8 +60,8 @@ namespace trig {
 
 constexpr long double kPi = 3.141592653589793238462643383279502884L;
 
-// Taylor series on |x| <= pi/4: (-x^2)^i / (2 i + first)!, where 14 terms are exact to long double.
-constexpr int kTerms = 14;
+// Taylor series on |x| <= pi/4: (-x^2)^i / (2 i + first)!, with as many terms as long double (64 or 113 bits) can see.
+constexpr int kTerms = __LDBL_MANT_DIG__ > 64 ? 15 : 14;
 struct Series {
   long double coefficient[kTerms];
 };

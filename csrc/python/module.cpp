@@ -2,6 +2,11 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 #include "../cpu/kernels.h"
 #include "../fft/plan.h"
 
@@ -32,6 +37,8 @@ py::dict cpu_features() {
   features["avx512bw"] = static_cast<bool>(__builtin_cpu_supports("avx512bw"));
   features["avx512vl"] = static_cast<bool>(__builtin_cpu_supports("avx512vl"));
   features["avx512dq"] = static_cast<bool>(__builtin_cpu_supports("avx512dq"));
+#elif defined(__aarch64__) && defined(__linux__)
+  features["asimd"] = (getauxval(AT_HWCAP) & HWCAP_ASIMD) != 0;
 #endif
   return features;
 }

@@ -21,8 +21,8 @@ namespace spectrans::torch_ops {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-inline Element element(const Tensor& tensor, const char* name) {
-  switch (tensor.scalar_type()) {
+inline Element element(ScalarType type, const char* name) {
+  switch (type) {
     case ScalarType::Float: return Element::float32;
     case ScalarType::Double: return Element::float64;
     case ScalarType::BFloat16: return Element::bfloat16;
@@ -31,6 +31,9 @@ inline Element element(const Tensor& tensor, const char* name) {
   }
 }
 
+inline Element element(const Tensor& tensor, const char* name) { return element(tensor.scalar_type(), name); }
+
+// What a kernel computes in.
 inline ScalarType compute_type(Element element) {
   return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
 }
@@ -45,9 +48,10 @@ inline void expect_same(const Tensor& tensor, const Tensor& x, const char* messa
   expect(same, message);
 }
 
-// tensor [..., n, d]; batch axes that can be walked with one stride are joined.
-inline Signal signal(const Tensor& tensor, const char* name) {
-  const int64_t dims = tensor.dim();
+// tensor [..., n, d] and, where its elements are pairs, one more axis; batch axes that can be walked with one stride
+// are joined.
+inline Signal signal(const Tensor& tensor, const char* name, bool pairs = false) {
+  const int64_t dims = tensor.dim() - (pairs ? 1 : 0);
   if (dims < 2) throw std::invalid_argument(std::string(name) + " must have at least 2 dimensions, [..., n, d]");
   Signal result{};
   result.data = tensor.data_ptr();

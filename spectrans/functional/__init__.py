@@ -6,5 +6,14 @@ from spectrans.functional.conv import fft_conv
 from spectrans.functional.filter import spectral_filter
 from spectrans.functional.filter2d import spectral_filter2d
 from spectrans.functional.mixing import fourier_mixing, hartley_mixing
+from spectrans.functional.modes import irfft_modes, rfft_modes
 
-__all__ = ["fft_conv", "fourier_mixing", "hartley_mixing", "spectral_filter", "spectral_filter2d"]
+__all__ = [
+    "fft_conv",
+    "fourier_mixing",
+    "hartley_mixing",
+    "irfft_modes",
+    "rfft_modes",
+    "spectral_filter",
+    "spectral_filter2d",
+]

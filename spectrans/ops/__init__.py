@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spectrans.ops import conv, filter, filter2d, mixing
+from spectrans.ops import conv, filter, filter2d, mixing, modes
 
-__all__ = ["conv", "filter", "filter2d", "mixing"]
+__all__ = ["conv", "filter", "filter2d", "mixing", "modes"]

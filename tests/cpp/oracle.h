@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <map>
 #include <random>
 #include <vector>
 
@@ -15,20 +16,35 @@ namespace oracle {
 using spectrans::Complex;
 using Wide = long double;
 
-// sum_j x[j] exp(sign 2 pi i j k / n)
+// exp(2 pi i k / n), k < n
+inline const std::vector<Complex<Wide>>& roots(std::int64_t n) {
+  static std::map<std::int64_t, std::vector<Complex<Wide>>> known;
+  std::vector<Complex<Wide>>& root = known[n];
+  for (std::int64_t k = static_cast<std::int64_t>(root.size()); k < n; ++k) {
+    const Wide angle = 2 * spectrans::trig::kPi * static_cast<Wide>(k) / static_cast<Wide>(n);
+    root.push_back({std::cos(angle), std::sin(angle)});
+  }
+  return root;
+}
+
+// sum_j x[j] exp(sign 2 pi i j k / n): the definition for prime n, otherwise
+// sum_t exp(sign 2 pi i t k / n) (the same of x[t], x[t + r], ...)[k], r the smallest prime factor.
+// (Emulated, a long double of 128 bits takes its time.)
 inline std::vector<Complex<Wide>> dft(const std::vector<Complex<Wide>>& x, int sign) {
   const std::int64_t n = static_cast<std::int64_t>(x.size());
-  std::vector<Complex<Wide>> root(n), y(n);
-  for (std::int64_t k = 0; k < n; ++k) {
-    const Wide angle = 2 * spectrans::trig::kPi * static_cast<Wide>(k) / static_cast<Wide>(n);
-    root[k] = {std::cos(angle), sign * std::sin(angle)};
-  }
-  for (std::int64_t k = 0; k < n; ++k) {
-    Complex<Wide> sum{0, 0};
-    for (std::int64_t j = 0; j < n; ++j) {
-      sum = sum + spectrans::times(x[j], root[j * k % n].re, root[j * k % n].im);
+  if (n == 1) return x;
+  std::int64_t r = 2;
+  while (n % r != 0) ++r;
+  const std::int64_t m = n / r;
+  const std::vector<Complex<Wide>>& root = roots(n);
+  std::vector<Complex<Wide>> y(n, {0, 0}), part(m);
+  for (std::int64_t t = 0; t < r; ++t) {
+    for (std::int64_t j = 0; j < m; ++j) part[j] = x[t + r * j];
+    const std::vector<Complex<Wide>> bins = dft(part, sign);
+    for (std::int64_t k = 0; k < n; ++k) {
+      const Complex<Wide>& w = root[t * k % n];
+      y[k] = y[k] + spectrans::times(bins[k % m], w.re, sign * w.im);
     }
-    y[k] = sum;
   }
   return y;
 }

@@ -1,5 +1,5 @@
-// Mixing, filter and convolution kernels against their definitions in long double, at the instruction set SPECTRANS_CPU
-// names.
+// Kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -219,6 +219,84 @@ void conv(oracle::Report& report, std::int64_t n, std::int64_t m, std::int64_t d
   report.check("gradient of the kernel", n, oracle::relative_error(of_k, expected_k), bound);
 }
 
+// Weights 1 / n, for interior bins twice that: what irfft has; forward too, as its adjoint has.
+template <class T>
+void modes(oracle::Report& report, std::int64_t n, std::int64_t count, std::int64_t d) {
+  const std::int64_t batch = 3;
+  std::vector<T> x = draw<T>(batch * n * d, 5), z = draw<T>(batch * count * d * 2, 6);
+  std::vector<T> y(x.size()), bins(z.size());
+  const auto pairs = [&](T* data) {
+    spectrans::Signal result = oracle::signal(data, batch, count, d);
+    for (std::int64_t* stride : {&result.n_stride, &result.d_stride, &result.stride[0]}) *stride *= 2;
+    return result;
+  };
+  const spectrans::Element element = kElement<T>;
+  spectrans::modes({element, oracle::signal(x.data(), batch, n, d), pairs(bins.data()), false, true, 2},
+                   oracle::pool(2));
+  spectrans::modes({element, oracle::signal(y.data(), batch, n, d), pairs(z.data()), true, true, 2}, oracle::pool(2));
+
+  std::vector<Wide> expected(x.size()), expected_bins(z.size());
+  for (std::int64_t b = 0; b < batch; ++b) {
+    for (std::int64_t c = 0; c < d; ++c) {
+      const std::vector<Complex<Wide>> spectrum = oracle::dft(line(x, b * n * d + c, d, n), -1);
+      std::vector<Complex<Wide>> padded(n, {0, 0});
+      for (std::int64_t k = 0; k < count; ++k) {
+        const std::int64_t at = 2 * ((b * count + k) * d + c);
+        const bool alone = 2 * k % n == 0;
+        expected_bins[at] = (alone ? 1 : 2) * spectrum[k].re / n;
+        expected_bins[at + 1] = alone ? 0 : 2 * spectrum[k].im / n;
+        padded[k] = {(alone ? 1 : 2) * Wide(z[at]), alone ? 0 : 2 * Wide(z[at + 1])};
+      }
+      const std::vector<Complex<Wide>> back = oracle::dft(padded, 1);
+      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+    }
+  }
+  report.check("modes", n, oracle::relative_error(bins, expected_bins), tolerance<T>(n));
+  report.check("modes, inverse", n, oracle::relative_error(y, expected), tolerance<T>(n));
+}
+
+// A 16-bit format with so many bits of fraction, and the exponent of its smallest normal number.
+struct Half {
+  spectrans::Element element;
+  int fraction, lowest;
+
+  double value(std::uint16_t bits) const {
+    const int exponent = (bits & 0x7fff) >> fraction, tail = bits & ((1 << fraction) - 1);
+    double magnitude =
+        std::ldexp(tail + (exponent > 0 ? 1 << fraction : 0), std::max(exponent, 1) - 1 + lowest - fraction);
+    if (exponent == 0x7fff >> fraction) magnitude = tail == 0 ? HUGE_VAL : NAN;
+    return bits & 0x8000 ? -magnitude : magnitude;
+  }
+  double rounded(double x) const {
+    if (x == 0 || !std::isfinite(x)) return x;
+    const int last = std::max(std::ilogb(x), lowest) - fraction;  // place
+    const double result = std::ldexp(std::nearbyint(std::ldexp(x, -last)), last);
+    return std::fabs(result) >= std::ldexp(1, 2 - lowest) ? std::copysign(HUGE_VAL, x) : result;
+  }
+};
+
+// A transform of length 1 is a conversion, a product in float32, and a conversion back: every value there is.
+void halves(oracle::Report& report) {
+  std::vector<std::uint16_t> x(1 << 16), y(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<std::uint16_t>(i);
+  const std::int64_t d = static_cast<std::int64_t>(x.size());
+  for (const Half& half : {Half{spectrans::Element::float16, 10, -14}, Half{spectrans::Element::bfloat16, 7, -126}}) {
+    for (const double scale : {1.0, 1.0 / 3, 3.0}) {
+      const spectrans::Mixing call{
+          half.element, oracle::signal(x.data(), 1, 1, d), oracle::signal(y.data(), 1, 1, d), true, false, false,
+          scale};
+      spectrans::mixing(call, oracle::pool(1));
+      int wrong = 0;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const double actual = half.value(y[i]);
+        const double expected = half.rounded(static_cast<float>(half.value(x[i])) * static_cast<float>(scale));
+        wrong += std::isnan(expected) ? !std::isnan(actual) : actual != expected;
+      }
+      report.check("conversions of halves", half.fraction, wrong, 0);
+    }
+  }
+}
+
 template <class T>
 void all(oracle::Report& report) {
   for (const std::int64_t n :
@@ -230,6 +308,7 @@ void all(oracle::Report& report) {
         filter<T>(report, n, d, flag);
         for (const std::int64_t m : {std::int64_t{1}, n / 2 + 1, n, 2 * n + 3}) conv<T>(report, n, m, d, flag);
       }
+      for (const std::int64_t count : {n / 16 + 1, n / 2 + 1}) modes<T>(report, n, count, d);
     }
   }
   for (const std::int64_t h : {1, 2, 3, 4, 7, 8, 14, 17, 36}) {
@@ -243,6 +322,9 @@ void all(oracle::Report& report) {
   filter<T>(report, 1024, 2, true);
   conv<T>(report, 1000, 1000, 2, true);
   conv<T>(report, 1024, 700, 2, false);
+  for (const std::int64_t n : {2048, 2310}) {  // decimated
+    for (const std::int64_t count : {n / 50, n / 16, n / 4}) modes<T>(report, n, count, 2);
+  }
 }
 
 }  // namespace
@@ -256,5 +338,6 @@ int main() {
   oracle::Report report;
   all<float>(report);
   all<double>(report);
+  halves(report);
   return report.finish();
 }

@@ -18,6 +18,7 @@ from spectrans.ops.filter2d import (
     filter2d_response_grad_reference,
 )
 from spectrans.ops.mixing import mixing, mixing_reference
+from spectrans.ops.modes import modes, modes_inverse, modes_inverse_reference, modes_reference
 
 LONG = (1000, 1023, 1024, 1536, 2187, 3125, 4096, 4099, 8191, 10007)
 
@@ -148,3 +149,22 @@ def test_conv(n: int) -> None:
         native, reference = conv_backward(g, *arguments), conv_backward_reference(g, *arguments)
         for i, expected_grad in enumerate(conv_backward_reference(g.double(), *exact)[:2]):
             compare(native[i], reference[i], oracle.wide(expected_grad))
+
+
+@pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
+def test_modes(n: int) -> None:
+    for count in (min(n // 16 + 2, n // 2 + 1), n // 2 + 1):  # one alone is a sum
+        d = max(channels(n), VALUES // (4 * count))
+        x = oracle.draw(2, n, d, dtype=torch.float32)
+        flags = (count, False, False, 1)
+        expected = oracle.modes(oracle.wide(x), count, norm="ortho")
+        compare(modes(x, *flags), modes_reference(x, *flags), expected)
+
+
+@pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
+def test_modes_inverse(n: int) -> None:
+    for count in (n // 16 + 1, n // 2 + 1):
+        pairs = oracle.draw(2, count, channels(n), 2, dtype=torch.float32)
+        flags = (n, torch.float32, False, True, 2)
+        expected = oracle.from_modes(oracle.wide(pairs), n)
+        compare(modes_inverse(pairs, *flags), modes_inverse_reference(pairs, *flags), expected)

@@ -1,0 +1,166 @@
+"""Truncated spectra beside the torch.fft compositions, and the matrix products, that compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+from torch.fft import irfft, rfft
+
+from benchmarks.operation import Operation, Shape, Target, Tensors, forward, forward_and_autograd, transform_flops
+from spectrans.functional import irfft_modes, rfft_modes
+
+KEPT = 16  # one mode of so many samples
+
+TARGETS = dict.fromkeys(((8, 512, 768), (8, 4096, 256), (4, 4096, 768)), Target(1.0))
+
+
+def modes(n: int) -> int:
+    return max(1, n // KEPT)
+
+
+# -- forward: x [batch, n, d] -> [batch, modes, d] ---------------------------------------------------------------------
+
+
+def ours(x: Tensor) -> Tensor:
+    return rfft_modes(x, modes(x.shape[-2]))
+
+
+def sliced(x: Tensor) -> Tensor:
+    return rfft(x, dim=-2)[..., : modes(x.shape[-2]), :].contiguous()
+
+
+def sliced_by_item(x: Tensor) -> Tensor:
+    return torch.stack([sliced(item) for item in x])
+
+
+def transposed(x: Tensor) -> Tensor:
+    return rfft(x.mT.contiguous(), dim=-1)[..., : modes(x.shape[-2])].contiguous().mT
+
+
+@lru_cache(2)  # they are large
+def matrix(n: int, dtype: torch.dtype) -> Tensor:  # [2 modes, n]  cos, -sin
+    turns = torch.arange(modes(n)).unsqueeze(-1) * torch.arange(n) % n
+    angle = -2 * torch.pi * turns.double() / n
+    return torch.cat((angle.cos(), angle.sin())).to(dtype)
+
+
+def product(x: Tensor) -> Tensor:
+    re, im = (matrix(x.shape[-2], x.dtype) @ x).chunk(2, dim=-2)
+    return torch.complex(re, im)
+
+
+# -- inverse: X [batch, modes, d], grid [n] -> [batch, n, d] -----------------------------------------------------------
+
+
+def ours_inverse(spectrum: Tensor, grid: Tensor) -> Tensor:
+    return irfft_modes(spectrum, grid.numel())
+
+
+def padded(spectrum: Tensor, grid: Tensor) -> Tensor:
+    x: Tensor = irfft(spectrum, n=grid.numel(), dim=-2)
+    return x
+
+
+def padded_by_item(spectrum: Tensor, grid: Tensor) -> Tensor:
+    x = torch.empty(spectrum.shape[0], grid.numel(), spectrum.shape[2], dtype=grid.dtype)
+    for x_item, item in zip(x, spectrum, strict=True):
+        x_item.copy_(padded(item, grid))
+    return x
+
+
+def padded_transposed(spectrum: Tensor, grid: Tensor) -> Tensor:
+    x: Tensor = irfft(spectrum.mT.contiguous(), n=grid.numel(), dim=-1)
+    return x.mT
+
+
+@lru_cache(2)  # they are large
+def inverse_matrix(n: int, dtype: torch.dtype) -> Tensor:  # [n, 2 modes]
+    weights = torch.full((2, modes(n), 1), 2 / n, dtype=torch.float64)
+    weights[:, 0] /= 2
+    return (matrix(n, torch.float64) * weights.flatten(0, 1)).to(dtype).mT.contiguous()
+
+
+def inverse_product(spectrum: Tensor, grid: Tensor) -> Tensor:
+    return inverse_matrix(grid.numel(), grid.dtype) @ torch.cat((spectrum.real, spectrum.imag), dim=-2)
+
+
+# -- operations --------------------------------------------------------------------------------------------------------
+
+
+def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(shape, generator=generator).to(dtype)
+    return (x, spectrum(shape, dtype, generator)) if grad else (x,)
+
+
+def inverse_inputs(shape: Shape, dtype: torch.dtype) -> Tensors:
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    return spectrum(shape, dtype, torch.Generator().manual_seed(0)), torch.arange(shape[1]).to(wide)
+
+
+def spectrum(shape: Shape, dtype: torch.dtype, generator: torch.Generator) -> Tensor:
+    batch, n, d = shape
+    z = torch.randn((batch, modes(n), d), dtype=torch.complex64, generator=generator)
+    z[:, 0].imag.zero_()
+    return z.to(torch.complex128 if dtype is torch.float64 else torch.complex64)
+
+
+def flops(shape: Shape, transforms: int = 1) -> float:
+    """The parts that have no more bins than are kept; joining them comes on top."""
+    batch, n, d = shape
+    length = 2 * modes(n)
+    return transforms * batch * d * n / length * transform_flops(length)
+
+
+COMPOSITIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "rfft, slice": sliced,
+    "rfft, slice, by item": sliced_by_item,
+    "transposed copy, rfft, slice": transposed,
+    "matrix product": product,
+}
+
+OPERATIONS = (
+    Operation(
+        name="rfft_modes",
+        direction="forward",
+        inputs=inputs,
+        ours=partial(forward, ours),
+        compositions={name: partial(forward, function) for name, function in COMPOSITIONS.items()},
+        oracle=partial(forward, sliced),
+        flops=flops,
+        targets=TARGETS,
+        sweep=True,
+    ),
+    Operation(
+        name="rfft_modes",
+        direction="forward+backward",
+        inputs=partial(inputs, grad=True),
+        ours=partial(forward_and_autograd, ours),
+        compositions={
+            f"{name}; autograd": partial(forward_and_autograd, function) for name, function in COMPOSITIONS.items()
+        },
+        oracle=partial(forward_and_autograd, sliced),
+        flops=partial(flops, transforms=2),
+        targets=TARGETS,
+        sweep=True,
+    ),
+    Operation(
+        name="irfft_modes",
+        direction="forward",
+        inputs=inverse_inputs,
+        ours=partial(forward, ours_inverse),
+        compositions={
+            "irfft": partial(forward, padded),
+            "irfft, by item": partial(forward, padded_by_item),
+            "transposed copy, irfft": partial(forward, padded_transposed),
+            "matrix product": partial(forward, inverse_product),
+        },
+        oracle=partial(forward, padded),
+        flops=flops,
+        targets=TARGETS,
+        sweep=True,
+    ),
+)

@@ -1,0 +1,146 @@
+"""The ops ``spectrans::modes`` and ``spectrans::modes_inverse``: the first bins of half spectra, and back from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spectrans.ops.library import TAGS, compute_dtype, library
+from spectrans.ops.mixing import NORMS
+
+# X[k] = w_k sum_j x[j] exp(-2 pi i j k / n) and x[j] = sum_k w_k Re(X[k] exp(2 pi i j k / n)), k < modes, with
+# w_k = n ** (-norm / 2), times c_k where `mirrored`: c = 1 at DC and Nyquist, else 2 (a bin and its mirror image).
+# rfft is the first without c, irfft the second with it; for the same w, each is the other's adjoint.
+
+# -- schemas -----------------------------------------------------------------------------------------------------------
+
+library.define(
+    "modes(Tensor x, SymInt modes, bool channels_first, bool mirrored, int norm) -> Tensor",
+    tags=TAGS,
+)
+library.define(
+    "modes_inverse(Tensor spectrum, SymInt n, ScalarType dtype, bool channels_first, bool mirrored, int norm)"
+    " -> Tensor",
+    tags=TAGS,
+)
+
+# -- references --------------------------------------------------------------------------------------------------------
+
+
+def _sequence(channels_first: bool) -> int:
+    return -1 if channels_first else -2
+
+
+def _interior(n: int, modes: int, channels_first: bool, device: torch.device) -> Tensor:  # bool [modes, 1] or [modes]
+    interior = (2 * torch.arange(modes, device=device)) % n != 0
+    return interior if channels_first else interior.unsqueeze(-1)
+
+
+def modes_reference(
+    x: Tensor,  # [..., n, d], or [..., d, n] for channels_first
+    modes: int,
+    channels_first: bool,
+    mirrored: bool,
+    norm: int,
+) -> Tensor:  # [..., modes, d, 2] or [..., d, modes, 2]
+    """The first bins of rfft, by torch.fft: any device, any dtype, differentiable."""
+    axis, x = _sequence(channels_first), x.to(compute_dtype(x.dtype))
+    if x.numel() == 0:  # modes <= n; keeps the (empty) derivative
+        return x.narrow(axis, 0, modes).unsqueeze(-1).repeat(*([1] * x.dim()), 2)
+    bins = torch.fft.rfft(x, dim=axis, norm=NORMS[norm]).narrow(axis, 0, modes)
+    if mirrored:
+        bins = bins * (1 + _interior(x.shape[axis], modes, channels_first, x.device).to(x.dtype))
+    return torch.view_as_real(bins).contiguous()
+
+
+def modes_inverse_reference(
+    spectrum: Tensor,  # [..., modes, d, 2], or [..., d, modes, 2] for channels_first
+    n: int,
+    dtype: torch.dtype,
+    channels_first: bool,
+    mirrored: bool,
+    norm: int,
+) -> Tensor:  # [..., n, d] or [..., d, n]
+    """irfft from the first bins; numpy's irfft semantics on every device."""
+    axis = _sequence(channels_first)
+    re, im = spectrum.unbind(-1)
+    modes = re.shape[axis]
+    if re.numel() == 0:
+        return re.narrow(axis, 0, 1).to(dtype).repeat_interleave(n, axis)
+    interior = _interior(n, modes, channels_first, spectrum.device)
+    bins = torch.complex(re, im.masked_fill(~interior, 0.0))
+    if not mirrored:
+        bins = bins / (1 + interior.to(re.dtype))
+    x: Tensor = torch.fft.irfft(bins, n=n, dim=axis, norm=NORMS[2 - norm])
+    return x.to(dtype).contiguous()
+
+
+library.impl("modes", modes_reference, "CompositeExplicitAutograd")
+library.impl("modes_inverse", modes_inverse_reference, "CompositeExplicitAutograd")
+
+modes = torch.ops.spectrans.modes.default
+modes_inverse = torch.ops.spectrans.modes_inverse.default
+
+# -- fake kernels ------------------------------------------------------------------------------------------------------
+
+
+def _modes_fake(x: Tensor, modes: int, channels_first: bool, mirrored: bool, norm: int) -> Tensor:
+    shape = [*x.shape, 2]
+    shape[_sequence(channels_first) - 1] = modes
+    return x.new_empty(shape, dtype=compute_dtype(x.dtype))
+
+
+def _modes_inverse_fake(
+    spectrum: Tensor, n: int, dtype: torch.dtype, channels_first: bool, mirrored: bool, norm: int
+) -> Tensor:
+    shape = list(spectrum.shape[:-1])
+    shape[_sequence(channels_first)] = n
+    return spectrum.new_empty(shape, dtype=dtype)
+
+
+torch.library.register_fake("spectrans::modes", _modes_fake, lib=library)
+torch.library.register_fake("spectrans::modes_inverse", _modes_inverse_fake, lib=library)
+
+# -- derivatives -------------------------------------------------------------------------------------------------------
+
+
+def _modes_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, _, *ctx.flags = inputs
+    ctx.n, ctx.dtype = x.shape[_sequence(ctx.flags[0])], x.dtype
+    ctx.set_materialize_grads(False)
+
+
+def _modes_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    return None if grad is None else modes_inverse(grad, ctx.n, ctx.dtype, *ctx.flags), None, None, None, None
+
+
+def _modes_inverse_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    spectrum, _, _, *ctx.flags = inputs
+    ctx.modes = spectrum.shape[_sequence(ctx.flags[0]) - 1]
+    ctx.set_materialize_grads(False)
+
+
+def _modes_inverse_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+    return None if grad is None else modes(grad, ctx.modes, *ctx.flags), None, None, None, None, None
+
+
+torch.library.register_autograd("spectrans::modes", _modes_vjp, setup_context=_modes_setup, lib=library)
+torch.library.register_autograd(
+    "spectrans::modes_inverse", _modes_inverse_vjp, setup_context=_modes_inverse_setup, lib=library
+)
+
+# -- vmap --------------------------------------------------------------------------------------------------------------
+
+
+def _modes_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *arguments: Any) -> tuple[Tensor, int]:
+    return modes(x.movedim(in_dims[0], 0), *arguments), 0
+
+
+def _modes_inverse_vmap(info: Any, in_dims: tuple[Any, ...], spectrum: Tensor, *arguments: Any) -> tuple[Tensor, int]:
+    return modes_inverse(spectrum.movedim(in_dims[0], 0), *arguments), 0
+
+
+torch.library.register_vmap("spectrans::modes", _modes_vmap, lib=library)
+torch.library.register_vmap("spectrans::modes_inverse", _modes_inverse_vmap, lib=library)
