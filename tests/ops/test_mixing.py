@@ -187,6 +187,7 @@ def test_nan_stays_in_its_sample(backend: str, kind: str, value: float) -> None:
                     assert y[spoilt, :, 3:].isfinite().all() and y[spoilt, :, :2].isfinite().all()
 
 
+@pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
     x = oracle.draw(5, 60, 36, dtype=dtype)

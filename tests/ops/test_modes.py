@@ -295,6 +295,7 @@ def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float)
             confirm(y, argument)
 
 
+@pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
     inputs = [
@@ -312,6 +313,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
         assert all(map(torch.equal, run(), alone))
 
 
+@pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 def test_an_item_does_not_depend_on_its_batch() -> None:
     x, pairs = oracle.draw(4, 64, 20, dtype=torch.float32), draw_spectrum(4, 5, 20, dtype=torch.float32)
     assert torch.equal(rfft_modes(x, 5)[1], rfft_modes(x[1], 5))
