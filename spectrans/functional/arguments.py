@@ -22,21 +22,6 @@ def check_signal(x: Tensor, name: str = "x") -> None:
         raise ValueError(f"{name}: expected at least 2 dimensions [..., n, d], got shape {tuple(x.shape)}")
 
 
-def _sequence_last(dim: int, x: Tensor, name: str = "x") -> bool:
-    """Whether `dim`, one of the last two axes of x, is the last."""
-    if not isinstance(dim, int):
-        raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
-    last = x.dim() - 1
-    if dim == -1 or dim == last:
-        return True
-    if dim == -2 or dim == last - 1:
-        return False
-    article = "an" if name == "x" else "a"
-    raise ValueError(
-        f"dim: expected -2 or -1 (or {last - 1} or {last}) for {article} {name} of {x.dim()} dimensions, got {dim}"
-    )
-
-
 def check_lengths(x: Tensor, sequence: bool, hidden: bool) -> None:
     """The axes to be transformed have elements."""
     if (sequence and x.shape[-2] == 0) or (hidden and x.shape[-1] == 0):

@@ -54,11 +54,11 @@ def compare(native: torch.Tensor, reference: torch.Tensor, expected: np.ndarray)
     assert ours <= theirs * (1 + slack), f"native {ours:.3g}, torch.fft {theirs:.3g}: ratio {ours / theirs:.3f}"
 
 
-def slow(lengths: tuple[int, ...]) -> list[int]:
+def every_length_and(lengths: tuple[int, ...]) -> list[int]:
     return [*range(1, 601), *lengths]
 
 
-@pytest.mark.parametrize("n", slow(LONG))
+@pytest.mark.parametrize("n", every_length_and(LONG))
 def test_mixing_of_the_sequence(n: int) -> None:
     x = oracle.draw(2, n, channels(n), dtype=torch.float32)
     for hartley in (False, True):
@@ -67,7 +67,7 @@ def test_mixing_of_the_sequence(n: int) -> None:
         compare(mixing(x, *flags), mixing_reference(x, *flags), expected)
 
 
-@pytest.mark.parametrize("d", slow(LONG))
+@pytest.mark.parametrize("d", every_length_and(LONG))
 def test_mixing_of_the_hidden_axis(d: int) -> None:
     x = oracle.draw(2, channels(d), d, dtype=torch.float32)
     flags = (False, True, True, 1)
@@ -85,7 +85,7 @@ def test_mixing_of_both(n: int) -> None:
             compare(mixing(x, *flags), mixing_reference(x, *flags), expected)
 
 
-@pytest.mark.parametrize("n", slow(LONG))
+@pytest.mark.parametrize("n", every_length_and(LONG))
 def test_filter(n: int) -> None:
     d = channels(n)
     h = oracle.draw_response(n, d, torch.float32)
@@ -95,7 +95,7 @@ def test_filter(n: int) -> None:
         compare(filter(x, h, False), filter_reference(x, h, False), expected)
 
 
-@pytest.mark.parametrize("n", slow(LONG))
+@pytest.mark.parametrize("n", every_length_and(LONG))
 def test_response_gradient(n: int) -> None:
     d = channels(n)
     x, g = oracle.draw(2, n, d, dtype=torch.float32), oracle.draw(2, n, d, dtype=torch.float32, seed=1)
