@@ -6,14 +6,15 @@ import os
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.autograd import forward_ad
 
 from spectrans.ops.library import call
+
+Result = TypeVar("Result")  # a tensor, or several
 
 _DERIVATIVES = (TransformType.Grad, TransformType.Jvp)
 
@@ -31,7 +32,7 @@ def _checked(name: object, source: str) -> str:
 class _State(threading.local):
     # A thread-local rather than a ContextVar because torch.compile traces (and guards on) the former only.
     stack: tuple[str, ...] = (_checked(os.environ.get("SPECTRANS_BACKEND", "native"), "SPECTRANS_BACKEND"),)
-    observer: Callable[..., Tensor] | None = None
+    observer: Callable[..., Any] | None = None
 
 
 state = _State()
@@ -53,7 +54,7 @@ def why_reference() -> str | None:
     return None
 
 
-def run(name: str, op: Callable[..., Tensor], reference: Callable[..., Tensor], *args: Any) -> Tensor:
+def run(name: str, op: Callable[..., Any], reference: Callable[..., Result], *args: Any) -> Result:
     """`op`, or where it must not be called its reference, which :func:`spectrans.explain` may watch."""
     reason = why_reference()
     if reason is None:
