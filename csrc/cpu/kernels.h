@@ -9,7 +9,7 @@ namespace spectrans {
 
 enum class Element { float32, float64, bfloat16, float16 };
 
-constexpr int kMaxBatchAxes = 62;
+constexpr int kMaxBatchAxes = 62, kMaxAxes = 65;  // a tensor has up to 64, and pairs one more
 
 // A tensor [batch axes ..., n, d], strides in elements, any of them zero or negative where it is only read.
 struct Signal {
@@ -85,11 +85,59 @@ struct Modes {
   int norm;  // 0, 1, 2
 };
 
+// Sums of squares:  energy[i] = sum over the reduced axes of x^2, i over the kept axes in row-major order.
+struct Energy {
+  Element element;
+  const void* x;
+  int kept, reduced;                              // numbers of axes
+  std::int64_t size[kMaxAxes], stride[kMaxAxes];  // of the kept axes, then of the reduced ones
+  double* energy;
+};
+
+// One tensor, or two whose energies have as many elements, in one go.
+struct Energies {
+  Energy of[2];
+  int count;
+};
+
+// error[i] = ||T T^H - I||_F of each matrix T of the batch; pairs: T is complex, (re, im) side by side, strides in
+// real numbers.
+struct Orthogonality {
+  Element element;
+  bool pairs;
+  Signal t;  // [batch, m, n]
+  double* error;
+};
+
+// The largest singular value of each matrix of the batch, x v = value u and x^H u = value v. Rows or columns are
+// contiguous: d_stride or n_stride is 1 (pairs: 2). value, u, v are contiguous, float or (float64) double; zero
+// vectors for a zero matrix; NaN, and zero vectors, for one that is not finite. Unless `vectors`, u and v are only as
+// accurate as the value needs.
+struct SpectralNorm {
+  Element element;
+  bool pairs, vectors;
+  Signal x;  // [batch, m, d]
+  void *value, *u, *v;
+};
+
+// Where re^2 + im^2 is largest in each row of pairs [batch, count, 2], contiguous, count > 0: the first such place, or
+// the first NaN.
+struct LargestModulus {
+  Element element;  // float32 or float64
+  const void* pairs;
+  std::int64_t batch, count;
+  std::int64_t* index;
+};
+
 SPECTRANS_API void mixing(const Mixing& call, const ThreadPool& pool);
 SPECTRANS_API void filter(const Filter& call, const ThreadPool& pool);
 SPECTRANS_API void filter2d(const Filter2d& call, const ThreadPool& pool);
 SPECTRANS_API void conv(const Conv& call, const ThreadPool& pool);
 SPECTRANS_API void modes(const Modes& call, const ThreadPool& pool);
+SPECTRANS_API void energy(const Energies& call, const ThreadPool& pool);
+SPECTRANS_API void orthogonality(const Orthogonality& call, const ThreadPool& pool);
+SPECTRANS_API void spectral_norm(const SpectralNorm& call, const ThreadPool& pool);
+SPECTRANS_API void largest_modulus(const LargestModulus& call, const ThreadPool& pool);
 
 // The instruction set in use (chosen once, from the CPU and the variable SPECTRANS_CPU), and those this CPU could
 // run, best first, ending in a null pointer.

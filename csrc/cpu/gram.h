@@ -1,0 +1,188 @@
+// ||T T^H - I||_F by blocks of the product: a block is summed as soon as it is there, so neither the product nor I nor
+// the difference is ever held. The product is Hermitian: blocks above the diagonal count twice, those below not at all.
+//
+// A complex row (re, im), (re, im), ... is a real row of twice the length. The products of such rows are the real
+// parts, and those with rows (im, -re), (im, -re), ... the imaginary parts, of what is asked for.
+#pragma once
+
+#include "wide.h"
+
+namespace spectrans {
+namespace {
+
+template <class IO>
+class GramPass {
+  static constexpr std::int64_t strip = kLanes<double>;  // rows side by side in a vector
+  static constexpr std::int64_t wide = 3;                // strips of columns that a micro tile has: 8 x 24 doubles
+  static constexpr std::int64_t strips = 4 * wide;       // of a block
+  static constexpr std::int64_t rows = strips * strip;   // of a block
+  static constexpr std::int64_t depth = 256;             // of the product between two visits of a block
+  static constexpr std::int64_t panel = strips * depth;  // vectors
+
+  using Double = Vector<double>;
+
+ public:
+  explicit GramPass(const Orthogonality& call)
+      : call_(call), length_(call.t.d * (call.pairs ? 2 : 1)), blocks_(ceil_div(call.t.n, rows)),
+        pairs_(blocks_ * (blocks_ + 1) / 2) {}
+
+  void run(const ThreadPool& pool) const {
+    const std::int64_t room = call_.t.batch * pairs_ * std::int64_t(sizeof(double));
+    auto* partial = static_cast<double*>(scratch(ScratchRoom::shared, room));
+    const std::int64_t work = min(rows, call_.t.n) * min(rows, call_.t.n) * length_;  // about bytes, to `parallel`
+    parallel(pool, call_.t.batch * pairs_, work, [&](std::int64_t begin, std::int64_t end) {
+      const std::int64_t vectors = 2 * panel + strips * rows;
+      auto* space = static_cast<Double*>(scratch(ScratchRoom::worker, vectors * kVectorBytes));
+      for (std::int64_t task = begin; task < end; ++task) {
+        std::int64_t i = 0, j = task % pairs_;
+        for (; j >= blocks_ - i; ++i) j -= blocks_ - i;  // row i of the upper triangle has blocks_ - i blocks
+        partial[task] = block(task / pairs_, i, i + j, space);
+      }
+    });
+    for (std::int64_t item = 0; item < call_.t.batch; ++item) {
+      double sum = 0;
+      for (std::int64_t pair = 0; pair < pairs_; ++pair) sum += partial[item * pairs_ + pair];
+      call_.error[item] = __builtin_sqrt(sum);
+    }
+  }
+
+ private:
+  // Sum of the squares of block (i, j) and of its mirror image.
+  double block(std::int64_t item, std::int64_t i, std::int64_t j, Double* space) const {
+    Double *left = space, *right = space + panel, *sums = space + 2 * panel;
+    const std::int64_t high = ceil_div(min(rows, call_.t.n - i * rows), strip);
+    const std::int64_t across = ceil_div(min(rows, call_.t.n - j * rows), strip);
+    double total = 0;
+    for (int part = 0; part < (call_.pairs ? 2 : 1); ++part) {
+      for (std::int64_t v = 0; v < strips * rows; ++v) sums[v] = Double{};
+      for (std::int64_t k = 0; k < length_; k += depth) {
+        const std::int64_t count = min(depth, length_ - k);
+        pack(item, i, high, k, count, left);
+        pack(item, j, across, k, count, right);
+        if (part == 1) turn(right, across, count);
+        multiply(left, high, right, across, count, i == j, sums);
+      }
+      total += squares(sums, i, high, j, across, part == 0);
+    }
+    return total;
+  }
+
+  // Rows of block `at`, strip by strip: to[s depth + k] holds sample k of the rows of strip s; rows there are none of
+  // are zero.
+  void pack(std::int64_t item, std::int64_t at, std::int64_t count, std::int64_t k, std::int64_t samples,
+            Double* to) const {
+    const Signal& t = call_.t;
+    const IO* data = batch_item<const IO>(t, item);
+    const std::int64_t unit = call_.pairs ? 2 : 1;
+    for (std::int64_t s = 0; s < count; ++s, to += depth) {
+      const std::int64_t first = at * rows + s * strip;
+      const int there = static_cast<int>(min(strip, t.n - first));
+      const IO* row = data + first * t.n_stride;
+      std::int64_t l = 0;
+      if (t.n_stride == unit && there == strip) {  // the rows are side by side already
+        for (; l < samples; l += unit) {
+          const IO* sample = row + (k + l) / unit * t.d_stride;
+          if (call_.pairs) {
+            const Double low = load_strip(sample), high = load_strip(sample + strip);
+            to[l] = ShufflesOf<double>::even(low, high);
+            to[l + 1] = ShufflesOf<double>::odd(low, high);
+          } else {
+            to[l] = load_strip(sample);
+          }
+        }
+      } else if (t.d_stride == unit && there == strip) {
+        for (; l + kStep<IO> <= samples; l += kStep<IO>) {
+          Double square[Wide<IO>::count][strip];
+          unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+            const Wide<IO> of_row = load_wide(row + r * t.n_stride + k + l);
+            unroll<0, Wide<IO>::count>([&]<int p>() SPECTRANS_INLINE_LAMBDA { square[p][r] = of_row.part[p]; });
+          });
+          unroll<0, Wide<IO>::count>([&]<int p>() SPECTRANS_INLINE_LAMBDA {
+            transpose<double>(square[p]);
+            unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA { to[l + p * strip + r] = square[p][r]; });
+          });
+        }
+      }
+      for (; l < samples; ++l) {
+        const IO* sample = row + (k + l) / unit * t.d_stride + (k + l) % unit;
+        Double value{};
+        for (int r = 0; r < there; ++r) value[r] = wide_element(sample + r * t.n_stride);
+        to[l] = value;
+      }
+    }
+  }
+
+  static SPECTRANS_INLINE Double load_strip(const IO* from) {
+    if constexpr (sizeof(IO) == 2) {
+      return load_wide_some(from, strip).part[0];
+    } else {
+      return load_doubles(from);
+    }
+  }
+
+  // (re, im) -> (im, -re)
+  static void turn(Double* panel, std::int64_t count, std::int64_t samples) {
+    for (std::int64_t s = 0; s < count; ++s, panel += depth) {
+      for (std::int64_t k = 0; k < samples; k += 2) {
+        const Double re = panel[k];
+        panel[k] = panel[k + 1];
+        panel[k + 1] = -re;
+      }
+    }
+  }
+
+  // sums[(s strips + c) strip + r] += the products of row r of strip s with the rows of strip c
+  static void multiply(const Double* left, std::int64_t high, const Double* right, std::int64_t across,
+                       std::int64_t samples, bool upper, Double* sums) {
+    for (std::int64_t c = 0; c < across; c += wide) {
+      for (std::int64_t s = 0; s < (upper ? min(high, c + wide) : high); ++s) {
+        Double* to = sums + (s * strips + c) * strip;
+        Double sum[strip][wide] = {};
+        const Double *a = left + s * depth, *b = right + c * depth;
+        for (std::int64_t k = 0; k < samples; ++k) {
+          const double* row = reinterpret_cast<const double*>(a + k);
+          unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+            unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[r][q] += row[r] * b[q * depth + k]; });
+          });
+        }
+        unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+          unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA { to[q * strip + r] += sum[r][q]; });
+        });
+      }
+    }
+  }
+
+  double squares(const Double* sums, std::int64_t i, std::int64_t high, std::int64_t j, std::int64_t across,
+                 bool real) const {
+    Double total{};
+    for (std::int64_t s = 0; s < high; ++s) {
+      for (std::int64_t c = i == j ? s : 0; c < across; ++c) {
+        const Double* of = sums + (s * strips + c) * strip;
+        const bool diagonal = i == j && s == c;
+        for (std::int64_t r = 0; r < strip; ++r) {
+          Double value = of[r];
+          if (diagonal) {
+            if (real && i * rows + s * strip + r < call_.t.n) value[r] -= 1;
+            Double weight{};
+            for (std::int64_t l = r; l < strip; ++l) weight[l] = l == r ? 1 : 2;
+            total += weight * value * value;
+          } else {
+            total += 2 * value * value;
+          }
+        }
+      }
+    }
+    return Wide<double>{{total}}.total();
+  }
+
+  const Orthogonality& call_;
+  std::int64_t length_, blocks_, pairs_;
+};
+
+template <class IO>
+void gram_errors(const Orthogonality& call, const ThreadPool& pool) {
+  GramPass<IO>(call).run(pool);
+}
+
+}  // namespace
+}  // namespace spectrans

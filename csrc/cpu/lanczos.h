@@ -1,0 +1,480 @@
+// The largest singular value of a matrix A by Golub-Kahan-Lanczos bidiagonalisation, in the form of Lanczos' iteration
+// on A^H A: w = A^H (A v) takes one read of A, a few rows at a time.
+//
+// Steps may round to single precision; what is returned comes from a last product in double: theta = |A v|^2 <= sigma^2
+// for a unit vector v, and its residual r = |A^H A v - theta v| bounds the error. Some eigenvalue of A^H A lies within
+// r of theta and, if no other lies within `gap`, within r^2 / gap (Kato, Temple). If that does not prove the accuracy
+// asked for, the iteration goes on in double, if need be until the bidiagonalisation is complete, which is exact.
+#pragma once
+
+#include "wide.h"
+
+namespace spectrans {
+namespace {
+
+// Of a symmetric tridiagonal matrix: the largest eigenvalue, the residual of its Ritz vector, how far the next one is.
+struct Ritz {
+  double value, residual, gap;
+};
+
+// How many eigenvalues exceed x: of the pivots of T - x, so many are positive (Sylvester).
+inline int eigenvalues_above(const double* alpha, const double* beta, std::int64_t k, double x) {
+  double pivot = alpha[0] - x;
+  int above = pivot > 0;
+  for (std::int64_t i = 1; i < k; ++i) {
+    if (pivot == 0) pivot = 0x1p-1000;
+    pivot = alpha[i] - x - beta[i - 1] * beta[i - 1] / pivot;
+    above += pivot > 0;
+  }
+  return above;
+}
+
+// The eigenvalue with `rank` - 1 above it; `least` is a lower bound.
+inline double eigenvalue(const double* alpha, const double* beta, std::int64_t k, int rank, double least, double most) {
+  double low = least, step = 1e-9 * most, high = min(low + step, most);
+  while (high < most && eigenvalues_above(alpha, beta, k, high) >= rank) {
+    low = high;
+    step *= 8;
+    high = low + step < most ? low + step : most;
+  }
+  while (high - low > 1e-15 * most) {
+    const double middle = low + (high - low) / 2;
+    if (middle <= low || middle >= high) break;
+    (eigenvalues_above(alpha, beta, k, middle) >= rank ? low : high) = middle;
+  }
+  return high;
+}
+
+// The unit eigenvector of an eigenvalue, from the factorisations of T - theta from both ends, joined where they meet
+// best. room: 2 k.
+inline void eigenvector(const double* alpha, const double* beta, std::int64_t k, double theta, double* y,
+                        double* room) {
+  double *down = room, *up = room + k;
+  const auto nonzero = [](double pivot) { return pivot == 0 ? 0x1p-1000 : pivot; };
+  down[0] = nonzero(alpha[0] - theta);
+  for (std::int64_t i = 1; i < k; ++i) down[i] = nonzero(alpha[i] - theta - beta[i - 1] * beta[i - 1] / down[i - 1]);
+  up[k - 1] = nonzero(alpha[k - 1] - theta);
+  for (std::int64_t i = k - 2; i >= 0; --i) up[i] = nonzero(alpha[i] - theta - beta[i] * beta[i] / up[i + 1]);
+  std::int64_t joint = 0;
+  double least = -1;
+  for (std::int64_t i = 0; i < k; ++i) {
+    const double twist = __builtin_fabs(down[i] + up[i] - (alpha[i] - theta));
+    if (least < 0 || twist < least) {
+      least = twist;
+      joint = i;
+    }
+  }
+  y[joint] = 1;
+  for (std::int64_t i = joint - 1; i >= 0; --i) y[i] = -beta[i] / down[i] * y[i + 1];
+  for (std::int64_t i = joint + 1; i < k; ++i) y[i] = -beta[i - 1] / up[i] * y[i - 1];
+  double norm = 0;
+  for (std::int64_t i = 0; i < k; ++i) norm += y[i] * y[i];
+  for (std::int64_t i = 0; i < k; ++i) y[i] /= __builtin_sqrt(norm);
+}
+
+// Vectors of doubles, padded with zeros to whole registers.
+inline double dot(const double* a, const double* b, std::int64_t padded) {
+  Vector<double> sum[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * kLanes<double> <= padded; i += 4 * kLanes<double>) {
+    unroll<0, 4>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+      sum[q] += load(a + i + q * kLanes<double>) * load(b + i + q * kLanes<double>);
+    });
+  }
+  for (; i < padded; i += kLanes<double>) sum[0] += load(a + i) * load(b + i);
+  return Wide<double>{{(sum[0] + sum[1]) + (sum[2] + sum[3])}}.total();
+}
+
+inline void add_multiple(double factor, const double* x, double* to, std::int64_t padded) {
+  for (std::int64_t i = 0; i < padded; i += kLanes<double>) store(to + i, load(to + i) + factor * load(x + i));
+}
+
+// w = A^H (A v) for real rows of `length` elements, `kRight` right-hand sides at once: a complex row (re, im), ...
+// meets (re, -im), ... and (im, re), ..., which gives the real and the imaginary part of its product.
+template <class IO, class T, int kRight>
+struct NormalProduct {
+  static constexpr int parts = kStep<IO> / kLanes<T>;    // vectors a load
+  static constexpr int together = 8 / (parts * kRight);  // rows: as many sums as hide the latency of an addition
+
+  struct Loaded {
+    Vector<T> part[parts];
+  };
+  static SPECTRANS_INLINE Loaded widen_to(Vector<Compute<IO>> value) {
+    if constexpr (parts == 1) {
+      return {{value}};
+    } else {
+      return bit_cast<Loaded>(widened<IO>(value));
+    }
+  }
+  static SPECTRANS_INLINE Loaded load_row(const IO* from) {
+    if constexpr (parts == 1) {
+      return {{load(from)}};
+    } else {
+      return bit_cast<Loaded>(load_wide(from));
+    }
+  }
+
+  // Rows begin .. end of A: to[q] += their part of w, of right-hand side q; products[row kRight + q], where not null,
+  // is A v. Returns |A v|^2, in double only. v[q], to[q] are `padded` apart. A and A^H are multiplied by first and
+  // second.
+  static double rows(const IO* a, std::int64_t row_stride, std::int64_t length, std::int64_t padded, std::int64_t begin,
+                     std::int64_t end, T first, T second, const T* v, T* to, double* products) {
+    constexpr int lanes = kLanes<T>;
+    const std::int64_t whole = length / kStep<IO> * kStep<IO>;
+    const int rest = static_cast<int>(length - whole);
+    const std::int64_t ahead = together * row_stride;
+    double squares = 0;
+    for (std::int64_t row = begin; row < end; row += together) {
+      const int there = static_cast<int>(min(together, end - row));
+      const IO* at[together];
+      for (int r = 0; r < together; ++r) at[r] = a + (row + (r < there ? r : 0)) * row_stride;
+      Vector<T> sum[together][kRight][parts] = {};
+      const auto multiply = [&]<int r>(const Loaded& x, std::int64_t j) SPECTRANS_INLINE_LAMBDA {
+        unroll<0, kRight * parts>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+          constexpr int q = i / parts, p = i % parts;
+          sum[r][q][p] += x.part[p] * load(v + q * padded + j + p * lanes);
+        });
+      };
+      for (std::int64_t j = 0; j < whole; j += kStep<IO>) {
+        unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+          if constexpr (r % 2 == 0) __builtin_prefetch(at[r] + ahead + j);
+          multiply.template operator()<r>(load_row(at[r] + j), j);
+        });
+      }
+      Loaded tail[together];
+      if (rest > 0) {
+        unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+          tail[r] = widen_to(load_some(at[r] + whole, 1, rest));
+          multiply.template operator()<r>(tail[r], whole);
+        });
+      }
+      T s[kRight][together];
+      unroll<0, kRight>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> all[together];
+        unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+          all[r] = sum[r][q][0];
+          unroll<1, parts>([&]<int p>() SPECTRANS_INLINE_LAMBDA { all[r] += sum[r][q][p]; });
+        });
+        horizontal_sums<T, together>(all, s[q]);
+        for (int r = 0; r < together; ++r) s[q][r] = r < there ? first * s[q][r] : 0;
+      });
+      if (products != nullptr) {
+        for (int r = 0; r < there; ++r) {
+          for (int q = 0; q < kRight; ++q) products[(row + r) * kRight + q] = s[q][r];
+        }
+      }
+      if constexpr (std::is_same_v<T, double>) {
+        for (int q = 0; q < kRight; ++q) {
+          for (int r = 0; r < together; ++r) squares += square(s[q][r]);
+        }
+      }
+      for (int q = 0; q < kRight; ++q) {
+        for (int r = 0; r < together; ++r) s[q][r] *= second;
+      }
+      const auto add = [&](const Loaded* x, std::int64_t j) SPECTRANS_INLINE_LAMBDA {
+        unroll<0, kRight * parts>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+          constexpr int q = i / parts, p = i % parts;
+          T* w = to + q * padded + j + p * lanes;
+          Vector<T> value = load(w);
+          unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA { value += x[r].part[p] * s[q][r]; });
+          store(w, value);
+        });
+      };
+      for (std::int64_t j = 0; j < whole; j += kStep<IO>) {
+        Loaded x[together];
+        unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+          if constexpr (r % 2 == 1) __builtin_prefetch(at[r] + ahead + j);
+          x[r] = load_row(at[r] + j);
+        });
+        add(x, j);
+      }
+      if (rest > 0) add(tail, whole);
+    }
+    return squares;
+  }
+};
+
+template <class IO>
+class LargestSingularValue {
+  using Out = Compute<IO>;
+  // Relative accuracy of theta that is asked for: twice that of sigma. A margin is left below 1e-6 and 1e-10.
+  static constexpr double kTolerance = std::is_same_v<Out, float> ? 4e-7 : 4e-11;
+  // And, where they are asked for, of the vectors: their error is about residual / gap.
+  static constexpr double kVectorTolerance = std::is_same_v<Out, float> ? 1e-4 : 1e-8;
+  static constexpr std::int64_t kMaxChunks = 16;                        // of rows, with a sum each
+  static constexpr std::int64_t kChunk = 32 * 1024;                     // elements, at least
+  static constexpr std::int64_t kBasisBytes = std::int64_t{256} << 20;  // beyond, the iteration starts anew
+  static constexpr std::int64_t kSingleSteps = 160;                     // in single precision
+  static constexpr int kRestarts = 1000;
+
+ public:
+  LargestSingularValue(const SpectralNorm& call, const ThreadPool& pool, ScratchRoom room)
+      : call_(call), pool_(pool), right_(call.pairs ? 2 : 1) {
+    const std::int64_t unit = right_;
+    rows_are_beside_ = call.x.d_stride == unit;
+    m_ = rows_are_beside_ ? call.x.n : call.x.d;
+    n_ = rows_are_beside_ ? call.x.d : call.x.n;
+    row_stride_ = rows_are_beside_ ? call.x.n_stride : call.x.d_stride;
+    length_ = n_ * right_;
+    padded_ = ceil_div(length_, 16) * 16;
+    chunks_ = max(1, min(kMaxChunks, m_ * length_ / kChunk));
+    chunk_ = ceil_div(ceil_div(m_, chunks_), 8) * 8;
+    chunks_ = ceil_div(m_, chunk_);
+    full_ = min(m_ * right_ + 1, length_);  // steps after which nothing is left: the null space counts as one
+    steps_ = min(full_, max(64, kBasisBytes / (padded_ * 8))) + 1;
+    const std::int64_t doubles = (steps_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ +
+                                 chunks_ + m_ * right_ + 6 * (steps_ + 1);
+    auto* space = static_cast<double*>(scratch(room, doubles * sizeof(double)));
+    const auto take = [&](std::int64_t count) { return space += count, space - count; };
+    basis_ = take((steps_ + 1) * padded_);
+    v_ = take(padded_);
+    w_ = take(padded_);
+    start_ = take(padded_);
+    turned_ = take(right_ * padded_);
+    partial_ = take(chunks_ * right_ * padded_);
+    squares_ = take(chunks_);
+    products_ = take(m_ * right_);
+    alpha_ = take(steps_ + 1);
+    beta_ = take(steps_ + 1);
+    y_ = take(steps_ + 1);
+    room_ = take(3 * (steps_ + 1));
+  }
+
+  void run(std::int64_t item) {
+    a_ = batch_item<const IO>(call_.x, item);
+    first_ = second_ = shrink_ = 1;
+    exponent_ = 0;
+    pseudo_random(start_);
+    double squared = product<double>(start_, false);
+    if (!(squared > 0x1p-400 && squared < 0x1p400)) {
+      const double most = largest_element();
+      if (!(most > 0 && most <= 0x1.fffffffffffffp1023)) return finish(item, most == 0 ? 0 : __builtin_nan(""), false);
+      rescale(most);
+      squared = product<double>(start_, false);
+    }
+    bool proved = false;
+    if constexpr (std::is_same_v<Out, float>) {
+      if (exponent_ == 0 && squared > 0x1p-80 && squared < 0x1p80 && m_ * length_ >= kChunk) {
+        proved = iterate<float>();
+        if (!proved) {  // on from where it got to, and a little of everything
+          pseudo_random(w_);
+          for (std::int64_t i = 0; i < padded_; ++i) start_[i] = v_[i] + 0x1p-7 * w_[i];
+          normalise(start_);
+          product<double>(start_, false);
+        }
+      }
+    }
+    if (!proved) iterate<double>();
+    finish(item, __builtin_sqrt(theta_), true);
+  }
+
+ private:
+  // Uniform in (-1, 1), the same every time; any fixed vector of structure would be orthogonal to somebody's.
+  void pseudo_random(double* to) const {
+    std::uint64_t state = 0;
+    for (std::int64_t i = 0; i < padded_; ++i) {
+      state += 0x9e3779b97f4a7c15u;
+      std::uint64_t z = state;
+      z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+      z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+      z ^= z >> 31;
+      to[i] = i < length_ ? (static_cast<double>(z >> 11) + 0.5) * 0x1p-52 - 1 : 0;
+    }
+    normalise(to);
+  }
+
+  void normalise(double* v) const {
+    const double norm = __builtin_sqrt(dot(v, v, padded_));
+    for (std::int64_t i = 0; i < padded_; ++i) v[i] /= norm;
+  }
+
+  // Infinite or NaN if one is.
+  double largest_element() const {
+    double largest = 0;
+    for (std::int64_t row = 0; row < m_; ++row) {
+      for (std::int64_t j = 0; j < length_; ++j) {
+        const double value = __builtin_fabs(wide_element(a_ + row * row_stride_ + j));
+        if (value != value) return value;
+        largest = value > largest ? value : largest;
+      }
+    }
+    return largest;
+  }
+
+  // Powers of two that bring squares into range, and sums before those.
+  void rescale(double most) {
+    exponent_ = __builtin_ilogb(most);
+    exponent_ = exponent_ > 1000 ? 1000 : exponent_ < -1000 ? -1000 : exponent_;
+    shrink_ = exponent_ > 0 ? 0x1p-40 : 1;
+    second_ = __builtin_ldexp(1, -exponent_);
+    first_ = second_ / shrink_;
+  }
+
+  // w = A^H (A v), scaled; returns |A v|^2. With `keep`, products_ is A v.
+  template <class T>
+  double product(const double* v, bool keep) {
+    return call_.pairs ? product<T, 2>(v, keep) : product<T, 1>(v, keep);
+  }
+
+  template <class T, int kRight>
+  double product(const double* v, bool keep) {
+    T *turned = reinterpret_cast<T*>(turned_), *partial = reinterpret_cast<T*>(partial_);
+    for (std::int64_t i = 0; i < padded_; ++i) {
+      turned[i] = static_cast<T>(kRight == 2 && i % 2 == 1 ? -shrink_ * v[i] : shrink_ * v[i]);
+      if constexpr (kRight == 2) turned[padded_ + i] = static_cast<T>(shrink_ * v[i ^ 1]);
+    }
+    parallel(pool_, chunks_, chunk_ * length_ * std::int64_t(sizeof(IO)), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t chunk = begin; chunk < end; ++chunk) {
+        T* to = partial + chunk * kRight * padded_;
+        for (std::int64_t i = 0; i < kRight * padded_; ++i) to[i] = 0;
+        squares_[chunk] = NormalProduct<IO, T, kRight>::rows(
+            a_, row_stride_, length_, padded_, chunk * chunk_, min(m_, (chunk + 1) * chunk_), static_cast<T>(first_),
+            static_cast<T>(second_), turned, to, keep ? products_ : nullptr);
+      }
+    });
+    double squared = 0;
+    for (std::int64_t i = 0; i < padded_; ++i) w_[i] = 0;
+    for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) {
+      squared += squares_[chunk];
+      const T* p = partial + chunk * kRight * padded_;
+      for (std::int64_t i = 0; i < padded_; ++i) {
+        if constexpr (kRight == 1) {
+          w_[i] += p[i];
+        } else {  // (p_re + q_im, q_re - p_im)
+          const T* q = p + padded_;
+          w_[i] += i % 2 == 0 ? p[i] + q[i + 1] : q[i - 1] - p[i];
+        }
+      }
+    }
+    return squared;
+  }
+
+  // Lanczos from start_, whose product is w_. Leaves theta_ and the unit vector v_; whether they are proved accurate.
+  template <class T>
+  bool iterate() {
+    constexpr bool single = std::is_same_v<T, float>;
+    constexpr double nothing = single ? 1e-7 : 1e-14;  // of what is left after a step, relative
+    const std::int64_t most = single ? min(steps_ - 1, kSingleSteps) : steps_ - 1;
+    double tolerance = kTolerance;
+    for (int restart = 0; restart < kRestarts; ++restart) {
+      copy(start_, basis_);
+      double low[2] = {0, 0}, widest = 0;
+      for (std::int64_t k = 0; k < most;) {
+        if (k > 0) product<T>(basis_ + k * padded_, false);
+        alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
+        orthogonalise(k + 1);
+        beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
+        widest = larger(widest, alpha_[k] + beta_[k] + (k > 0 ? beta_[k - 1] : 0));
+        ++k;
+        const bool complete = beta_[k - 1] <= nothing * widest, last = complete || k == most;
+        if (last || (k > 3 && k % 2 == 0)) {
+          const Ritz ritz = largest(k, low, widest);
+          if (last || accurate(ritz.value, ritz.residual, ritz.gap, tolerance)) {
+            if (proved(k, ritz.gap, tolerance)) return true;
+            if (single) return false;
+            if (complete || k == full_) return true;
+            if (last) break;
+            tolerance /= 8;
+            restore(k);
+          }
+        }
+        for (std::int64_t i = 0; i < padded_; ++i) basis_[k * padded_ + i] = w_[i] / beta_[k - 1];
+      }
+      copy(v_, start_);
+      product<double>(start_, false);
+    }
+    return false;
+  }
+
+  // The step's w, which the proof has overwritten.
+  void restore(std::int64_t k) {
+    product<double>(basis_ + (k - 1) * padded_, false);
+    orthogonalise(k);
+  }
+
+  static double larger(double a, double b) { return a > b ? a : b; }
+  bool accurate(double value, double residual, double gap, double tolerance) const {
+    if (residual <= tolerance * value) return true;
+    const bool vector = !call_.vectors || residual <= kVectorTolerance * gap;
+    return vector && gap > residual && residual * residual <= tolerance * value * gap;
+  }
+  void copy(const double* from, double* to) const {
+    for (std::int64_t i = 0; i < padded_; ++i) to[i] = from[i];
+  }
+
+  // w_ against the first k vectors of the basis, twice, which is enough.
+  void orthogonalise(std::int64_t k) {
+    for (int sweep = 0; sweep < 2; ++sweep) {
+      for (std::int64_t i = 0; i < k; ++i) y_[i] = dot(basis_ + i * padded_, w_, padded_);
+      for (std::int64_t i = 0; i < k; ++i) add_multiple(-y_[i], basis_ + i * padded_, w_, padded_);
+    }
+  }
+
+  // low: lower bounds of the two largest eigenvalues, which grow with k.
+  Ritz largest(std::int64_t k, double* low, double widest) {
+    Ritz ritz{};
+    const double most = 2 * widest;
+    ritz.value = low[0] = eigenvalue(alpha_, beta_, k, 1, low[0] * (1 - 1e-12), most);
+    eigenvector(alpha_, beta_, k, ritz.value, y_, room_);
+    ritz.residual = beta_[k - 1] * __builtin_fabs(y_[k - 1]);
+    if (k > 1) {
+      low[1] = eigenvalue(alpha_, beta_, k, 2, low[1] * (1 - 1e-12), most);
+      double* other = room_ + 2 * steps_ + 2;
+      eigenvector(alpha_, beta_, k, low[1], other, room_);
+      ritz.gap = ritz.value - low[1] - beta_[k - 1] * __builtin_fabs(other[k - 1]);
+    }
+    return ritz;
+  }
+
+  void ritz_vector(std::int64_t k) {
+    for (std::int64_t i = 0; i < padded_; ++i) v_[i] = 0;
+    for (std::int64_t i = 0; i < k; ++i) add_multiple(y_[i], basis_ + i * padded_, v_, padded_);
+    normalise(v_);
+  }
+
+  // theta_ of the Ritz vector and, from its residual, whether it is accurate.
+  bool proved(std::int64_t k, double gap, double tolerance) {
+    ritz_vector(k);
+    theta_ = product<double>(v_, true);
+    double squared = 0;
+    for (std::int64_t i = 0; i < padded_; ++i) squared += square(w_[i] - theta_ * v_[i]);
+    return accurate(theta_, __builtin_sqrt(squared), gap, tolerance);
+  }
+
+  void finish(std::int64_t item, double value, bool vectors) {
+    auto *values = static_cast<Out*>(call_.value) + item, *u = static_cast<Out*>(call_.u) + item * call_.x.n * right_,
+         *v = static_cast<Out*>(call_.v) + item * call_.x.d * right_;
+    *values = static_cast<Out>(exponent_ == 0 ? value : __builtin_ldexp(value, exponent_));
+    // Of the transpose, left and right are exchanged, and conjugated.
+    Out *left = rows_are_beside_ ? u : v, *right = rows_are_beside_ ? v : u;
+    const auto sign = [&](std::int64_t i) { return right_ == 2 && !rows_are_beside_ && i % 2 == 1 ? -1.0 : 1.0; };
+    for (std::int64_t i = 0; i < m_ * right_; ++i) left[i] = vectors ? Out(sign(i) * products_[i] / value) : Out(0);
+    for (std::int64_t i = 0; i < length_; ++i) right[i] = vectors ? Out(sign(i) * v_[i]) : Out(0);
+  }
+
+  const SpectralNorm& call_;
+  const ThreadPool& pool_;
+  std::int64_t right_, m_, n_, row_stride_, length_, padded_, chunks_, chunk_, full_, steps_;
+  bool rows_are_beside_;
+  double *basis_, *v_, *w_, *start_, *turned_, *partial_, *squares_, *products_, *alpha_, *beta_, *y_, *room_;
+  const IO* a_ = nullptr;
+  double theta_ = 0, first_ = 1, second_ = 1, shrink_ = 1;
+  int exponent_ = 0;
+};
+
+template <class IO>
+void largest_singular_values(const SpectralNorm& call, const ThreadPool& pool) {
+  if (call.x.batch == 1) {
+    LargestSingularValue<IO>(call, pool, ScratchRoom::shared).run(0);
+    return;
+  }
+  const ThreadPool alone{nullptr, 1};
+  const std::int64_t elements = call.x.n * call.x.d * (call.pairs ? 2 : 1);
+  parallel(pool, call.x.batch, 64 * elements, [&](std::int64_t begin, std::int64_t end) {
+    LargestSingularValue<IO> matrix(call, alone, ScratchRoom::worker);
+    for (std::int64_t item = begin; item < end; ++item) matrix.run(item);
+  });
+}
+
+}  // namespace
+}  // namespace spectrans

@@ -1,0 +1,129 @@
+// Elements as vectors of doubles, for sums that neither overflow nor round visibly.
+#pragma once
+
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Elements loaded at a time: a vector of what they are computed in.
+template <class IO>
+constexpr int kStep = kLanes<Compute<IO>>;
+
+// As many elements as fit a vector of doubles.
+SPECTRANS_INLINE Vector<double> load_doubles(const double* from) { return load(from); }
+SPECTRANS_INLINE Vector<double> load_doubles(const float* from) {
+  typename VectorOf<float, kLanes<double>>::type value;
+  std::memcpy(&value, from, sizeof value);
+  return __builtin_convertvector(value, Vector<double>);
+}
+
+// By halves.
+template <class T, int n>
+SPECTRANS_INLINE T horizontal_sum(typename VectorOf<T, n>::type value) {
+  if constexpr (n == 2) {
+    return value[0] + value[1];
+  } else {
+    using Half = typename VectorOf<T, n / 2>::type;
+    struct Halves {
+      Half low, high;
+    };
+    const auto halves = bit_cast<Halves>(value);
+    return horizontal_sum<T, n / 2>(halves.low + halves.high);
+  }
+}
+
+template <class T, int count, int block>
+SPECTRANS_INLINE void add_pairs(Vector<T>* sums) {
+  if constexpr (count > 1) {
+    unroll<0, count / 2>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      const Vector<T> a = sums[2 * i], b = sums[2 * i + 1];
+      sums[i] = ShufflesOf<T>::template interleave<block, 0>(a, b) + ShufflesOf<T>::template interleave<block, 1>(a, b);
+    });
+    add_pairs<T, count / 2, 2 * block>(sums);
+  }
+}
+
+// Of `count` vectors at once, a power of two: pairs are added to interleaved halves.
+template <class T, int count>
+SPECTRANS_INLINE void horizontal_sums(const Vector<T>* of, T* to) {
+  constexpr int lanes = kLanes<T>;
+  if constexpr (count > lanes) {
+    horizontal_sums<T, count / 2>(of, to);
+    horizontal_sums<T, count / 2>(of + count / 2, to + count / 2);
+  } else if constexpr (count == 1) {
+    *to = horizontal_sum<T, lanes>(*of);
+  } else {
+    Vector<T> sums[count];
+    unroll<0, count>([&]<int i>() SPECTRANS_INLINE_LAMBDA { sums[i] = of[i]; });
+    add_pairs<T, count, 1>(sums);
+    T each[lanes];  // sum i in every lane i + m count
+    store(each, sums[0]);
+    unroll<0, count>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      T sum = each[i];
+      unroll<1, lanes / count>([&]<int m>() SPECTRANS_INLINE_LAMBDA { sum += each[i + m * count]; });
+      to[i] = sum;
+    });
+  }
+}
+
+// kStep elements as doubles.
+template <class IO>
+struct Wide {
+  static constexpr int count = kStep<IO> / kLanes<double>;
+  Vector<double> part[count];
+
+  SPECTRANS_INLINE void add_squares(const Wide& x) {
+    unroll<0, count>([&]<int i>() SPECTRANS_INLINE_LAMBDA { part[i] += x.part[i] * x.part[i]; });
+  }
+  SPECTRANS_INLINE void store(double* to) const {
+    unroll<0, count>([&]<int i>() SPECTRANS_INLINE_LAMBDA { spectrans::store(to + i * kLanes<double>, part[i]); });
+  }
+  double total() const {
+    Vector<double> all = part[0];
+    for (int i = 1; i < count; ++i) all += part[i];
+    return horizontal_sum<double, kLanes<double>>(all);
+  }
+};
+
+template <class IO>
+SPECTRANS_INLINE Wide<IO> widened(Vector<Compute<IO>> value) {
+  Wide<IO> wide;
+  if constexpr (Wide<IO>::count == 1) {
+    wide.part[0] = value;
+  } else {
+    float each[kStep<IO>];
+    store(each, value);
+    unroll<0, Wide<IO>::count>([&]<int i>()
+                                   SPECTRANS_INLINE_LAMBDA { wide.part[i] = load_doubles(each + i * kLanes<double>); });
+  }
+  return wide;
+}
+
+template <class IO>
+SPECTRANS_INLINE Wide<IO> load_wide(const IO* from) {
+  if constexpr (std::is_same_v<IO, float>) {
+    Wide<IO> wide;
+    unroll<0, Wide<IO>::count>([&]<int i>()
+                                   SPECTRANS_INLINE_LAMBDA { wide.part[i] = load_doubles(from + i * kLanes<double>); });
+    return wide;
+  } else {
+    return widened<IO>(load(from));
+  }
+}
+
+// The first `count` elements; the others are zero.
+template <class IO>
+SPECTRANS_INLINE Wide<IO> load_wide_some(const IO* from, int count) {
+  return widened<IO>(load_some(from, 1, count));
+}
+
+template <class IO>
+double wide_element(const IO* from) {
+  return load_some(from, 1, 1)[0];
+}
+
+SPECTRANS_INLINE double square(double value) { return value * value; }
+
+}  // namespace
+}  // namespace spectrans

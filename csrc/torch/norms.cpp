@@ -1,0 +1,134 @@
+// CPU kernels of the norm checks: spectrans::energy, energies, orthogonality_error, spectral_norm, largest_modulus.
+#include <tuple>
+#include <vector>
+
+#include "signal.h"
+
+namespace spectrans::torch_ops {
+namespace {
+
+// What is left of the shape, and the call that fills `energy`, of that shape, in.
+Energy energy_call(const Tensor& x, const std::vector<int64_t>& dims, const char* name, std::vector<int64_t>& shape) {
+  const int64_t axes = x.dim();
+  std::vector<bool> summed(axes, false);
+  for (const int64_t axis : dims) {
+    expect(-axes <= axis && axis < axes, "dims must be axes of the tensor");
+    summed[axis < 0 ? axis + axes : axis] = true;
+  }
+  Energy call{};
+  call.element = element(x, name);
+  call.x = x.data_ptr();
+  for (const bool pass : {false, true}) {
+    for (int64_t axis = 0; axis < axes; ++axis) {
+      if (summed[axis] != pass) continue;
+      const int at = call.kept + call.reduced;
+      call.size[at] = x.size(axis);
+      call.stride[at] = x.stride(axis);
+      ++(pass ? call.reduced : call.kept);
+      if (!pass) shape.push_back(x.size(axis));
+    }
+  }
+  return call;
+}
+
+Tensor energies_of(const Tensor& x, const std::vector<int64_t>& dims, const char* name, Energies& calls) {
+  std::vector<int64_t> shape;
+  Energy call = energy_call(x, dims, name, shape);
+  Tensor energy = torch::stable::new_empty(x, shape, ScalarType::Double);
+  if (energy.numel() == 0) return energy;
+  if (x.numel() == 0) return torch::stable::zero_(energy);
+  call.energy = static_cast<double*>(energy.data_ptr());
+  calls.of[calls.count++] = call;
+  return energy;
+}
+
+// x [any] -> [axes not in dims], float64
+Tensor energy_cpu(const Tensor& x, std::vector<int64_t> dims) {
+  Energies calls{};
+  Tensor energy = energies_of(x, dims, "x", calls);
+  if (calls.count > 0) spectrans::energy(calls, thread_pool());
+  return energy;
+}
+
+std::tuple<Tensor, Tensor> energies_cpu(const Tensor& a, const Tensor& b, std::vector<int64_t> dims) {
+  Energies calls{};
+  Tensor of_a = energies_of(a, dims, "a", calls), of_b = energies_of(b, dims, "b", calls);
+  if (calls.count > 0) spectrans::energy(calls, thread_pool());
+  return {of_a, of_b};
+}
+
+// [..., m, n], or [..., m, n, 2] for pairs
+struct Matrices {
+  Tensor held;
+  Signal signal;
+  std::vector<int64_t> batch;
+};
+
+Matrices matrices(const Tensor& t, const char* name, bool pairs) {
+  const int64_t dims = t.dim();
+  expect(dims >= (pairs ? 3 : 2), "expected matrices [..., m, n], or pairs [..., m, n, 2]");
+  if (pairs) expect(t.size(dims - 1) == 2, "pairs must have shape [..., m, n, 2]");
+  const bool beside = !pairs || t.stride(dims - 1) == 1;
+  Tensor held = beside ? t : torch::stable::contiguous(t);
+  const Signal found = signal(held, name, pairs);
+  return {held, found, {t.sizes().begin(), t.sizes().end() - (pairs ? 3 : 2)}};
+}
+
+// t [..., m, n], or [..., m, n, 2] for pairs -> [...], float64
+Tensor orthogonality_error_cpu(const Tensor& t, bool pairs) {
+  const Matrices of = matrices(t, "t", pairs);
+  Tensor error = torch::stable::new_empty(t, of.batch, ScalarType::Double);
+  if (error.numel() == 0) return error;
+  spectrans::orthogonality({element(t, "t"), pairs, of.signal, static_cast<double*>(error.data_ptr())}, thread_pool());
+  return error;
+}
+
+// x [..., m, d], or [..., m, d, 2] for pairs -> value [...], u [..., m], v [..., d], or u [..., m, 2], v [..., d, 2]
+std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs, bool vectors) {
+  const Element type = element(x, "x");
+  Matrices of = matrices(x, "x", pairs);
+  const int64_t step = pairs ? 2 : 1;
+  if (of.signal.d_stride != step && of.signal.n_stride != step) {
+    of.held = torch::stable::contiguous(of.held);
+    of.signal = signal(of.held, "x", pairs);
+  }
+  std::vector<int64_t> rows = of.batch, columns = of.batch;
+  rows.push_back(of.signal.n);
+  columns.push_back(of.signal.d);
+  if (pairs) {
+    rows.push_back(2);
+    columns.push_back(2);
+  }
+  const ScalarType compute = compute_type(type);
+  Tensor value = torch::stable::new_empty(x, of.batch, compute), u = torch::stable::new_empty(x, rows, compute),
+         v = torch::stable::new_empty(x, columns, compute);
+  if (x.numel() == 0) return {torch::stable::zero_(value), torch::stable::zero_(u), torch::stable::zero_(v)};
+  spectrans::spectral_norm({type, pairs, vectors, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()},
+                           thread_pool());
+  return {value, u, v};
+}
+
+// pairs [batch, count, 2] -> [batch], int64
+Tensor largest_modulus_cpu(const Tensor& pairs) {
+  const Element type = element(pairs, "pairs");
+  expect(type == Element::float32 || type == Element::float64, "pairs must be float32 or float64");
+  expect(pairs.dim() == 3 && pairs.size(2) == 2, "pairs must have shape [batch, count, 2]");
+  expect(pairs.size(1) > 0, "pairs must not be empty");
+  const Tensor held = torch::stable::contiguous(pairs);
+  Tensor index = torch::stable::new_empty(pairs, {pairs.size(0)}, ScalarType::Long);
+  if (index.numel() == 0) return index;
+  spectrans::largest_modulus(
+      {type, held.data_ptr(), held.size(0), held.size(1), static_cast<int64_t*>(index.data_ptr())}, thread_pool());
+  return index;
+}
+
+}  // namespace
+}  // namespace spectrans::torch_ops
+
+STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
+  m.impl("energy", TORCH_BOX(&spectrans::torch_ops::energy_cpu));
+  m.impl("energies", TORCH_BOX(&spectrans::torch_ops::energies_cpu));
+  m.impl("orthogonality_error", TORCH_BOX(&spectrans::torch_ops::orthogonality_error_cpu));
+  m.impl("spectral_norm", TORCH_BOX(&spectrans::torch_ops::spectral_norm_cpu));
+  m.impl("largest_modulus", TORCH_BOX(&spectrans::torch_ops::largest_modulus_cpu));
+}
