@@ -78,9 +78,10 @@ Array = np.ndarray
 
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
-    """Normal deviates, the same for the same shape and seed, rounded to `dtype`."""
+    """Normal deviates, the same for the same shape and seed, rounded to `dtype` (complex ones for a complex dtype)."""
     generator = torch.Generator().manual_seed(seed + 1_000_003 * sum((i + 1) * s for i, s in enumerate(shape)))
-    return torch.randn(shape, dtype=torch.float64, generator=generator).to(dtype)
+    drawn = torch.complex128 if dtype.is_complex else torch.float64
+    return torch.randn(shape, dtype=drawn, generator=generator).to(dtype)
 
 
 def draw_response(n: int, d: int, dtype: torch.dtype = torch.float64, seed: int = 7) -> torch.Tensor:

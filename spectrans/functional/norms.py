@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -44,6 +45,8 @@ def _check_axis(axis: int, x: Tensor, argument: str, name: str) -> int:
 
 def _check_axes(dims: int | Sequence[int], x: Tensor, name: str) -> list[int]:
     """Negative axes of x, each once."""
+    if x.dim() == 0:
+        raise ValueError(f"{name}: expected at least 1 dimension, got shape ()")
     if not isinstance(dims, (int, tuple, list)) or isinstance(dims, bool):
         raise TypeError(f"dims: expected an int or several, got {type(dims).__name__}")
     axes = [_check_axis(axis, x, "dims", name) for axis in ([dims] if isinstance(dims, int) else dims)]
@@ -228,7 +231,8 @@ def energy_error(
             before, after = _energy(a, of_a), _energy(b, of_b)
     difference = (after - before).abs()
     nothing = difference == 0
-    return torch.where(nothing, 0.0, difference / torch.where(nothing, 1.0, before))
+    error = torch.where(nothing, 0.0, difference / torch.where(nothing, 1.0, before))
+    return torch.where(difference.isinf(), math.nan, error)
 
 
 # -- matrices ----------------------------------------------------------------------------------------------------------

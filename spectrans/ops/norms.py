@@ -77,16 +77,18 @@ def spectral_norm_reference(
 
     Unless `vectors`, the vectors need only be as accurate as the value needs.
     """
-    x = _matrices(x, pairs, compute_dtype(x.dtype))
+    dtype = compute_dtype(x.dtype)
+    x = _matrices(x, pairs, wide_dtype(x.device))  # LAPACK in float32 is not good to 1e-6
     *batch, m, d = x.shape
     if x.numel() == 0:
-        return x.abs().new_zeros(batch), _pairs(x.new_zeros((*batch, m))), _pairs(x.new_zeros((*batch, d)))
+        u, v = x.new_zeros((*batch, m)), x.new_zeros((*batch, d))
+        return x.abs().sum((-2, -1)).to(dtype), _pairs(u).to(dtype), _pairs(v).to(dtype)
     finite = x.isfinite().all(-1).all(-1)
     left, values, right = torch.linalg.svd(torch.where(finite[..., None, None], x, 0.0), full_matrices=False)
-    value = values[..., 0]
-    some = (value > 0).unsqueeze(-1)
-    u, v = torch.where(some, left[..., 0], 0.0), torch.where(some, right[..., 0, :].conj(), 0.0)
-    return torch.where(finite, value, math.nan), _pairs(u), _pairs(v)
+    some = values[..., 0] > 0
+    value = torch.where(finite, torch.where(some, values[..., 0], 0.0), math.nan)  # of zero, a derivative of zero
+    u, v = (torch.where(some.unsqueeze(-1), t, 0.0) for t in (left[..., 0], right[..., 0, :].conj()))
+    return value.to(dtype), _pairs(u).to(dtype), _pairs(v).to(dtype)
 
 
 def spectral_norm_backward_reference(grad: Tensor, x: Tensor, u: Tensor, v: Tensor, pairs: bool) -> Tensor:
@@ -169,7 +171,8 @@ def _energy_grad(grad: Tensor | None, x: Tensor, dims: Sequence[int]) -> Tensor 
     if grad is None:
         return None
     shape = [1 if axis in dims else size for axis, size in enumerate(x.shape, -x.dim())]
-    return ((2 * grad).to(compute_dtype(x.dtype)).reshape(shape) * x).to(x.dtype)
+    # In the precision of energies: of large x the derivative of a logarithm or a quotient is tiny, and vice versa.
+    return ((2 * grad).reshape(shape) * x).to(x.dtype)
 
 
 def _energy_setup(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
@@ -224,21 +227,28 @@ def _spectral_norm_backward_vjp(ctx: Any, cotangent: Tensor | None) -> tuple[Ten
     if cotangent is None:
         return None, None, None, None, None
     grad, x = ctx.saved_tensors
-    left, values, right = torch.linalg.svd(_matrices(x, ctx.pairs, grad.dtype), full_matrices=False)
-    c = _matrices(cotangent, ctx.pairs, grad.dtype)
-    u, v, s = left[..., :1], right.mH[..., :1], values[..., :1].unsqueeze(-1)  # [..., m, 1], [..., d, 1], [..., 1, 1]
-    cv, cu, others = c @ v, c.mH @ u, values[..., 1:].unsqueeze(-1)
+    if x.numel() == 0:
+        return torch.zeros_like(grad), torch.zeros_like(x), None, None, None
+    wide = wide_dtype(x.device)
+    matrices, c = _matrices(x, ctx.pairs, wide), _matrices(cotangent, ctx.pairs, wide)
+    finite = matrices.isfinite().all(-1).all(-1)[..., None, None]
+    left, values, right = torch.linalg.svd(torch.where(finite, matrices, 0.0), full_matrices=False)
+    s, others = values[..., :1].unsqueeze(-1), values[..., 1:].unsqueeze(-1)  # [..., 1, 1], [..., k - 1, 1]
+    u, v = (torch.where(s > 0, t, 0.0) for t in (left[..., :1], right.mH[..., :1]))  # [..., m, 1], [..., d, 1]
+    cv, cu = c @ v, c.mH @ u
     p, q = left[..., 1:].mH @ cv, right[..., 1:, :] @ cu
-    weight = _reciprocal(s.square() - others.square())  # among equals, u and v are any
     inverse = _reciprocal(s)  # beyond U and V, singular values are zero
-    of_u = left[..., 1:] @ (weight * (s * p + others * q)) + inverse * (cv - left @ (left.mH @ cv))
-    of_v = right[..., 1:, :].mH @ (weight * (s * q + others * p)) + inverse * (cu - right.mH @ (right @ cu))
+    scale = torch.where(s > 0, s, 1.0)  # so that nothing is squared
+    ratio = others / scale
+    weight = inverse * _reciprocal((s - others) / scale * (1 + ratio))  # among equals, u and v are any
+    of_u = left[..., 1:] @ (weight * (p + ratio * q)) + inverse * (cv - left @ (left.mH @ cv))
+    of_v = right[..., 1:, :].mH @ (weight * (q + ratio * p)) + inverse * (cu - right.mH @ (right @ cu))
     along = u.mH @ cv
     if ctx.pairs:
         of_u = of_u + u * (1j * along.imag * inverse)
     of_x = grad[..., None, None] * (of_u @ v.mH + u @ of_v.mH)
     of_grad = (along.real if ctx.pairs else along)[..., 0, 0]
-    return of_grad, _pairs(of_x).to(x.dtype), None, None, None
+    return of_grad.to(grad.dtype), _pairs(of_x).to(x.dtype), None, None, None
 
 
 def _reciprocal(t: Tensor) -> Tensor:
