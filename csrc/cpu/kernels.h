@@ -111,11 +111,10 @@ struct Orthogonality {
 
 // The largest singular value of each matrix of the batch, x v = value u and x^H u = value v. Rows or columns are
 // contiguous: d_stride or n_stride is 1 (pairs: 2). value, u, v are contiguous, float or (float64) double; zero
-// vectors for a zero matrix; NaN, and zero vectors, for one that is not finite. Unless `vectors`, u and v are only as
-// accurate as the value needs.
+// vectors for a zero matrix; NaN, and zero vectors, for one that is not finite.
 struct SpectralNorm {
   Element element;
-  bool pairs, vectors;
+  bool pairs;
   Signal x;  // [batch, m, d]
   void *value, *u, *v;
 };

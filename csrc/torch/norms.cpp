@@ -84,7 +84,7 @@ Tensor orthogonality_error_cpu(const Tensor& t, bool pairs) {
 }
 
 // x [..., m, d], or [..., m, d, 2] for pairs -> value [...], u [..., m], v [..., d], or u [..., m, 2], v [..., d, 2]
-std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs, bool vectors) {
+std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs) {
   const Element type = element(x, "x");
   Matrices of = matrices(x, "x", pairs);
   const int64_t step = pairs ? 2 : 1;
@@ -103,8 +103,7 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs
   Tensor value = torch::stable::new_empty(x, of.batch, compute), u = torch::stable::new_empty(x, rows, compute),
          v = torch::stable::new_empty(x, columns, compute);
   if (x.numel() == 0) return {torch::stable::zero_(value), torch::stable::zero_(u), torch::stable::zero_(v)};
-  spectrans::spectral_norm({type, pairs, vectors, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()},
-                           thread_pool());
+  spectrans::spectral_norm({type, pairs, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()}, thread_pool());
   return {value, u, v};
 }
 

@@ -340,8 +340,7 @@ def spectral_norm(
     _check_matrices(x, "x")
     pairs = x.is_complex()
     real = torch.view_as_real(x.resolve_conj()) if pairs else x.resolve_neg()
-    vectors = torch.is_grad_enabled() and x.requires_grad  # a derivative may be asked for
-    value, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, real, pairs, vectors)
+    value, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, real, pairs)
     return value.to(real.dtype)
 
 

@@ -17,7 +17,7 @@ from spectrans.ops.library import TAGS, compute_dtype, library
 library.define("energy(Tensor x, int[] dims) -> Tensor", tags=TAGS)
 library.define("energies(Tensor a, Tensor b, int[] dims) -> (Tensor, Tensor)", tags=TAGS)
 library.define("orthogonality_error(Tensor t, bool pairs) -> Tensor", tags=TAGS)
-library.define("spectral_norm(Tensor x, bool pairs, bool vectors) -> (Tensor, Tensor, Tensor)", tags=TAGS)
+library.define("spectral_norm(Tensor x, bool pairs) -> (Tensor, Tensor, Tensor)", tags=TAGS)
 library.define("spectral_norm_backward(Tensor grad, Tensor x, Tensor u, Tensor v, bool pairs) -> Tensor", tags=TAGS)
 library.define("largest_modulus(Tensor pairs) -> Tensor", tags=TAGS)
 
@@ -71,12 +71,8 @@ def orthogonality_error_reference(
 def spectral_norm_reference(
     x: Tensor,  # [..., m, d], or [..., m, d, 2] for pairs
     pairs: bool,
-    vectors: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # [...], [..., m], [..., d], or [...], [..., m, 2], [..., d, 2]
-    """The largest singular value and its vectors; NaN where x is not finite, vectors of zeros where x is zero.
-
-    Unless `vectors`, the vectors need only be as accurate as the value needs.
-    """
+    """The largest singular value and its vectors; NaN where x is not finite, vectors of zeros where x is zero."""
     dtype = compute_dtype(x.dtype)
     x = _matrices(x, pairs, wide_dtype(x.device))  # LAPACK in float32 is not good to 1e-6
     *batch, m, d = x.shape
@@ -136,7 +132,7 @@ def _orthogonality_error_fake(t: Tensor, pairs: bool) -> Tensor:
     return t.new_empty(t.shape[: -3 if pairs else -2], dtype=wide_dtype(t.device))
 
 
-def _spectral_norm_fake(x: Tensor, pairs: bool, vectors: bool) -> tuple[Tensor, Tensor, Tensor]:
+def _spectral_norm_fake(x: Tensor, pairs: bool) -> tuple[Tensor, Tensor, Tensor]:
     *batch, m, d = x.shape[:-1] if pairs else x.shape
     pair, dtype = [2] if pairs else [], compute_dtype(x.dtype)
     shapes = (batch, [*batch, m, *pair], [*batch, d, *pair])
@@ -203,15 +199,15 @@ def _orthogonality_error_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | No
 
 
 def _spectral_norm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    x, ctx.pairs, _ = inputs
+    x, ctx.pairs = inputs
     _, u, v = output
     ctx.mark_non_differentiable(u, v)
     ctx.save_for_backward(x, u, v)
     ctx.set_materialize_grads(False)
 
 
-def _spectral_norm_vjp(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None, None]:
-    return None if grad is None else _spectral_norm_backward(grad, *ctx.saved_tensors, ctx.pairs), None, None
+def _spectral_norm_vjp(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None]:
+    return None if grad is None else _spectral_norm_backward(grad, *ctx.saved_tensors, ctx.pairs), None
 
 
 def _spectral_norm_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
