@@ -427,9 +427,9 @@ def filter_operator_norm(
             )
         pairs = effective_response(pairs.flatten(2, -2), w).unflatten(2, pairs.shape[2:-1])
     if pairs.numel() == 0:
-        return pairs.sum().to(dtype)
+        return pairs.abs().sum().to(dtype)
     if channel_mixing:
-        norms = spectral_norm(torch.view_as_complex(pairs.contiguous()))
+        norms, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, pairs, True)
         return norms.amax().to(dtype)
     flat = pairs.reshape(1, -1, 2)
     arguments = (flat.detach(),)
