@@ -53,7 +53,7 @@ def _check_axes(dims: int | Sequence[int], x: Tensor, name: str) -> list[int]:
     if len(set(axes)) < len(axes):
         raise ValueError(f"dims: expected every axis once, got {dims}")
     if not axes:
-        raise ValueError("dims: expected at least one axis, got none")
+        raise ValueError(f"dims: expected at least one axis, got {dims}")
     return axes
 
 
@@ -402,20 +402,14 @@ def filter_operator_norm(
     if n is not None and grid is not None:
         raise ValueError(f"grid: expected None together with n={n}, got {grid}")
     dtype = response.real.dtype if response.is_complex() else response.dtype
-    trailing = 2 if channel_mixing else 1  # axes that are not frequencies
-    names = "frequencies ..., " + ("d_out, d_in" if channel_mixing else "d")
-    if response.is_complex():
-        pairs = torch.view_as_real(response.resolve_conj())
-    else:
-        pairs = response.to(compute_dtype(dtype))
-        if response.dim() == 0 or response.shape[-1] != 2:
-            raise ValueError(
-                f"response: expected shape [{names}, 2] of a real dtype (real and imaginary part), "
-                f"got {tuple(response.shape)}"
-            )
-    frequencies = pairs.dim() - 1 - trailing
-    if frequencies < 1:
-        raise ValueError(f"response: expected shape [{names}], got {tuple(response.shape)}")
+    is_complex = response.is_complex()
+    trailing = (2 if channel_mixing else 1) + (not is_complex)  # axes that are not frequencies
+    names = "frequencies ..., " + ("d_out, d_in" if channel_mixing else "d") + ("" if is_complex else ", 2")
+    frequencies = response.dim() - trailing
+    if frequencies < 1 or not (is_complex or response.shape[-1] == 2):
+        kind = "" if is_complex else " of a real dtype (real and imaginary part)"
+        raise ValueError(f"response: expected shape [{names}]{kind}, got {tuple(response.shape)}")
+    pairs = torch.view_as_real(response.resolve_conj()) if is_complex else response.to(compute_dtype(dtype))
     if n is not None:
         pairs = _without_imag_alone(pairs, n, frequencies, response)
     if grid is not None:
