@@ -89,10 +89,11 @@ def _energy(x: Tensor, axes: list[int]) -> Tensor:
 
 def _half_spectrum_energy(x: Tensor, axes: list[int], n: int, axis: int) -> Tensor:
     """Every bin stands for two but DC and, for even n, Nyquist: the first and the last."""
-    bins = x.shape[axis]
-    alone = x.movedim(axis, 0)[:: max(1, bins - 1) if n % 2 == 0 else bins].movedim(0, axis)
-    interior = x.narrow(axis, 1, bins - 1 - (n % 2 == 0)) if n > 2 else x.narrow(axis, 0, 0)
-    return _energy(alone, axes) + 2 * _energy(interior, axes)
+    bins, last = x.shape[axis], int(n % 2 == 0)
+    total = _energy(x.narrow(axis, 0, 1), axes)
+    if n > 2:
+        total = total + 2 * _energy(x.narrow(axis, 1, bins - 1 - last), axes)
+    return total + _energy(x.narrow(axis, bins - 1, 1), axes) if last else total
 
 
 def energy(

@@ -44,8 +44,8 @@ def energies_reference(a: Tensor, b: Tensor, dims: Sequence[int]) -> tuple[Tenso
 
 
 def _complex(pairs: Tensor) -> Tensor:
-    """A copy: not all pairs, wherever they begin, are a view of complex numbers."""
-    return torch.complex(*pairs.unbind(-1))
+    # A copy: pairs that begin at an odd place, or with the strides that none have, are no complex numbers.
+    return torch.view_as_complex(pairs.clone(memory_format=torch.contiguous_format))
 
 
 def _matrices(t: Tensor, pairs: bool, dtype: torch.dtype) -> Tensor:
