@@ -10,13 +10,18 @@ import torch
 
 import spectrans
 from spectrans.functional import (
+    energy,
+    energy_error,
     fft_conv,
+    filter_operator_norm,
     fourier_mixing,
     hartley_mixing,
     irfft_modes,
+    orthogonality_error,
     rfft_modes,
     spectral_filter,
     spectral_filter2d,
+    spectral_norm,
 )
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
@@ -149,6 +154,74 @@ def test_modes_of_any_length_are_compiled_once(native_library: None) -> None:
         x = oracle.draw(2, n, 6, dtype=torch.float32)
         torch.testing.assert_close(g(x), low_pass(x))
     assert counter.frame_count == 1
+
+
+#: Every norm of one tensor [b, n, d].
+NORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "energy": energy,
+    "energy, one axis": lambda x: energy(x, 0),
+    "energy, half": lambda x: energy(x, n=2 * x.shape[1] - 1),
+    "energy, half of the last axis": lambda x: energy(x, (0, 2), n=2 * x.shape[2] - 2, dim=2),
+    "energy_error": lambda x: energy_error(x, x.sin()),
+    "energy_error, half": lambda x: energy_error(x.real, torch.fft.rfft(x.real.sin(), dim=-2), n=x.shape[1]),
+    "orthogonality_error": orthogonality_error,
+    "spectral_norm": spectral_norm,
+    "spectral_norm, transposed": lambda x: spectral_norm(x.mH),
+    "filter_operator_norm": lambda x: filter_operator_norm(torch.view_as_real(x.cfloat())),
+    "filter_operator_norm, n": lambda x: filter_operator_norm(x[0].cfloat(), n=2 * x.shape[1] - 1),
+    "filter_operator_norm, grid": lambda x: filter_operator_norm(x.cfloat(), grid=(x.shape[0], 2 * x.shape[1] - 1)),
+    "filter_operator_norm, mixing": lambda x: filter_operator_norm(x.cfloat(), channel_mixing=True),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
+@pytest.mark.parametrize("name", NORMS)
+def test_norms(backend: str, name: str, dtype: torch.dtype) -> None:
+    f = NORMS[name]
+    g = compiled(f)
+    for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
+        x = oracle.draw(*shape, dtype=dtype)
+        for ours, eager in zip(with_gradients(g, x), with_gradients(f, x), strict=True):
+            torch.testing.assert_close(ours, eager)
+            assert ours.stride() == eager.stride()
+
+
+def test_norms_of_any_size_are_compiled_once() -> None:
+    for f in (energy, orthogonality_error, spectral_norm):
+        counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+        g = compiled(f, counter)
+        for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
+            x = oracle.draw(*shape, dtype=torch.float32)
+            torch.testing.assert_close(g(x), f(x))
+        assert counter.frame_count == 1
+
+
+def test_norms_under_inductor(backend: str) -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        z = x[..., :6] + 1j * x[..., 6:]
+        return energy(x) + energy_error(x, 2 * x) + spectral_norm(z) + orthogonality_error(z) + filter_operator_norm(z)
+
+    x = oracle.draw(3, 5, 12, dtype=torch.float32)
+    g = torch.compile(f, fullgraph=True)
+    for t in (x, x.transpose(0, 1).contiguous().transpose(0, 1)):
+        for ours, eager in zip(with_gradients(g, t), with_gradients(f, t), strict=True):
+            torch.testing.assert_close(ours, eager)
+
+
+class Norms(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (
+            spectral_norm(x) + orthogonality_error(x) + energy(x, n=2 * x.shape[1] - 1) + filter_operator_norm(x + 0j)
+        )
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_export_of_norms_of_any_size(backend: str, strict: bool) -> None:
+    x = oracle.draw(3, 12, 6, dtype=torch.float32)
+    dims = {"x": {i: torch.export.Dim(name, min=3) for i, name in enumerate(("batch", "sequence", "channels"))}}
+    program = torch.export.export(Norms(), (x,), dynamic_shapes=dims, strict=strict)
+    y = oracle.draw(4, 17, 5, dtype=torch.float32)
+    torch.testing.assert_close(program.module()(y), Norms()(y))
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -11,13 +11,18 @@ import torch
 
 import spectrans
 from spectrans.functional import (
+    energy,
+    energy_error,
     fft_conv,
+    filter_operator_norm,
     fourier_mixing,
     hartley_mixing,
     irfft_modes,
+    orthogonality_error,
     rfft_modes,
     spectral_filter,
     spectral_filter2d,
+    spectral_norm,
 )
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
@@ -167,6 +172,97 @@ SPECTRUM: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a spectrum of 3 dimensions, got 0"),
     ({"dim": "last"}, TypeError, "dim: expected an int, -2 or -1, got str"),
     ({"norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
+]
+#: A number, not a tensor; whole numbers; a complex dtype without arithmetic.
+NORM_DTYPES: list[tuple[Any, str]] = [
+    (1.0, "expected a tensor, got float"),
+    (None, "expected a tensor, got NoneType"),
+    (X.long(), "expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got torch.int64"),
+    (X.bool(), "got torch.bool"),
+    (torch.empty(2, 8, 4, dtype=torch.complex32), "got torch.complex32"),
+]
+AXES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"dims": 3}, ValueError, "dims: expected -3 to 2 for a{} of 3 dimensions, got 3"),
+    ({"dims": -4}, ValueError, "dims: expected -3 to 2 for a{} of 3 dimensions, got -4"),
+    ({"dims": (0, 3)}, ValueError, "dims: expected -3 to 2 for a{} of 3 dimensions, got 3"),
+    ({"dims": (0, -3)}, ValueError, "dims: expected every axis once, got (0, -3)"),
+    ({"dims": [1, 1]}, ValueError, "dims: expected every axis once, got [1, 1]"),
+    ({"dims": ()}, ValueError, "dims: expected at least one axis, got ()"),
+    ({"dims": 1.0}, TypeError, "dims: expected an int or several, got float"),
+    ({"dims": True}, TypeError, "dims: expected an int or several, got bool"),
+    ({"dims": None}, TypeError, "dims: expected an int or several, got NoneType"),
+    ({"dims": "seq"}, TypeError, "dims: expected an int or several, got str"),
+    ({"dims": (0, False)}, TypeError, "dims: expected an int, got bool"),
+    ({"dims": (0, 1.0)}, TypeError, "dims: expected an int, got float"),
+    ({"dims": (-1, None)}, TypeError, "dims: expected an int, got NoneType"),
+]
+HALF: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"n": 0}, ValueError, "n: expected 1 or more, got 0"),
+    ({"n": -8}, ValueError, "n: expected 1 or more, got -8"),
+    ({"n": 8.0}, TypeError, "n: expected an int, got float"),
+    ({"n": True}, TypeError, "n: expected an int, got bool"),
+    ({"n": 8}, ValueError, "{}: expected 5 bins (n//2+1) along dim=-2 for n=8, got shape (2, 8, 4)"),
+    ({"n": 5, "dim": 2}, ValueError, "{}: expected 3 bins (n//2+1) along dim=2 for n=5, got shape (2, 8, 4)"),
+    ({"n": 2, "dim": 0}, ValueError, "dim: expected one of dims=(-2, -1), over which energy is summed, got 0"),
+    ({"n": 14, "dims": 2}, ValueError, "dim: expected one of dims=(-1,), over which energy is summed, got -2"),
+    ({"n": 14, "dim": 3}, ValueError, "dim: expected -3 to 2 for a{} of 3 dimensions, got 3"),
+    ({"n": 14, "dim": None}, TypeError, "dim: expected an int, got NoneType"),
+    ({"n": 14, "dim": True}, TypeError, "dim: expected an int, got bool"),
+]
+ENERGY_ERROR: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"b": X[:1]}, ValueError, "b: expected the shape of a, (2, 8, 4), but for dims=(-2, -1), got (1, 8, 4)"),
+    ({"b": X[0]}, ValueError, "b: expected the shape of a, (2, 8, 4), but for dims=(-2, -1), got (8, 4)"),
+    ({"b": X.mT, "dims": 0}, ValueError, "b: expected the shape of a, (2, 8, 4), but for dims=0, got (2, 4, 8)"),
+    ({"b": X[0], "dims": 2}, ValueError, "dims: expected -2 to 1 for a b of 2 dimensions, got 2"),
+    ({"b": X[:1], "n": 14}, ValueError, "b: expected the shape of a, (2, 8, 4), but for dims=(-2, -1), got (1, 8, 4)"),
+    ({"b": X.to("meta")}, ValueError, "b: expected device cpu, that of a, got meta"),
+    ({"b": X[0, 0, 0]}, ValueError, "b: expected at least 1 dimension, got shape ()"),
+    ({"a": X[0, 0, 0]}, ValueError, "a: expected at least 1 dimension, got shape ()"),
+]
+R = torch.zeros(5, 4, dtype=torch.complex64)
+OPERATOR_NORM: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"response": R[0]}, ValueError, "response: expected shape [frequencies ..., d], got (4,)"),
+    (
+        {"response": R.real},
+        ValueError,
+        "response: expected shape [frequencies ..., d, 2] of a real dtype (real and imaginary part), got (5, 4)",
+    ),
+    ({"response": H[0]}, ValueError, "expected shape [frequencies ..., d, 2] of a real dtype"),
+    ({"response": H[0, 0, 0]}, ValueError, "expected shape [frequencies ..., d, 2] of a real dtype"),
+    ({"channel_mixing": True}, ValueError, "response: expected shape [frequencies ..., d_out, d_in], got (5, 4)"),
+    (
+        {"response": H, "channel_mixing": True},
+        ValueError,
+        "response: expected shape [frequencies ..., d_out, d_in, 2] of a real dtype (real and imaginary part), "
+        "got (5, 4, 2)",
+    ),
+    ({"channel_mixing": 1}, TypeError, "channel_mixing: expected a bool, got int"),
+    ({"channel_mixing": None}, TypeError, "channel_mixing: expected a bool, got NoneType"),
+    ({"n": 8, "grid": (2, 4)}, ValueError, "grid: expected None together with n=8, got (2, 4)"),
+    ({"n": 0}, ValueError, "n: expected 1 or more, got 0"),
+    ({"n": 8.0}, TypeError, "n: expected an int, got float"),
+    ({"n": True}, TypeError, "n: expected an int, got bool"),
+    (
+        {"n": 7},
+        ValueError,
+        "response: expected one axis of up to 4 frequencies (n//2+1) for n=7, got shape (5, 4)",
+    ),
+    ({"response": W, "n": 8}, ValueError, "response: expected one axis of up to 5 frequencies (n//2+1) for n=8"),
+    ({"grid": 8}, TypeError, "grid: expected a pair of ints (h, w), got int"),
+    ({"grid": (2, 4.0)}, TypeError, "grid: expected a pair of ints (h, w), got a float in it"),
+    ({"grid": (8,)}, ValueError, "grid: expected a pair (h, w), got 1 values"),
+    ({"grid": (0, 4)}, ValueError, "grid: expected sides of 1 or more, got (0, 4)"),
+    ({"grid": (2, 4)}, ValueError, "response: expected shape [2, 3, d] (h, w//2+1) for grid=(2, 4), got (5, 4)"),
+    (
+        {"response": W, "grid": (2, 6)},
+        ValueError,
+        "response: expected shape [2, 4, d, 2] (h, w//2+1) for grid=(2, 6), got (2, 3, 4, 2)",
+    ),
+    (
+        {"response": W, "grid": (2, 4), "channel_mixing": True},
+        ValueError,
+        "response: expected shape [2, 3, d_out, d_in, 2] (h, w//2+1) for grid=(2, 4), got (2, 3, 4, 2)",
+    ),
 ]
 LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: FourierMixing(0), ValueError, "hidden_dim: expected 1 or more, got 0"),
@@ -388,6 +484,60 @@ def test_rfft_modes(backend: str, arguments: dict[str, Any], error: type[Excepti
 def test_irfft_modes(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         irfft_modes(**{"spectrum": Z, "n": 8, **arguments})
+
+
+@pytest.mark.parametrize(("t", "message"), NORM_DTYPES, ids=range(len(NORM_DTYPES)))
+def test_norms_refuse_what_is_no_number(backend: str, t: Any, message: str) -> None:
+    calls: list[tuple[str, Callable[[], Any]]] = [
+        ("x", lambda: energy(t)),
+        ("a", lambda: energy_error(t, X)),
+        ("b", lambda: energy_error(X, t)),
+        ("t", lambda: orthogonality_error(t)),
+        ("x", lambda: spectral_norm(t)),
+        ("response", lambda: filter_operator_norm(t)),
+    ]
+    for name, call in calls:
+        with pytest.raises(TypeError, match=f"^{name}: .*{re.escape(message)}"):
+            call()
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), AXES, ids=range(len(AXES)))
+def test_axes(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    for call, name in ((lambda: energy(X, **arguments), "n x"), (lambda: energy_error(X, X, **arguments), "n a")):
+        with pytest.raises(error, match=re.escape(message.format(name))):
+            call()
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), HALF, ids=range(len(HALF)))
+def test_half_spectra(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    for call, name in ((lambda: energy(X, **arguments), "x"), (lambda: energy_error(X, X, **arguments), "b")):
+        article = ("n " if name == "x" else " ") if message.startswith("dim") else ""
+        with pytest.raises(error, match=re.escape(message.format(article + name))):
+            call()
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), ENERGY_ERROR, ids=range(len(ENERGY_ERROR)))
+def test_energy_error(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        energy_error(**{"a": X, "b": X, **arguments})
+
+
+def test_energies_and_matrices_need_axes(backend: str) -> None:
+    with pytest.raises(ValueError, match=re.escape("x: expected at least 1 dimension, got shape ()")):
+        energy(X[0, 0, 0])
+    with pytest.raises(ValueError, match=re.escape("dims: expected -1 to 0 for an x of 1 dimensions, got -2")):
+        energy(X[0, 0])
+    for call, name in ((orthogonality_error, "t"), (spectral_norm, "x")):
+        for t in (X[0, 0], X[0, 0, 0]):
+            message = f"{name}: expected at least 2 dimensions [..., m, n], got shape {tuple(t.shape)}"
+            with pytest.raises(ValueError, match=re.escape(message)):
+                call(t)
+
+
+@pytest.mark.parametrize(("arguments", "error", "message"), OPERATOR_NORM, ids=range(len(OPERATOR_NORM)))
+def test_filter_operator_norm(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        filter_operator_norm(**{"response": R, **arguments})
 
 
 @pytest.mark.parametrize(("call", "error", "message"), LAYERS, ids=range(len(LAYERS)))

@@ -53,7 +53,7 @@ def _check_axes(dims: int | Sequence[int], x: Tensor, name: str) -> list[int]:
     if len(set(axes)) < len(axes):
         raise ValueError(f"dims: expected every axis once, got {dims}")
     if not axes:
-        raise ValueError("dims: expected at least one axis, got none")
+        raise ValueError(f"dims: expected at least one axis, got {dims}")
     return axes
 
 
@@ -89,10 +89,11 @@ def _energy(x: Tensor, axes: list[int]) -> Tensor:
 
 def _half_spectrum_energy(x: Tensor, axes: list[int], n: int, axis: int) -> Tensor:
     """Every bin stands for two but DC and, for even n, Nyquist: the first and the last."""
-    bins = x.shape[axis]
-    alone = x.movedim(axis, 0)[:: max(1, bins - 1) if n % 2 == 0 else bins].movedim(0, axis)
-    interior = x.narrow(axis, 1, bins - 1 - (n % 2 == 0)) if n > 2 else x.narrow(axis, 0, 0)
-    return _energy(alone, axes) + 2 * _energy(interior, axes)
+    bins, last = x.shape[axis], int(n % 2 == 0)
+    total = _energy(x.narrow(axis, 0, 1), axes)
+    if n > 2:
+        total = total + 2 * _energy(x.narrow(axis, 1, bins - 1 - last), axes)
+    return total + _energy(x.narrow(axis, bins - 1, 1), axes) if last else total
 
 
 def energy(
@@ -402,20 +403,14 @@ def filter_operator_norm(
     if n is not None and grid is not None:
         raise ValueError(f"grid: expected None together with n={n}, got {grid}")
     dtype = response.real.dtype if response.is_complex() else response.dtype
-    trailing = 2 if channel_mixing else 1  # axes that are not frequencies
-    names = "frequencies ..., " + ("d_out, d_in" if channel_mixing else "d")
-    if response.is_complex():
-        pairs = torch.view_as_real(response.resolve_conj())
-    else:
-        pairs = response.to(compute_dtype(dtype))
-        if response.dim() == 0 or response.shape[-1] != 2:
-            raise ValueError(
-                f"response: expected shape [{names}, 2] of a real dtype (real and imaginary part), "
-                f"got {tuple(response.shape)}"
-            )
-    frequencies = pairs.dim() - 1 - trailing
-    if frequencies < 1:
-        raise ValueError(f"response: expected shape [{names}], got {tuple(response.shape)}")
+    is_complex = response.is_complex()
+    trailing = (2 if channel_mixing else 1) + (not is_complex)  # axes that are not frequencies
+    names = "frequencies ..., " + ("d_out, d_in" if channel_mixing else "d") + ("" if is_complex else ", 2")
+    frequencies = response.dim() - trailing
+    if frequencies < 1 or not (is_complex or response.shape[-1] == 2):
+        kind = "" if is_complex else " of a real dtype (real and imaginary part)"
+        raise ValueError(f"response: expected shape [{names}]{kind}, got {tuple(response.shape)}")
+    pairs = torch.view_as_real(response.resolve_conj()) if is_complex else response.to(compute_dtype(dtype))
     if n is not None:
         pairs = _without_imag_alone(pairs, n, frequencies, response)
     if grid is not None:
@@ -427,9 +422,9 @@ def filter_operator_norm(
             )
         pairs = effective_response(pairs.flatten(2, -2), w).unflatten(2, pairs.shape[2:-1])
     if pairs.numel() == 0:
-        return pairs.sum().to(dtype)
+        return pairs.abs().sum().to(dtype)
     if channel_mixing:
-        norms = spectral_norm(torch.view_as_complex(pairs.contiguous()))
+        norms, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, pairs, True)
         return norms.amax().to(dtype)
     flat = pairs.reshape(1, -1, 2)
     arguments = (flat.detach(),)

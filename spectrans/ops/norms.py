@@ -43,9 +43,13 @@ def energies_reference(a: Tensor, b: Tensor, dims: Sequence[int]) -> tuple[Tenso
     return energy_reference(a, dims), energy_reference(b, dims)
 
 
+def _complex(pairs: Tensor) -> Tensor:
+    # A copy: pairs that begin at an odd place, or with the strides that none have, are no complex numbers.
+    return torch.view_as_complex(pairs.clone(memory_format=torch.contiguous_format))
+
+
 def _matrices(t: Tensor, pairs: bool, dtype: torch.dtype) -> Tensor:
-    t = t.to(dtype)
-    return torch.view_as_complex(t.contiguous()) if pairs else t
+    return _complex(t.to(dtype)) if pairs else t.to(dtype)
 
 
 def _pairs(t: Tensor) -> Tensor:
@@ -53,8 +57,13 @@ def _pairs(t: Tensor) -> Tensor:
     return (torch.view_as_real(t.resolve_conj()) if t.is_complex() else t).contiguous()
 
 
+def _conj(t: Tensor) -> Tensor:
+    # In what runs as an op, a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
+    return torch.complex(t.real, -t.imag) if t.is_complex() else t
+
+
 def _residual(t: Tensor) -> Tensor:  # t t^H - I
-    product = t @ t.mH
+    product = t @ _conj(t).mT
     return product - torch.eye(t.shape[-2], dtype=product.dtype, device=t.device)
 
 
@@ -83,20 +92,20 @@ def spectral_norm_reference(
     left, values, right = torch.linalg.svd(torch.where(finite[..., None, None], x, 0.0), full_matrices=False)
     some = values[..., 0] > 0
     value = torch.where(finite, torch.where(some, values[..., 0], 0.0), math.nan)  # of zero, a derivative of zero
-    u, v = (torch.where(some.unsqueeze(-1), t, 0.0) for t in (left[..., 0], right[..., 0, :].conj()))
+    u, v = (torch.where(some.unsqueeze(-1), t, 0.0) for t in (left[..., 0], _conj(right[..., 0, :])))
     return value.to(dtype), _pairs(u).to(dtype), _pairs(v).to(dtype)
 
 
 def spectral_norm_backward_reference(grad: Tensor, x: Tensor, u: Tensor, v: Tensor, pairs: bool) -> Tensor:
     """u v^H: the derivative of a simple singular value, and one of its subderivatives where it is repeated."""
     if pairs:
-        u, v = torch.view_as_complex(u), torch.view_as_complex(v)
-    return _pairs((grad.unsqueeze(-1) * u).unsqueeze(-1) * v.conj().unsqueeze(-2)).to(x.dtype)
+        u, v = _complex(u), _conj(_complex(v))
+    return _pairs((grad.unsqueeze(-1) * u).unsqueeze(-1) * v.unsqueeze(-2)).to(x.dtype)
 
 
 def largest_modulus_reference(pairs: Tensor) -> Tensor:  # [batch, k, 2] -> [batch], int64
     """Where the modulus is largest: the first such place, or the first NaN."""
-    return torch.view_as_complex(pairs.contiguous()).abs().argmax(-1)
+    return _complex(pairs).abs().argmax(-1)
 
 
 _REFERENCES: dict[str, Callable[..., Any]] = {

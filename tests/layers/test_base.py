@@ -127,21 +127,76 @@ def test_energy_of_float32_is_summed_in_float64() -> None:
     assert Unitary(4).verify_energy_preservation(x, -x)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_verifications_are_false_for_what_is_not_finite(value: float) -> None:
-    layer, x, bad = Unitary(4), torch.ones(2, 8, 4), torch.ones(2, 8, 4)
-    bad[0, 0, 0] = value
-    for before, after in ((x, bad), (bad, x), (bad, bad)):
-        assert layer.verify_energy_preservation(before, after) is False
-    assert layer.verify_orthogonality(bad[:, :4]) is False
+ALL_DTYPES = (*oracle.DTYPES, torch.complex64, torch.complex128)
 
 
-def test_empty_batches_verify() -> None:
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", ALL_DTYPES, ids=str)
+def test_verifications_are_false_for_what_is_not_finite(backend: str, dtype: torch.dtype, value: float) -> None:
+    for tolerance in (0.0, 1e-4, math.inf):
+        layer, x = Unitary(4, energy_tolerance=tolerance), torch.eye(4, dtype=dtype).repeat(3, 1, 1)
+        for at in ((0, 0, 0), (2, 3, 3), (1, 2, 1)):
+            for part in (0, 1) if dtype.is_complex else (0,):
+                bad = x.clone()
+                (torch.view_as_real(bad) if dtype.is_complex else bad.unsqueeze(-1))[(*at, part)] = value
+                for before, after in ((x, bad), (bad, x), (bad, bad), (0 * x, bad), (bad, 0 * x)):
+                    assert layer.verify_energy_preservation(before, after) is False
+                    assert layer.verify_energy_preservation(before[at[0]], after[at[0]]) is False
+                assert layer.verify_orthogonality(bad) is False
+                assert layer.verify_orthogonality(bad[at[0]]) is False
+        assert layer.verify_energy_preservation(x, x) is True and layer.verify_orthogonality(x) is True
+
+
+def test_verifications_are_false_for_energies_that_are_not_finite() -> None:
+    x = torch.full((1, 4, 4), 1e200, dtype=torch.float64)
+    assert Unitary(4, energy_tolerance=math.inf).verify_energy_preservation(x, x) is False
+    assert Unitary(4, energy_tolerance=math.inf).verify_orthogonality(x) is False
+
+
+def test_verifications_of_nothing_before() -> None:
+    nothing, one = torch.zeros(2, 8, 4), torch.ones(2, 8, 4)
+    for tolerance in (0.0, math.inf):
+        layer = Unitary(4, energy_tolerance=tolerance)
+        assert layer.verify_energy_preservation(nothing, nothing) is True
+        assert layer.verify_energy_preservation(nothing, one) is False
+
+
+@pytest.mark.parametrize("dtype", ALL_DTYPES, ids=str)
+def test_empty_batches_verify(backend: str, dtype: torch.dtype) -> None:
     layer = Unitary(4)
-    assert layer.verify_energy_preservation(torch.zeros(0, 8, 4), torch.zeros(0, 8, 4)) is True
-    assert layer.verify_energy_preservation(torch.zeros(2, 8, 4), torch.zeros(2, 8, 4)) is True
-    assert layer.verify_orthogonality(torch.zeros(0, 4, 4)) is True
+    for shape in ((0, 8, 4), (2, 0, 4), (2, 8, 0), (0, 0, 4), (3, 0, 8, 4), (0, 4), (4, 0), (0,), (0, 0)):
+        x = torch.zeros(shape, dtype=dtype)
+        assert layer.verify_energy_preservation(x, x) is True
+    for shape in ((0, 4, 4), (0, 2, 4), (3, 0, 4, 4), (0, 4), (2, 0, 4), (0, 0), (2, 0, 0)):
+        assert layer.verify_orthogonality(torch.zeros(shape, dtype=dtype)) is True
     assert layer.verify_energy_preservation(torch.zeros(2, 8, 4), torch.zeros(3, 8, 4)) is False
+    assert layer.verify_energy_preservation(torch.zeros(0, 8, 4), torch.zeros(2, 8, 4)) is False
+
+
+def test_energy_of_vectors_and_of_numbers() -> None:
+    layer = Unitary(4)
+    for shape in ((), (5,), (3, 5), (2, 2, 3, 5)):
+        x = torch.ones(shape)
+        assert layer.verify_energy_preservation(x, -x) is True
+        assert layer.verify_energy_preservation(x, 2 * x) is False
+        assert layer.verify_energy_preservation(x, x.unsqueeze(0)) is False
+        assert layer.verify_energy_preservation(x, x * math.nan) is False
+
+
+def test_verifications_take_what_is_learned_and_any_two_dtypes() -> None:
+    layer, x = Unitary(4), oracle.draw(2, 8, 4, dtype=torch.float32).requires_grad_()
+    spectrum = torch.fft.fft(x, dim=1, norm="ortho")
+    assert layer.verify_energy_preservation(x, spectrum) is True
+    assert layer.verify_energy_preservation(spectrum.mT.conj(), x.mT.double()) is True
+    assert layer.verify_orthogonality(torch.eye(4, requires_grad=True)) is True
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_spectral_norm_is_nan_for_what_is_not_finite(value: float) -> None:
+    for dtype in ALL_DTYPES:
+        x = torch.ones(2, 3, 4, dtype=dtype)
+        x[1, 2, 3] = value
+        assert Plain(4).compute_spectral_norm(x).isnan()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.complex64, torch.complex128], ids=str)
