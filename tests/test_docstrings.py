@@ -22,6 +22,7 @@ MODULES = sorted(
 PUBLIC = [
     spectrans.backend,
     spectrans.explain,
+    spectrans.monitor,
     *(getattr(functional, name) for name in functional.__all__),
     *(getattr(mixing, name) for name in mixing.__all__),
 ]
