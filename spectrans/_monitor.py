@@ -181,8 +181,8 @@ class _Watch:
 
     def __init__(self, layer: MixingLayer, name: str, owner: monitor) -> None:
         self.layer, self.name, self.owner = layer, name, owner
-        self.calls = self.measured = 0
-        self.forward = self.watching = self.last = 0.0  # seconds: in the layer, watching it, watching it the last time
+        self.calls = self.tried = self.measured = 0
+        self.forward = self.watching = 0.0  # seconds in the layer, and watching it
         self.problem: str | None = None
         self.pending: _Pending | None = None
         self.handles: list[RemovableHandle] = [
@@ -194,7 +194,9 @@ class _Watch:
     def due(self) -> bool:
         """Whether to measure the call that begins: the first, and those that fit into the budget."""
         budget = self.owner.budget
-        return budget is None or self.calls == 0 or self.watching + self.last <= budget * self.forward
+        if budget is None or self.calls == 0:
+            return True
+        return self.watching * (1 + 1 / self.tried) <= budget * self.forward  # with one more of the mean cost
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
@@ -202,6 +204,7 @@ class _Watch:
         if not self.due():
             self.pending = _Pending(None, None)
             return
+        self.tried += 1
         start, x, energies = _clock(), None, None
         try:
             x = _first_tensor((*args, *kwargs.values()))
@@ -209,7 +212,7 @@ class _Watch:
                 energies = _sample_energies(x)  # now, since the layer may work in place
         except Exception as error:
             self.problem = f"input: {error}"
-        self.last = self.spend(start)
+        self.spend(start)
         self.pending = _Pending(x, energies)
 
     def after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
@@ -229,15 +232,14 @@ class _Watch:
                 error = self.measure(pending.x, pending.before, result)
         except Exception as exception:
             self.problem = f"output: {exception}"
-        self.last += self.spend(now)
+        self.spend(now)
         if error is not None:
             raise error
 
-    def spend(self, start: float) -> float:
+    def spend(self, start: float) -> None:
         seconds = _clock() - start
         self.watching += seconds
         _Total.seconds += seconds
-        return seconds
 
     def measure(self, x: Tensor, before: Tensor, result: Any) -> MonitorError | None:
         """Adds a record; in strict mode, the error to raise."""
@@ -419,11 +421,16 @@ class monitor:
         except ImportError as error:
             raise ImportError("monitor.table needs rich: pip install 'spectrans[monitor]'") from error
         table = Table(
-            box=box.SIMPLE, show_edge=False, padding=(0, 1, 0, 0), caption=self._notes(), caption_justify="left"
+            box=box.SIMPLE,
+            show_edge=False,
+            pad_edge=False,
+            padding=(0, 1, 0, 0),
+            caption=self._notes(),
+            caption_justify="left",
         )
         table.add_column("layer", overflow="fold")
         for name in _COLUMNS[2:]:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
         for layer, kind, *numbers in map(_cells, self.summary()):
             first = Text(layer) if layer == kind else Text.assemble(layer, "\n", (kind, "dim"))
             table.add_row(first, *map(Text, numbers))
@@ -462,7 +469,7 @@ class monitor:
 
 # -- tables ------------------------------------------------------------------------------------------------------------
 
-_COLUMNS = ("layer", "kind", "calls", "shape", "energy in", "out", "error", "gain", "norm")
+_COLUMNS = ("layer", "kind", "calls", "shape", "energy in", "energy out", "error", "gain", "norm")
 
 
 def _summary(watch: _Watch, records: list[Record]) -> dict[str, Any]:
@@ -490,11 +497,11 @@ def _largest(values: list[float]) -> float | None:
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    numbers = (row[name] for name in ("energy_in", "energy_out", "energy_error", "gain", "operator_norm"))
+    numbers = (("energy_in", 3), ("energy_out", 3), ("energy_error", 2), ("gain", 3), ("operator_norm", 3))
     return (
         row["layer"],
         row["kind"],
         f"{row['measured']}/{row['calls']}",
         "x".join(map(str, row["shape"])) if row["shape"] else "",
-        *("" if number is None else format(number, ".3g") for number in numbers),
+        *("" if row[name] is None else f"{row[name]:.{digits}g}" for name, digits in numbers),
     )

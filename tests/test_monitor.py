@@ -659,7 +659,19 @@ def test_prints_without_rich(without_rich: None, capsys: pytest.CaptureFixture[s
         model(samples())
     assert capsys.readouterr().out == f"{watch}\n"
     header, row, notes = str(watch).splitlines()
-    assert header.split() == ["layer", "kind", "calls", "shape", "energy", "in", "out", "error", "gain", "norm"]
+    assert header.split() == [
+        "layer",
+        "kind",
+        "calls",
+        "shape",
+        "energy",
+        "in",
+        "energy",
+        "out",
+        "error",
+        "gain",
+        "norm",
+    ]
     assert row.split()[:4] == ["0", "RealFourierMixing", "1/1", "3x12x6"]
     assert "of the time in these layers" in notes
     with pytest.raises(ImportError, match=r"monitor.table needs rich: pip install 'spectrans\[monitor\]'"):
