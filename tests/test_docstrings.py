@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import spectrans
-from spectrans import functional
+from spectrans import functional, plot
 from spectrans.layers import mixing
 
 ROOT = Path(spectrans.__file__).parent
@@ -22,13 +22,17 @@ MODULES = sorted(
 PUBLIC = [
     spectrans.backend,
     spectrans.explain,
+    spectrans.monitor,
     *(getattr(functional, name) for name in functional.__all__),
     *(getattr(mixing, name) for name in mixing.__all__),
+    *(getattr(plot, name) for name in plot.__all__),
 ]
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_examples(name: str) -> None:
+    if name == "spectrans.plot":
+        pytest.importorskip("matplotlib")
     assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 

@@ -80,6 +80,24 @@ def _band_shares(
     return torch.where(total == 0, 1 / BANDS, per_band / torch.where(total == 0, 1.0, total))
 
 
+def _negated(h: Tensor, axis: int) -> Tensor:
+    """H[-k] for every k along `axis`, indices modulo its length."""
+    return h.flip(axis).roll(1, axis)
+
+
+def _hermitian_part(
+    h: Tensor,  # [n, ..., 2], (real, imaginary) pairs
+    axes: int,
+) -> Tensor:  # the shape of h
+    """(H[k] + conj H[-k]) / 2: all that a real output sees of H. k runs over the first `axes` axes."""
+    mirrored = h
+    for axis in range(axes):
+        mirrored = _negated(mirrored, axis)
+    real = (h[..., 0] + mirrored[..., 0]) / 2
+    imag = (h[..., 1] - mirrored[..., 1]) / 2
+    return torch.stack((real, imag), dim=-1)
+
+
 def _gains(effective: Tensor) -> dict[str, Any]:
     """What the modulus of the response that acts says of a filter: unitary exactly if it is 1 everywhere."""
     unitary = bool(((effective.abs() - 1).abs() <= _UNIT_TOLERANCE).all())
@@ -194,6 +212,32 @@ class MixingLayer(SpectralComponent):
         d = tensor.shape[-1]
         return spectral_norm(tensor.reshape(-1, d) if d else tensor.reshape(0, 0))
 
+    def compute_operator_norm(self, sequence_length: int) -> float | None:
+        r"""The most by which the layer can amplify a sample of that many tokens, :math:`\max_x \|Tx\| / \|x\|`.
+
+        Norms are over sequence and channels together; dropout is left out. For a linear layer this is its Lipschitz
+        constant.
+
+        Parameters
+        ----------
+        sequence_length : int
+            Number of tokens n.
+
+        Returns
+        -------
+        float or None
+            None where it is not known, as here: layers that know better override this.
+
+        Examples
+        --------
+        >>> from spectrans.layers.mixing import FourierMixing
+        >>> FourierMixing(hidden_dim=4).compute_operator_norm(16)
+        1.0
+        >>> FourierMixing(hidden_dim=4, fft_norm="backward").compute_operator_norm(16)
+        8.0
+        """
+        return None
+
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""
         return f"hidden_dim={self.hidden_dim}"
@@ -254,6 +298,10 @@ class UnitaryMixingLayer(MixingLayer):
             "energy_preserving": True,
             "energy_tolerance": self.energy_tolerance,
         }
+
+    def compute_operator_norm(self, sequence_length: int) -> float | None:
+        """1, as of every unitary operator; see :meth:`MixingLayer.compute_operator_norm`."""
+        return 1.0 if self.get_spectral_properties()["unitary"] else None
 
     def verify_energy_preservation(self, input_tensor: Tensor, output_tensor: Tensor) -> bool:
         r"""Parseval: whether :math:`|\,\|out\|^2 - \|in\|^2\,| \le tol \cdot \|in\|^2` for each sample.
@@ -388,6 +436,50 @@ class FilterMixingLayer(MixingLayer):
     @abstractmethod
     def get_filter_response(self) -> Tensor:
         """The response H, complex, of the shape of the filter: [sequence_length, d] or [sequence_length//2+1, d]."""
+
+    def get_effective_response(self) -> Tensor:
+        r"""The part of H that acts on a real signal and gives a real one, of the shape of :meth:`get_filter_response`.
+
+        :math:`(H_k + \bar H_{-k}) / 2` of a full response; of a half spectrum all but the imaginary parts at the
+        frequencies 0 and (for even n) n/2, which are their own mirror images.
+
+        Raises
+        ------
+        ValueError
+            If the response has neither n nor n//2+1 frequencies.
+
+        Examples
+        --------
+        >>> from spectrans.layers.mixing import GlobalFilterMixing
+        >>> layer = GlobalFilterMixing(hidden_dim=4, sequence_length=16)
+        >>> bool((layer.get_effective_response().imag[0] == 0).all())
+        True
+        """
+        response = self.get_filter_response()
+        n, bins = self.sequence_length, response.shape[0]
+        pairs = torch.view_as_real(response.resolve_conj())
+        if bins == n // 2 + 1:
+            k = torch.arange(bins, device=response.device)
+            alone = ((2 * k) % n == 0).reshape(-1, *[1] * (response.dim() - 1))
+            pairs = torch.stack((pairs[..., 0], pairs[..., 1].masked_fill(alone, 0.0)), dim=-1)
+        elif bins == n:
+            pairs = _hermitian_part(pairs, 1)
+        else:
+            raise ValueError(
+                f"get_filter_response: expected {n} frequencies or {n // 2 + 1} (n//2+1) along the first axis for "
+                f"sequence_length={n}, got shape {tuple(response.shape)}"
+            )
+        return torch.view_as_complex(pairs)
+
+    def compute_operator_norm(self, sequence_length: int) -> float | None:
+        """The largest modulus of :meth:`get_effective_response`; None for another than the layer's `sequence_length`.
+
+        See :meth:`MixingLayer.compute_operator_norm`.
+        """
+        if sequence_length != self.sequence_length:
+            return None
+        with torch.no_grad():
+            return float(filter_operator_norm(self.get_effective_response()))
 
     def analyze_frequency_response(self) -> dict[str, Tensor]:
         r"""Magnitude, phase, group delay and energy bands of :meth:`get_filter_response`, H [m, d].

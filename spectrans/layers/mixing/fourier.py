@@ -10,7 +10,7 @@ from torch import Tensor
 from spectrans.functional import fourier_mixing, hartley_mixing
 from spectrans.functional.arguments import check_lengths, check_signal, norm_code
 from spectrans.functional.mixing import mix
-from spectrans.layers.mixing.base import UnitaryMixingLayer, _check_flag
+from spectrans.layers.mixing.base import UnitaryMixingLayer, _check_flag, _check_length
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["FourierMixing", "FourierMixing1D", "RealFourierMixing", "SeparableFourierMixing"]
@@ -41,6 +41,17 @@ class _FourierLayer(UnitaryMixingLayer):
             "learnable_parameters": False,
             **extra,
         }
+
+    def compute_operator_norm(self, sequence_length: int) -> float:
+        r"""1 for ``fft_norm="ortho"``, :math:`\sqrt N` for "backward", :math:`1/\sqrt N` for "forward".
+
+        N is the number of points of the transform. Real part or not: the real part of an orthonormal transform is 0
+        on odd signals, but keeps even ones, such as constants, whole. See :meth:`MixingLayer.compute_operator_norm`.
+        """
+        mixes = self.get_spectral_properties()
+        _check_length("sequence_length", sequence_length)
+        points = (sequence_length if mixes["mixes_sequence"] else 1) * (self.hidden_dim if mixes["mixes_hidden"] else 1)
+        return float(points ** {"backward": 0.5, "ortho": 0.0, "forward": -0.5}[self.fft_norm])
 
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""

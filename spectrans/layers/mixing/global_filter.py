@@ -8,14 +8,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import hartley_mixing, spectral_filter
+from spectrans.functional import filter_operator_norm, hartley_mixing, spectral_filter
 from spectrans.functional.arguments import check_lengths, check_signal, norm_code
 from spectrans.layers.mixing.base import (
     FilterMixingLayer,
     _check_flag,
+    _check_length,
     _check_non_negative,
     _check_probability,
     _gains,
+    _hermitian_part,
+    _negated,
 )
 from spectrans.ops.library import compute_dtype
 
@@ -31,24 +34,6 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "tanh": torch.tanh,
     "identity": _identity,
 }
-
-
-def _negated(h: Tensor, axis: int) -> Tensor:
-    """H[-k] for every k along `axis`, indices modulo its length."""
-    return h.flip(axis).roll(1, axis)
-
-
-def _hermitian_part(
-    h: Tensor,  # [n, ..., 2], (real, imaginary) pairs
-    axes: int,
-) -> Tensor:  # the shape of h
-    """(H[k] + conj H[-k]) / 2: all that a real output sees of H. k runs over the first `axes` axes."""
-    mirrored = h
-    for axis in range(axes):
-        mirrored = _negated(mirrored, axis)
-    real = (h[..., 0] + mirrored[..., 0]) / 2
-    imag = (h[..., 1] - mirrored[..., 1]) / 2
-    return torch.stack((real, imag), dim=-1)
 
 
 def _resampled(
@@ -112,8 +97,8 @@ class _GlobalFilter(FilterMixingLayer):
         activate = _ACTIVATIONS[self.activation]
         return torch.stack((activate(self.filter_real.to(dtype)), activate(self.filter_imag.to(dtype))), dim=-1)
 
-    def _pairs_for(self, x: Tensor) -> Tensor:  # [n, d, 2] for x [..., n, d]
-        h, n = self._pairs(compute_dtype(x.dtype)), x.shape[-2]
+    def _pairs_for(self, dtype: torch.dtype, n: int) -> Tensor:  # [n, d, 2] for x [..., n, d]
+        h = self._pairs(compute_dtype(dtype))
         return _hermitian_part(h if n == self.sequence_length else _resampled(h, n), self._axes)
 
     def get_filter_response(self) -> Tensor:
@@ -127,6 +112,16 @@ class _GlobalFilter(FilterMixingLayer):
         r"""The part of H that acts on a real signal, :math:`(H_k + \bar H_{-k}) / 2`: complex [sequence_length, d]."""
         pairs = self._pairs(compute_dtype(self.filter_real.dtype))
         return torch.view_as_complex(_hermitian_part(pairs, self._axes))
+
+    def compute_operator_norm(self, sequence_length: int) -> float:
+        """The largest modulus of the effective response, interpolated for another than the layer's `sequence_length`.
+
+        See :meth:`MixingLayer.compute_operator_norm`. Spectral dropout is left out, too.
+        """
+        with torch.no_grad():
+            pairs = self._pairs_for(self.filter_real.dtype, _check_length("sequence_length", sequence_length))
+            # H[-k] has the modulus of H[k], -k taken along both axes if there are two: half the rows have them all.
+            return float(filter_operator_norm(pairs[: sequence_length // 2 + 1]))
 
     def get_spectral_properties(self) -> dict[str, Any]:
         """What is true of the filter as it stands, for inputs of `sequence_length`.
@@ -225,7 +220,7 @@ class GlobalFilterMixing(_GlobalFilter):
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
-        return self._pairs_for(x)[: x.shape[-2] // 2 + 1]
+        return self._pairs_for(x.dtype, x.shape[-2])[: x.shape[-2] // 2 + 1]
 
 
 class AdaptiveGlobalFilter(GlobalFilterMixing):
@@ -363,7 +358,7 @@ class GlobalFilterMixing2D(_GlobalFilter):
         self._check_input(x)
         check_signal(x)
         check_lengths(x, sequence=True, hidden=self._axes == 2)
-        real, imag = self._pairs_for(x).unbind(-1)
+        real, imag = self._pairs_for(x.dtype, x.shape[-2]).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end
         mirrored = _negated(_negated(spectrum, -1), -2)
         y = hartley_mixing(real * spectrum - imag * mirrored)
