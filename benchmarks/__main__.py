@@ -27,6 +27,7 @@ ROOMS = (
     "filter2d",
     "conv",
     "modes",
+    "norms",
 )
 OPERATIONS: tuple[Operation, ...] = tuple(
     operation for room in ROOMS for operation in import_module(f"benchmarks.{room}").OPERATIONS

@@ -8,12 +8,13 @@ Error. The largest relative l2 error of any output, against the same mathematics
 pass before any is timed.
 
 Floor. max(bytes / copy bandwidth, flops / peak): each input read and each output written once, at the rate at which
-``copy_`` moves the largest of them into one that is there already; the real flops of the kernel's algorithm at the
-rate of a matrix product in the dtype that is computed in. Both rates are measured among the contenders, in turns with
-them. It is a bound, and out of reach on both sides: a matrix product is nothing but fused multiply-adds, two flops an
-instruction, while most additions of a transform have no multiplication to be fused with (a radix-4 butterfly: 16
-additions, 16 instructions; a twiddle: 6 flops, 4 instructions), so that arithmetic alone, with every unit busy, takes
-one and a half to two floors; and the result of a call is memory fresh from the allocator, unlike that of the copy.
+``copy_`` moves the largest of them into one that is there already (where the results are next to nothing, at which
+``sum`` reads it); the real flops of the kernel's algorithm at the rate of a matrix product in the dtype that is
+computed in. Both rates are measured among the contenders, in turns with them. It is a bound, and out of reach on both
+sides: a matrix product is nothing but fused multiply-adds, two flops an instruction, while most additions of a
+transform have no multiplication to be fused with (a radix-4 butterfly: 16 additions, 16 instructions; a twiddle: 6
+flops, 4 instructions), so that arithmetic alone, with every unit busy, takes one and a half to two floors; and the
+result of a call is memory fresh from the allocator, unlike that of the copy.
 
 Temporary memory. See :mod:`benchmarks.memory`.
 """
@@ -71,7 +72,7 @@ class Row:
     floor: float
     target: Target | None
     bytes: int  # in and out
-    bandwidth: float  # bytes a second, read and written, of copying the largest tensor
+    bandwidth: float  # bytes a second, read and written, of copying the largest tensor, or read, of summing it
     flops: float
     peak: float  # flops a second
     error: float
@@ -87,7 +88,7 @@ class Row:
 
     @property
     def misses(self) -> tuple[str, ...]:
-        """What of the target is missed: ratio, floor, error."""
+        """What of the target is missed: ratio, floor, error, memory."""
         if self.target is None:
             return ()
         # An error is an estimate from a sample. The quotient of two that are equal scatters by about 1/sqrt(S) for S
@@ -97,6 +98,10 @@ class Row:
             "ratio": self.ratio >= self.target.ratio,
             "floor": self.target.floor is None or self.floors <= self.target.floor,
             "error": self.error <= self.baseline_error * (1 + slack),
+            "memory": self.target.memory is None
+            or self.temporary is None
+            or self.baseline_temporary is None
+            or self.temporary <= self.target.memory * self.baseline_temporary,
         }
         return tuple(name for name, there in reached.items() if not there)
 
@@ -214,12 +219,15 @@ def rows(
     matrix = torch.randn(MATRIX, MATRIX, dtype=torch.float64 if double else torch.float32)
     product = torch.empty_like(matrix)
     timed: dict[str, Callable[[], object]] = {name: partial(f, *inputs) for name, f in contenders.items()}
-    rates = {"copy": partial(copy.copy_, largest), "product": partial(torch.mm, matrix, matrix, out=product)}
+    rates = {
+        "memory": partial(torch.sum, largest) if operation.reads else partial(copy.copy_, largest),
+        "product": partial(torch.mm, matrix, matrix, out=product),
+    }
 
     for count in threads:
         torch.set_num_threads(count)
         result = race(timed, effort, along=rates)
-        bandwidth = 2 * largest.nbytes / result.seconds("copy")
+        bandwidth = largest.nbytes * (1 if operation.reads else 2) / result.seconds("memory")
         peak = 2 * MATRIX**3 / result.seconds("product")
         temporary = (
             [

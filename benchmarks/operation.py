@@ -27,6 +27,7 @@ class Target:
 
     ratio: float  # times as fast as the fastest composition, at least
     floor: float | None = None  # times the floor, at most
+    memory: float | None = None  # times the composition's temporary memory, at most
 
 
 #: What an op without targets of its own is held to: nowhere slower than torch.
@@ -52,6 +53,7 @@ class Operation:
     targets: Mapping[Shape, Target]  # the shapes that are timed, and what is aimed at in float32
     bfloat16: Mapping[Shape, Target] = field(default_factory=dict)  # likewise; besides, not instead
     sweep: bool = False  # over random shapes too; forward, over n for the pictures
+    reads: bool = False  # the results are next to nothing: the floor is at the rate of reading, not of copying
 
     def target(self, shape: Shape, dtype: torch.dtype) -> Target | None:
         targets = {torch.float32: self.targets, torch.bfloat16: self.bfloat16}

@@ -162,6 +162,7 @@ def sentence(row: Row) -> str:
         "ratio": f"{row.ratio:.2f} times as fast as {row.baseline_name!r}, target {row.target.ratio:g}",
         "floor": f"{row.floors:.2f} floors, target {row.target.floor or 0:g}",
         "error": f"error {row.error:.2e}, torch's {row.baseline_error:.2e}",
+        "memory": f"{row.temporary or 0} bytes of temporary memory, torch's {row.baseline_temporary or 0}",
     }
     return (
         f"{row.op} {row.direction} {dimensions(row.shape)} {row.dtype} on {row.threads} "

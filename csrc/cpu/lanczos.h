@@ -216,7 +216,9 @@ class LargestSingularValue {
     chunks_ = max(1, min(kMaxChunks, m_ * length_ / kChunk));
     chunk_ = ceil_div(ceil_div(m_, chunks_), 8) * 8;
     chunks_ = ceil_div(m_, chunk_);
-    full_ = min(m_ * right_, length_);  // steps after which nothing is left
+    // Steps after which nothing is left. What a wide matrix maps to zero is one eigenvalue more, which rounding can
+    // bring back.
+    full_ = min(m_ * right_ + 8, length_);
     steps_ = min(full_, max(64, kBasisBytes / (padded_ * 8))) + 1;
     const std::int64_t doubles = (steps_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ +
                                  chunks_ + m_ * right_ + 5 * (steps_ + 1);
@@ -248,7 +250,6 @@ class LargestSingularValue {
       rescale(most);
       squared = product<double>(start_, false);
     }
-    if (full_ < length_) start_in_row_space();
     bool proved = false;
     if constexpr (std::is_same_v<Out, float>) {
       if (exponent_ == 0 && squared > 0x1p-80 && squared < 0x1p80 && m_ * length_ >= kChunk) {
@@ -258,7 +259,6 @@ class LargestSingularValue {
           for (std::int64_t i = 0; i < padded_; ++i) start_[i] = v_[i] + 0x1p-7 * w_[i];
           normalise(start_);
           product<double>(start_, false);
-          if (full_ < length_) start_in_row_space();
         }
       }
     }
@@ -284,13 +284,6 @@ class LargestSingularValue {
   void normalise(double* v) const {
     const double norm = __builtin_sqrt(dot(v, v, padded_));
     for (std::int64_t i = 0; i < padded_; ++i) v[i] /= norm;
-  }
-
-  // From start_ and its product: what a wide matrix maps to zero would take a step of its own.
-  void start_in_row_space() {
-    copy(w_, start_);
-    normalise(start_);
-    product<double>(start_, false);
   }
 
   // Infinite or NaN if one is.

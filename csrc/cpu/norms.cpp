@@ -13,6 +13,8 @@ namespace {
 // Elements whose squares one task adds: sums are cut at places that depend on shapes alone, and the pieces added in
 // order, so that they have the same bits at any number of threads.
 constexpr std::int64_t kPiece = 64 * 1024;
+// Bytes from where a sum is to what it asks for: further than the processor does by itself, which gains a tenth.
+constexpr std::int64_t kAhead = 8 * 1024;
 
 struct Axis {
   std::int64_t size, stride;
@@ -144,7 +146,8 @@ class EnergyPass {
 
   // Over `count` lanes of the lines first .. last.
   double sum(const IO* data, std::int64_t count, std::int64_t first, std::int64_t last) const {
-    constexpr std::int64_t step = 2 * kStep<IO>;
+    constexpr std::int64_t step = 2 * kStep<IO>, bytes = step * sizeof(IO);
+    constexpr int lines = bytes < 64 ? 1 : bytes / 64;  // of the cache
     Wide<IO> sum[2] = {};
     double rest = 0;
     for (std::int64_t line = first; line < last; ++line) {
@@ -155,6 +158,9 @@ class EnergyPass {
       }
       std::int64_t j = 0;
       for (; j + step <= count; j += step) {
+        unroll<0, lines>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+          __builtin_prefetch(reinterpret_cast<const char*>(at + j) + kAhead + 64 * i);
+        });
         sum[0].add_squares(load_wide(at + j));
         sum[1].add_squares(load_wide(at + j + kStep<IO>));
       }
