@@ -23,6 +23,12 @@ __all__ = ["MonitorError", "Record", "monitor"]
 #: Relative change of energy allowed to layers that claim to preserve it and name no tolerance of their own.
 TOLERANCE = 1e-4
 
+# What no clock in a hook sees is charged all the same.
+#: Seconds by which a call takes longer once a layer has hooks.
+HOOKS = 2e-6
+#: What a measurement costs, over the time it takes: it leaves the caches cold for the call that follows.
+AFTERMATH = 1.5
+
 
 @dataclass(frozen=True)
 class Record:
@@ -165,17 +171,6 @@ class _Total:
     seconds = 0.0
 
 
-class _Pending:
-    """What the hook before a call leaves for the hook after it."""
-
-    __slots__ = ("before", "others", "started", "x")
-
-    def __init__(self, x: Tensor | None, before: Tensor | None) -> None:
-        self.x, self.before = x, before  # None: this call is not measured
-        self.others = _Total.seconds
-        self.started = _clock()
-
-
 class _Watch:
     """One layer being watched: its hooks, and what they count."""
 
@@ -184,11 +179,15 @@ class _Watch:
         self.calls = self.tried = self.measured = 0
         self.forward = self.watching = 0.0  # seconds in the layer, and watching it
         self.problem: str | None = None
-        self.pending: _Pending | None = None
+        # What the hook before a call leaves for the hook after it.
+        self.started: float | None = None
+        self.others = 0.0  # what watching had taken at that time
+        self.x: Tensor | None = None  # the input, and the energies of its samples, if the call is measured
+        self.energies: Tensor | None = None
         self.handles: list[RemovableHandle] = [
             layer.register_forward_pre_hook(self.before, with_kwargs=True),
             # In front of other hooks, so that the output is the layer's own, and monitors nest.
-            layer.register_forward_hook(self.after, with_kwargs=True, prepend=True),
+            layer.register_forward_hook(self.after, prepend=True),
         ]
 
     def due(self) -> bool:
@@ -196,49 +195,51 @@ class _Watch:
         budget = self.owner.budget
         if budget is None or self.calls == 0:
             return True
-        return self.watching * (1 + 1 / self.tried) <= budget * self.forward  # with one more of the mean cost
+        expected = (self.watching - self.calls * HOOKS) / self.tried  # the mean: one hiccup shall not end the watch
+        return self.watching + expected <= budget * self.forward
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if torch.compiler.is_compiling():
             return
-        if not self.due():
-            self.pending = _Pending(None, None)
-            return
-        self.tried += 1
-        start, x, energies = _clock(), None, None
-        try:
-            x = _first_tensor((*args, *kwargs.values()))
-            with torch.no_grad():
-                energies = _sample_energies(x)  # now, since the layer may work in place
-        except Exception as error:
-            self.problem = f"input: {error}"
-        self.spend(start)
-        self.pending = _Pending(x, energies)
+        self.x = self.energies = None
+        if self.due():
+            self.tried += 1
+            start = _clock()
+            try:
+                x = _first_tensor((*args, *kwargs.values()))
+                with torch.no_grad():
+                    self.energies = _sample_energies(x)  # now, since the layer may work in place
+                self.x = x
+            except Exception as error:
+                self.problem = f"input: {error}"
+            self.spend(_clock() - start)
+        self.others = _Total.seconds
+        self.started = _clock()
 
-    def after(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        if torch.compiler.is_compiling():
-            return
-        pending, self.pending = self.pending, None
-        if pending is None:  # the layer called itself, or the watch began within the call
+    def after(self, module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        if self.started is None or torch.compiler.is_compiling():  # or the layer called itself
             return
         now = _clock()
-        self.forward += now - pending.started - (_Total.seconds - pending.others)
+        self.forward += now - self.started - (_Total.seconds - self.others)
         self.calls += 1
-        if pending.x is None or pending.before is None:
+        self.watching += HOOKS
+        _Total.seconds += HOOKS
+        self.started = None
+        x, before, self.x, self.energies = self.x, self.energies, None, None
+        if x is None or before is None:
             return
         error: MonitorError | None = None
         try:
             with torch.no_grad():
-                error = self.measure(pending.x, pending.before, result)
+                error = self.measure(x, before, result)
         except Exception as exception:
             self.problem = f"output: {exception}"
-        self.spend(now)
+        self.spend(_clock() - now)
         if error is not None:
             raise error
 
-    def spend(self, start: float) -> None:
-        seconds = _clock() - start
-        self.watching += seconds
+    def spend(self, seconds: float) -> None:
+        self.watching += AFTERMATH * seconds
         _Total.seconds += seconds
 
     def measure(self, x: Tensor, before: Tensor, result: Any) -> MonitorError | None:
@@ -277,6 +278,7 @@ class _Watch:
     def remove(self) -> None:
         for handle in self.handles:
             handle.remove()
+        self.x = self.energies = None  # of a call that raised
 
 
 # -- the context manager -----------------------------------------------------------------------------------------------
@@ -301,8 +303,9 @@ class monitor:
     Reading input and output of a layer can cost as much as the layer itself. So the first call of each layer is always
     measured, and a later one only where it fits into the budget: where the time spent on watching the layer, this
     measurement included, stays below a share `budget` of the time spent in the layer. Calls left out are counted, but
-    leave no record. On a GPU the times are those that the host sees; as a measurement waits for the device, it is
-    charged for that too, and fewer calls are measured.
+    leave no record. What hooks take (about two microseconds a call, which tiny layers cannot hide) and the cold caches
+    after a measurement are allowed for. On a GPU the times are those that the host sees; as a measurement waits for
+    the device, it is charged for that too, and fewer calls are measured.
 
     In training the output of a layer is the one after its dropout, and so is its energy: 1/(1-p) times as large on
     average. Calls that ``torch.compile`` traces are not watched; calls from several threads at once should not be.
@@ -403,9 +406,9 @@ class monitor:
         list of dict
             'layer' (name), 'kind' (class), 'calls', 'measured' (how many of them), 'shape', 'dtype' and
             'operator_norm' (of the last measured call), 'energy_in', 'energy_out' (means over the measured calls),
-            'energy_error', 'gain' (the largest), 'cost' (time spent on watching over time spent in the layer),
-            'problem' (why a call could not be measured). All but the first four are None where there is nothing to
-            tell.
+            'energy_error', 'gain' (the largest), 'cost' (of watching, an estimate, over the time spent in the layer),
+            'problem' (why something could not be measured, the last time). All but the first four are None where there
+            is nothing to tell.
         """
         of: dict[str, list[Record]] = {watch.name: [] for watch in self._watches}
         for record in self.records:
@@ -460,7 +463,7 @@ class monitor:
         notes = ["calls: those measured, of all"]
         if forward > 0:
             notes.append(f"watching took {watching / forward:.1%} of the time in these layers")
-        problems = [f"{watch.name}: not measured: {watch.problem}" for watch in self._watches if watch.problem]
+        problems = [f"{watch.name}: not measured, {watch.problem}" for watch in self._watches if watch.problem]
         return "\n".join(("; ".join(notes), *problems))
 
     def __repr__(self) -> str:

@@ -362,6 +362,15 @@ def test_checkpointed_calls_are_counted_twice() -> None:
     assert [record.call for record in watch.records] == [0, 1]
 
 
+def test_compiled_calls_are_not_seen() -> None:
+    layer = RealFourierMixing(D).double()
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    with spectrans.monitor(layer, quiet=True, strict=True) as watch:
+        torch.testing.assert_close(compiled(samples()), layer(samples()))
+    assert watch.summary()[0]["calls"] == 1
+    torch._dynamo.reset()
+
+
 @pytest.mark.parametrize("transform", [torch.func.vmap, lambda f: torch.func.grad(lambda x: f(x).sum())])
 def test_transforms_pass(transform: Callable[..., Any]) -> None:
     layer = RealFourierMixing(D).double()
@@ -424,6 +433,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
         return plain(x)
 
     monkeypatch.setattr(_monitor, "_clock", clock)
+    monkeypatch.setattr(_monitor, "HOOKS", 0.0)
+    monkeypatch.setattr(_monitor, "AFTERMATH", 1.0)
     monkeypatch.setattr(_monitor, "_sample_energies", sample_energies)
     return clock
 
@@ -474,7 +485,29 @@ def test_watching_an_inner_layer_is_not_time_of_the_outer(clock: Clock) -> None:
     model = taking(clock, 3.0, taking(clock, 2.0))
     with spectrans.monitor(model, budget=None, quiet=True) as watch, spectrans.monitor(model, budget=None, quiet=True):
         model(samples())
-    assert [(row["layer"], row["cost"]) for row in watch.summary()] == [("Claims", 1 / 5), ("inner", 1 / 2)]
+    outer, inner = watch.summary()
+    assert outer["cost"] == pytest.approx(1 / 5) and inner["cost"] == pytest.approx(1 / 2)
+
+
+def test_hooks_are_charged(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_monitor, "HOOKS", 0.125)
+    layer = taking(clock, 1.0)
+    for budget, measured in ((0.1, [0]), (0.25, [0, 16, 24, 32])):  # hooks alone take more than a tenth, half of 0.25
+        with spectrans.monitor(layer, quiet=True, budget=budget) as watch:
+            for _ in range(40):
+                layer(samples())
+        assert [record.call for record in watch.records] == measured
+        assert watch.summary()[0]["cost"] == (len(measured) + 40 * 0.125) / 40
+
+
+def test_the_aftermath_is_charged(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_monitor, "AFTERMATH", 2.0)
+    layer = taking(clock, 1.0)
+    with spectrans.monitor(layer, quiet=True) as watch:
+        for _ in range(50):
+            layer(samples())
+    assert [record.call for record in watch.records] == [0, 40]
+    assert watch.summary()[0]["cost"] == 4 / 50
 
 
 def test_failed_measurements_are_charged(clock: Clock) -> None:
