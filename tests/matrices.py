@@ -54,6 +54,16 @@ def _dominant_entry(n: int) -> Array:
     return a
 
 
+def _shy(n: int) -> Array:
+    # The largest value belongs to vectors at right angles to whatever one might start from.
+    k = np.arange(n)
+    starts = np.stack((np.ones(n), (-1.0) ** k, k == 0, k == n - 1, k, np.cos(k), np.sin(k + 1.0)), -1)
+    left, right = (np.linalg.qr(np.c_[starts, _random(n, n, seed=seed)])[0] for seed in (0, 1))
+    values = np.linspace(0.5, 1, n)
+    values[min(n - 1, starts.shape[1])] = 2
+    return (left * values) @ right.T
+
+
 def _arrow(n: int) -> Array:
     a = np.diag(np.arange(1.0, n + 1))
     a[0] = a[:, 0] = 1.0
@@ -96,6 +106,7 @@ SQUARE: dict[str, Callable[[int], Array]] = {
     "dominant entry": _dominant_entry,
     "last entry": lambda n: np.diag(np.r_[np.zeros(n - 1), 1.0]),
     "hidden": _hidden,
+    "shy": _shy,
     "arrow": _arrow,
     "integers": lambda n: np.diag(np.arange(1.0, n + 1)),
     "uniform": lambda n: with_values(np.arange(1.0, n + 1), n, n),
