@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from functools import lru_cache, partial
 
@@ -119,11 +120,27 @@ def one_product_flops(shape: Shape) -> float:
 
 # -- monitor: x [batch, n, d], CALLS times through a layer -------------------------------------------------------------
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 CALLS = 20  # a measurement takes longer than a call: only their sum is bounded
+
+
+def keep_the_heap() -> None:
+    """No trimming of the heap, from now on.
+
+    A loop over one layer allocates nothing but its output, always in the same place. Anything small that is allocated
+    in between, by a monitor or by the next layer of a model, can move it, and glibc then gives memory back and asks for
+    it again at every other call. That costs more than watching does, and would be all that is seen here.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        for option in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
+            mallopt(option, 1 << 30)
 
 
 @lru_cache(2)
 def layer(kind: str, n: int, d: int, watched: bool) -> nn.Module:
+    keep_the_heap()
+    torch.manual_seed(0)
     made = (FourierMixing(d) if kind == "fourier" else GlobalFilterMixing(d, n)).eval()
     if watched:
         spectrans.monitor(made, quiet=True).__enter__()

@@ -14,6 +14,7 @@ from torch.utils.hooks import RemovableHandle
 
 from spectrans.functional import energy
 from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer, _check_flag, _check_non_negative
+from spectrans.ops.norms import wide_dtype
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,7 +28,7 @@ TOLERANCE = 1e-4
 #: Seconds by which a call takes longer once a layer has hooks.
 HOOKS = 2e-6
 #: What a measurement costs, over the time it takes: it leaves the caches cold for the call that follows.
-AFTERMATH = 1.5
+AFTERMATH = 2.0
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,16 @@ def _sample_energies(x: Tensor) -> Tensor:  # [samples]
     return energy(x, axes).flatten() if axes else energy(x.reshape(1), -1).reshape(1)
 
 
+def _off_the_heap(energies: Tensor) -> Tensor | list[float]:
+    """As plain numbers, if they are on the CPU.
+
+    The few bytes of a tensor that lives through the layer's call are often cut from the very hole in the heap where
+    the output would fit, and the system is asked for new memory, call by call, at several times the cost of measuring.
+    """
+    numbers: list[float] | Tensor = energies.tolist() if energies.device.type == "cpu" else energies
+    return numbers
+
+
 def _numbers(before: Tensor, after: Tensor) -> list[float]:
     """Energy in and out over the batch, largest relative change and largest gain over the samples."""
     if before.shape != after.shape:  # other samples came out: all that can be compared is the whole
@@ -183,7 +194,7 @@ class _Watch:
         self.started: float | None = None
         self.others = 0.0  # what watching had taken at that time
         self.x: Tensor | None = None  # the input, and the energies of its samples, if the call is measured
-        self.energies: Tensor | None = None
+        self.energies: Tensor | list[float] | None = None
         self.handles: list[RemovableHandle] = [
             layer.register_forward_pre_hook(self.before, with_kwargs=True),
             # In front of other hooks, so that the output is the layer's own, and monitors nest.
@@ -208,7 +219,7 @@ class _Watch:
             try:
                 x = _first_tensor((*args, *kwargs.values()))
                 with torch.no_grad():
-                    self.energies = _sample_energies(x)  # now, since the layer may work in place
+                    self.energies = _off_the_heap(_sample_energies(x))  # now, since the layer may work in place
                 self.x = x
             except Exception as error:
                 self.problem = f"input: {error}"
@@ -231,7 +242,7 @@ class _Watch:
         error: MonitorError | None = None
         try:
             with torch.no_grad():
-                error = self.measure(x, before, result)
+                error = self.measure(x, torch.as_tensor(before, dtype=wide_dtype(x.device)), result)
         except Exception as exception:
             self.problem = f"output: {exception}"
         self.spend(_clock() - now)
