@@ -25,7 +25,7 @@ def energy_inputs(shape: Shape, dtype: torch.dtype) -> Tensors:
 
 
 def relative(before: Tensor, after: Tensor) -> Tensor:
-    return ((after - before) / before).abs()
+    return ((after.double() - before) / before).abs()
 
 
 def two_wide_norms(a: Tensor, b: Tensor) -> Tensor:
@@ -94,18 +94,18 @@ SVDS: dict[str, Callable[..., Tensor]] = {"svdvals": largest_of_all, "matrix_nor
 
 def residual_norm(t: Tensor) -> Tensor:
     residual = t @ t.mH - torch.eye(t.shape[-2], dtype=t.dtype)
-    return residual.square().sum((-2, -1)).sqrt()
+    return residual.square().sum((-2, -1)).double().sqrt()
 
 
 def residual_norm_in_place(t: Tensor) -> Tensor:
     product = t @ t.mH
     product.diagonal(dim1=-2, dim2=-1).sub_(1)
-    return product.square_().sum((-2, -1)).sqrt()
+    return product.square_().sum((-2, -1)).double().sqrt()
 
 
 def residual_norm_by_baddbmm(t: Tensor) -> Tensor:
     eye = torch.eye(t.shape[-2], dtype=t.dtype)
-    return torch.baddbmm(eye, t, t.mH, beta=-1).square_().sum((-2, -1)).sqrt()
+    return torch.baddbmm(eye, t, t.mH, beta=-1).square_().sum((-2, -1)).double().sqrt()
 
 
 def product_flops(shape: Shape) -> float:
