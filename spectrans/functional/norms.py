@@ -297,11 +297,10 @@ def spectral_norm(
     .. math:: \sigma = \max_v \|x v\| / \|v\|
 
     Golub-Kahan-Lanczos bidiagonalisation from a fixed pseudo-random vector, with :math:`w = x^H x v` in one read of x
-    a step and full reorthogonalisation. It ends when a bound of the error, from the residual
-    :math:`r = \|x^H x v - \theta v\|` computed in float64, proves a relative accuracy of 1e-6 (1e-10 for float64):
-    :math:`\theta \le \sigma^2`, always, and a squared singular value lies within r of :math:`\theta` and, by Kato and
-    Temple, within :math:`r^2/\delta`, :math:`\delta` being the distance to the next one. Matrices that converge slowly
-    are bidiagonalised to the end, which is exact.
+    a step and full reorthogonalisation. It ends when the residual of the Ritz vector v, computed in float64, proves a
+    relative accuracy of 1e-6 (1e-10 for float64): :math:`\theta = \|x v\|^2 \le \sigma^2`, always, and some squared
+    singular value lies within :math:`\|x^H x v - \theta v\|` of :math:`\theta`. Matrices that converge slowly are
+    bidiagonalised to the end, which is exact.
 
     The derivative is :math:`u v^H`; where the largest value is repeated, u and v are one of its pairs of singular
     vectors and this is one of the subderivatives. Where x is 0, the derivative is 0. Second derivatives use a full
@@ -329,7 +328,7 @@ def spectral_norm(
     ----------
     G. Golub, W. Kahan. Calculating the singular values and pseudo-inverse of a matrix. SIAM Journal on Numerical
     Analysis 2 (2), 1965.
-    B. N. Parlett. The Symmetric Eigenvalue Problem. SIAM, 1998: sections 10.3 and 13.
+    B. N. Parlett. The Symmetric Eigenvalue Problem. SIAM, 1998: chapter 13.
 
     Examples
     --------

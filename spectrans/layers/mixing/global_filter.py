@@ -220,7 +220,15 @@ class GlobalFilterMixing(_GlobalFilter):
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
-        return self._pairs_for(x.dtype, x.shape[-2])[: x.shape[-2] // 2 + 1]
+        """The Hermitian part of H at the frequencies that a real signal has: no other is computed."""
+        n, dtype = x.shape[-2], compute_dtype(x.dtype)
+        parts = [_ACTIVATIONS[self.activation](part.to(dtype)) for part in (self.filter_real, self.filter_imag)]
+        if n != self.sequence_length:
+            parts = [_resampled(part, n) for part in parts]
+        k = torch.arange(n // 2 + 1, device=x.device)
+        (real, imag), mirrored = (part[: n // 2 + 1] for part in parts), (n - k) % n
+        real_mirrored, imag_mirrored = (part.index_select(0, mirrored) for part in parts)
+        return torch.stack(((real + real_mirrored) / 2, (imag - imag_mirrored) / 2), dim=-1)
 
 
 class AdaptiveGlobalFilter(GlobalFilterMixing):
