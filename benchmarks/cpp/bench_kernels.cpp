@@ -83,6 +83,8 @@ void filter_forward(benchmark::State& state) {
   call.x = shape.signal(x);
   call.y = shape.signal(y);
   call.response = response.data();
+  call.bin_stride = 2 * shape.d;
+  call.channel_stride = 2;
   for (auto _ : state) filter(call, kOneThread);
   count(state, shape.values(), 2 * shape.values() + shape.response_values());
 }
@@ -97,10 +99,39 @@ void filter_backward(benchmark::State& state) {
   call.y = shape.signal(grad_x);
   call.with = shape.signal(x);
   call.response = response.data();
+  call.bin_stride = 2 * shape.d;
+  call.channel_stride = 2;
   call.response_grad = grad_response.data();
   call.adjoint = true;
   for (auto _ : state) filter(call, kOneThread);
   count(state, shape.values(), 3 * shape.values() + 2 * shape.response_values());
+}
+
+void energy_kernel(benchmark::State& state) {
+  const Shape shape(state);
+  std::vector<float> x = noise(shape.values(), 1);
+  std::vector<double> result(shape.batch);
+  const Energy call{Element::float32,       x.data(),     1, 1, {shape.batch, shape.n * shape.d},
+                    {shape.n * shape.d, 1}, result.data()};
+  for (auto _ : state) energy({{call, call}, 1}, kOneThread);
+  count(state, shape.values(), shape.values());
+}
+
+void orthogonality_kernel(benchmark::State& state) {
+  const Shape shape(state);
+  std::vector<float> t = noise(shape.values(), 1);
+  std::vector<double> error(shape.batch);
+  for (auto _ : state) orthogonality({Element::float32, false, shape.signal(t), error.data()}, kOneThread);
+  count(state, shape.values(), shape.values());
+}
+
+void spectral_norm_kernel(benchmark::State& state) {
+  const Shape shape(state);
+  std::vector<float> x = noise(shape.values(), 1), value(shape.batch), u(shape.batch * shape.n),
+                     v(shape.batch * shape.d);
+  const SpectralNorm call{Element::float32, false, shape.signal(x), value.data(), u.data(), v.data()};
+  for (auto _ : state) spectral_norm(call, kOneThread);
+  count(state, shape.values(), shape.values());
 }
 
 // One tile, again and again, of zeros: a transform takes as long for any values, and others would overflow.
@@ -135,6 +166,10 @@ void target_shapes(benchmark::internal::Benchmark* kernel) {
   kernel->Args({8, 128, 256})->Args({8, 512, 768})->Args({32, 512, 768})->Args({4, 4096, 768})->Args({8, 1000, 512});
 }
 
+void matrices(benchmark::internal::Benchmark* kernel) {
+  kernel->ArgNames({"batch", "n", "d"})->Unit(benchmark::kMillisecond)->Args({64, 64, 64});
+}
+
 void lengths(benchmark::internal::Benchmark* bare) {
   bare->ArgName("n")->Unit(benchmark::kMicrosecond);
   for (const int n : {16, 64, 128, 196, 256, 512, 768, 1000, 1021, 1024, 2048, 4096}) bare->Arg(n);
@@ -145,6 +180,9 @@ BENCHMARK(fourier_mixing_1d)->Apply(target_shapes);
 BENCHMARK(hartley_mixing)->Apply(target_shapes);
 BENCHMARK(filter_forward)->Apply(target_shapes);
 BENCHMARK(filter_backward)->Apply(target_shapes);
+BENCHMARK(energy_kernel)->Apply(target_shapes);
+BENCHMARK(orthogonality_kernel)->Apply(matrices)->Args({1, 768, 768});
+BENCHMARK(spectral_norm_kernel)->Apply(matrices)->Args({1, 4096, 768})->Args({1, 16384, 256});
 BENCHMARK(real_forward)->Apply(lengths);
 BENCHMARK(real_inverse)->Apply(lengths);
 
