@@ -85,8 +85,9 @@ inline void add_multiple(double factor, const double* x, double* to, std::int64_
 // meets (re, -im), ... and (im, re), ..., which gives the real and the imaginary part of its product.
 template <class IO, class T, int kRight>
 struct NormalProduct {
-  static constexpr int parts = kStep<IO> / kLanes<T>;    // vectors a load
-  static constexpr int together = 8 / (parts * kRight);  // rows: as many sums as hide the latency of an addition
+  static constexpr int parts = kStep<IO> / kLanes<T>;  // vectors a load
+  // Rows: sums enough to hide the latency of an addition, and a block that leaves the first cache room for the next.
+  static constexpr int together = parts * kRight == 1 ? 4 : 8 / (parts * kRight);
 
   struct Loaded {
     Vector<T> part[parts];
@@ -360,7 +361,7 @@ class LargestSingularValue {
       for (std::int64_t k = 0; k < most;) {
         if (k > 0) product<T>(basis_ + k * padded_, false);
         alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
-        orthogonalise(k + 1);
+        orthogonalise(k + 1, single ? 1 : 2);
         beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
         widest = larger(widest, alpha_[k] + beta_[k] + (k > 0 ? beta_[k - 1] : 0));
         ++k;
@@ -388,7 +389,7 @@ class LargestSingularValue {
   // The step's w, which the proof has overwritten.
   void restore(std::int64_t k) {
     product<double>(basis_ + (k - 1) * padded_, false);
-    orthogonalise(k);
+    orthogonalise(k, 2);
   }
 
   static double larger(double a, double b) { return a > b ? a : b; }
@@ -396,9 +397,9 @@ class LargestSingularValue {
     for (std::int64_t i = 0; i < padded_; ++i) to[i] = from[i];
   }
 
-  // w_ against the first k vectors of the basis, twice, which is enough.
-  void orthogonalise(std::int64_t k) {
-    for (int sweep = 0; sweep < 2; ++sweep) {
+  // w_ against the first k vectors of the basis: twice is enough, and once for what is rounded to single precision.
+  void orthogonalise(std::int64_t k, int sweeps) {
+    for (int sweep = 0; sweep < sweeps; ++sweep) {
       for (std::int64_t i = 0; i < k; ++i) y_[i] = dot(basis_ + i * padded_, w_, padded_);
       for (std::int64_t i = 0; i < k; ++i) add_multiple(-y_[i], basis_ + i * padded_, w_, padded_);
     }
