@@ -567,7 +567,7 @@ def test_spectral_norm_of_batches(backend: str, batch: tuple[int, ...]) -> None:
             assert grad.shape == x.shape
 
 
-#: Sizes of the largest entry, as a share of what the dtype can hold, and as such.
+#: Norms whose squares overflow or underflow, at either end of the range, and below what is normal.
 SCALES = {
     torch.float32: (1e30, 1e-30, 1e19, 1e-19, 3.4e38, 1.2e-38, 1e-40, 1e-43),
     torch.float64: (1e200, 1e-200, 1e154, 1e-154, 1.79e308, 2.3e-308, 1e-310, 1e-320),
