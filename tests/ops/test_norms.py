@@ -121,15 +121,15 @@ def test_energy_of_lengths(dtype: torch.dtype) -> None:
         check_energy(oracle.draw(2, n, 2, dtype=dtype), (1,))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_energy_of_layouts(backend: str, layout: str, dtype: torch.dtype) -> None:
-    for shape in ((3, 16, 20), (2, 17, 5), (4, 1, 9)):
-        x = oracle.LAYOUTS[layout](shape, dtype)
-        before, version = x.clone(), x._version
-        for dims in ((-2, -1), (0,), (1,), (2,), (0, 2), (0, 1), (0, 1, 2)):
-            check_energy(x, dims)
-        assert torch.equal(x, before) and x._version == version
+def test_energy_of_layouts(backend: str, layout: str) -> None:
+    for dtype in DTYPES:
+        for shape in ((3, 16, 20), (2, 17, 5), (4, 1, 9)):
+            x = oracle.LAYOUTS[layout](shape, dtype)
+            before, version = x.clone(), x._version
+            for dims in ((-2, -1), (0,), (1,), (2,), (0, 2), (0, 1), (0, 1, 2)):
+                check_energy(x, dims)
+            assert torch.equal(x, before) and x._version == version
 
 
 def views(dtype: torch.dtype) -> list[Tensor]:
@@ -409,15 +409,15 @@ def test_orthogonality_error_near_zero(backend: str) -> None:
     assert abs(orthogonality_error(t).item() - 2.0**-39) <= 2.0**-52
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_orthogonality_error_of_layouts(backend: str, layout: str, dtype: torch.dtype) -> None:
-    for shape in ((3, 16, 20), (2, 17, 5), (2, 1, 4)):
-        t = oracle.LAYOUTS[layout](shape, dtype)
-        before = t.clone()
-        check_orthogonality_error(t)
-        check_orthogonality_error(t.mT)
-        assert torch.equal(t, before)
+def test_orthogonality_error_of_layouts(backend: str, layout: str) -> None:
+    for dtype in DTYPES:
+        for shape in ((3, 16, 20), (2, 17, 5), (2, 1, 4)):
+            t = oracle.LAYOUTS[layout](shape, dtype)
+            before = t.clone()
+            check_orthogonality_error(t)
+            check_orthogonality_error(t.mT)
+            assert torch.equal(t, before)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -484,7 +484,7 @@ def check_spectral_norm(t: Tensor) -> Tensor:
 @pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
 @pytest.mark.parametrize("name", matrices.SQUARE)
 def test_spectral_norm(backend: str, name: str, dtype: torch.dtype) -> None:
-    for n in (1, 2, 3, 4, 7, 8, 17, 32, 65):
+    for n in (1, 2, 3, 8, 17, 33, 64):
         a = matrices.SQUARE[name](n)
         for part in (a, a[: (n + 1) // 2], a[:, : n // 3 + 1]):
             check_spectral_norm(random_complex(part, dtype))
@@ -529,15 +529,15 @@ def test_spectral_norm_of_halves(backend: str, dtype: torch.dtype) -> None:
         check_spectral_norm((oracle.draw(2, 9, 5).clamp(-3, 3) * scale).to(dtype))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_spectral_norm_of_layouts(backend: str, layout: str, dtype: torch.dtype) -> None:
-    for shape in ((3, 16, 20), (2, 17, 5), (2, 1, 4)):
-        x = oracle.LAYOUTS[layout](shape, dtype)
-        before, version = x.clone(), x._version
-        check_spectral_norm(x)
-        check_spectral_norm(x.mT)
-        assert torch.equal(x, before) and x._version == version
+def test_spectral_norm_of_layouts(backend: str, layout: str) -> None:
+    for dtype in DTYPES:
+        for shape in ((3, 16, 20), (2, 17, 5), (2, 1, 4)):
+            x = oracle.LAYOUTS[layout](shape, dtype)
+            before, version = x.clone(), x._version
+            check_spectral_norm(x)
+            check_spectral_norm(x.mT)
+            assert torch.equal(x, before) and x._version == version
 
 
 def test_permuted_batches(backend: str) -> None:
@@ -567,7 +567,7 @@ def test_spectral_norm_of_batches(backend: str, batch: tuple[int, ...]) -> None:
             assert grad.shape == x.shape
 
 
-#: Sizes of the largest entry, as a share of what the dtype can hold, and as such.
+#: Norms whose squares overflow or underflow, at either end of the range, and below what is normal.
 SCALES = {
     torch.float32: (1e30, 1e-30, 1e19, 1e-19, 3.4e38, 1.2e-38, 1e-40, 1e-43),
     torch.float64: (1e200, 1e-200, 1e154, 1e-154, 1.79e308, 2.3e-308, 1e-310, 1e-320),
@@ -689,12 +689,12 @@ def test_gradient(name: str, dtype: torch.dtype) -> None:
             check_subgradient(x, gradient(x))
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_gradient_of_layouts(backend: str, layout: str, dtype: torch.dtype) -> None:
-    x = oracle.LAYOUTS[layout]((3, 9, 12), dtype)
-    for t in (x, x.mT, x.conj()):
-        check_subgradient(t, gradient(t))
+def test_gradient_of_layouts(backend: str, layout: str) -> None:
+    for dtype in DTYPES:
+        x = oracle.LAYOUTS[layout]((3, 9, 12), dtype)
+        for t in (x, x.mT, x.conj()):
+            check_subgradient(t, gradient(t))
 
 
 @pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
@@ -910,6 +910,11 @@ def test_gradient_of_the_gain(backend: str) -> None:
             if "n" in arguments:
                 k = torch.arange(len(response))
                 assert (of_pairs[2 * k % arguments["n"] == 0, ..., 1] == 0).all()
+    # Of matrices: the sum of the singular values of all of G is at most 1. Here all gains are equal.
+    h = torch.eye(3, dtype=torch.complex64).repeat(4, 1, 1).requires_grad_()
+    (g,) = torch.autograd.grad(filter_operator_norm(h, channel_mixing=True), h)
+    assert abs((real_view(g) * real_view(h.detach())).sum() - 1) <= 1e-6
+    assert torch.linalg.matrix_norm(g, "nuc").sum() <= 1 + 1e-6
     for channel_mixing in (False, True):
         zero = torch.zeros(5, 3, 3, dtype=torch.complex64, requires_grad=True)
         (g,) = torch.autograd.grad(filter_operator_norm(zero, channel_mixing=channel_mixing), zero)
@@ -1049,20 +1054,19 @@ def test_bitwise_reproducible(threads: int, name: str, dtype: torch.dtype) -> No
 
 
 @pytest.mark.parametrize(
-    ("layout", "dtype"),
-    [("transposed", torch.float32), ("odd_offset", torch.bfloat16), ("expanded_batch", torch.float64)],
-    ids=str,
+    ("layout", "dtype", "pairs"), [("transposed", torch.bfloat16, False), ("odd_offset", torch.float32, True)], ids=str
 )
-def test_opcheck(layout: str, dtype: torch.dtype) -> None:
-    x = oracle.LAYOUTS[layout]((3, 4, 6), dtype).requires_grad_()
-    torch.library.opcheck(ops.energy, (x, [-1, -3]))
-    torch.library.opcheck(ops.energies, (x, x.detach(), [-2, -1]))
-    for t, pairs in ((x, False), (x.detach().unflatten(-1, (3, 2)).requires_grad_(), True)):
-        torch.library.opcheck(ops.orthogonality_error, (t, pairs))
-        torch.library.opcheck(ops.spectral_norm, (t, pairs))
-        value, u, v = (t.detach() for t in ops.spectral_norm(t, pairs))
-        torch.library.opcheck(ops._spectral_norm_backward, (value.requires_grad_(), t, u, v, pairs))
-    torch.library.opcheck(ops.largest_modulus, (oracle.draw(3, 7, 2, dtype=torch.float32),))
+def test_opcheck(layout: str, dtype: torch.dtype, pairs: bool) -> None:
+    x = oracle.LAYOUTS[layout]((3, 4, 6), dtype)
+    t = (x.unflatten(-1, (3, 2)) if pairs else x).requires_grad_()
+    dims = [-3, -2, -1] if pairs else [-1, -3]
+    torch.library.opcheck(ops.energy, (t, dims))
+    torch.library.opcheck(ops.energies, (t, t.detach(), dims))
+    torch.library.opcheck(ops.orthogonality_error, (t, pairs))
+    torch.library.opcheck(ops.spectral_norm, (t, pairs))
+    value, u, v = (t.detach() for t in ops.spectral_norm(t, pairs))
+    torch.library.opcheck(ops._spectral_norm_backward, (value.requires_grad_(), t, u, v, pairs))
+    torch.library.opcheck(ops.largest_modulus, (x[..., :2].float(),))
 
 
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
@@ -1088,20 +1092,20 @@ def test_fake_strides(layout: str) -> None:
 # -- calculus ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_gradient_of_energy(backend: str, layout: str, dtype: torch.dtype) -> None:
-    for dims in ((-2, -1), (0,), (1,), (0, 2)):
-        x = oracle.LAYOUTS[layout]((3, 6, 5), dtype).detach().requires_grad_()
-        weight = oracle.draw(*(s for axis, s in enumerate(x.shape) if axis not in dims and axis - 3 not in dims))
-        (grad,) = torch.autograd.grad(energy(x, dims), x, weight)
-        shape = [1 if axis in dims or axis - 3 in dims else s for axis, s in enumerate(x.shape)]
-        expected = 2 * exact(weight).reshape(shape) * exact(x)
-        assert grad.dtype is dtype and grad.shape == x.shape
-        info = torch.finfo(dtype)
-        error = np.abs(exact(grad) - expected)
-        # One product in float64, one rounding to the dtype of x (of a half, perhaps by way of float32).
-        assert (error <= 1.01 * info.eps * np.abs(expected) + info.smallest_normal * info.eps).all()
+def test_gradient_of_energy(backend: str, layout: str) -> None:
+    for dtype in DTYPES:
+        for dims in ((-2, -1), (0,), (1,), (0, 2)):
+            x = oracle.LAYOUTS[layout]((3, 6, 5), dtype).detach().requires_grad_()
+            weight = oracle.draw(*(s for axis, s in enumerate(x.shape) if axis not in dims and axis - 3 not in dims))
+            (grad,) = torch.autograd.grad(energy(x, dims), x, weight)
+            shape = [1 if axis in dims or axis - 3 in dims else s for axis, s in enumerate(x.shape)]
+            expected = 2 * exact(weight).reshape(shape) * exact(x)
+            assert grad.dtype is dtype and grad.shape == x.shape
+            info = torch.finfo(dtype)
+            error = np.abs(exact(grad) - expected)
+            # One product in float64, one rounding to the dtype of x (of a half, perhaps by way of float32).
+            assert (error <= 1.01 * info.eps * np.abs(expected) + info.smallest_normal * info.eps).all()
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-15, 1.0, 1e15, 1e25])
@@ -1237,6 +1241,17 @@ def test_second_derivative_where_some_are_zero_equal_or_not_finite() -> None:
         f = lambda t: torch.linalg.matrix_norm(x[2] + t * c[2], 2)  # noqa: E731
         h = 1e-3
         assert abs((f(h) - 2 * f(0) + f(-h)) / h**2 - (result[2] * c[2]).sum()) <= 1e-4 * abs((result[2] * c[2]).sum())
+
+
+def test_gradients_are_linear_in_what_comes_back() -> None:
+    # <C, w G> has the derivative <C, G> with respect to w: 0 for a matrix of zeros.
+    for dtype in REAL_OR_COMPLEX:
+        x, c, w = oracle.draw(3, 4, 5, dtype=dtype), oracle.draw(3, 4, 5, dtype=dtype, seed=1), oracle.draw(3)
+        x[1] = 0
+        leaf = x.clone().requires_grad_()
+        (grad,) = torch.autograd.grad(spectral_norm(leaf), leaf, w.requires_grad_(), create_graph=True)
+        (of_w,) = torch.autograd.grad(grad, w, c)
+        torch.testing.assert_close(of_w, (real_view(c) * real_view(gradient(x))).reshape(3, -1).sum(1))
 
 
 def test_second_derivative_of_nothing() -> None:
