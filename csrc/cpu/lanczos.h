@@ -361,7 +361,7 @@ class LargestSingularValue {
       for (std::int64_t k = 0; k < most;) {
         if (k > 0) product<T>(basis_ + k * padded_, false);
         alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
-        orthogonalise(k + 1, single ? 1 : 2);
+        orthogonalise(k + 1);
         beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
         widest = larger(widest, alpha_[k] + beta_[k] + (k > 0 ? beta_[k - 1] : 0));
         ++k;
@@ -389,7 +389,7 @@ class LargestSingularValue {
   // The step's w, which the proof has overwritten.
   void restore(std::int64_t k) {
     product<double>(basis_ + (k - 1) * padded_, false);
-    orthogonalise(k, 2);
+    orthogonalise(k);
   }
 
   static double larger(double a, double b) { return a > b ? a : b; }
@@ -397,9 +397,9 @@ class LargestSingularValue {
     for (std::int64_t i = 0; i < padded_; ++i) to[i] = from[i];
   }
 
-  // w_ against the first k vectors of the basis: twice is enough, and once for what is rounded to single precision.
-  void orthogonalise(std::int64_t k, int sweeps) {
-    for (int sweep = 0; sweep < sweeps; ++sweep) {
+  // w_ against the first k vectors of the basis, twice, which is enough.
+  void orthogonalise(std::int64_t k) {
+    for (int sweep = 0; sweep < 2; ++sweep) {
       for (std::int64_t i = 0; i < k; ++i) y_[i] = dot(basis_ + i * padded_, w_, padded_);
       for (std::int64_t i = 0; i < k; ++i) add_multiple(-y_[i], basis_ + i * padded_, w_, padded_);
     }
