@@ -12,7 +12,18 @@ from spectrans import functional, layers, plot
 from spectrans._backend import backend
 from spectrans._explain import explain
 from spectrans._info import info
-from spectrans._monitor import MonitorError, monitor
+from spectrans._monitor import MonitorError, Record, monitor
 from spectrans._version import __version__
 
-__all__ = ["MonitorError", "__version__", "backend", "explain", "functional", "info", "layers", "monitor", "plot"]
+__all__ = [
+    "MonitorError",
+    "Record",
+    "__version__",
+    "backend",
+    "explain",
+    "functional",
+    "info",
+    "layers",
+    "monitor",
+    "plot",
+]

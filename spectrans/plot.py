@@ -260,7 +260,7 @@ def _analysed(layer: FilterMixingLayer, kind: str, unwrapped: bool = False) -> T
 
 def _draw_map(ax: Axes, layer: FilterMixingLayer, kind: str, decibels: bool, unit: str) -> None:
     n, frequencies = layer.sequence_length, torch.tensor(_frequencies(layer))
-    energy = _analysed(layer, "magnitude").double().square().cpu()
+    energy = _analysed(layer, "magnitude").cpu().double().square()
     centre = (frequencies[:, None] * energy).sum(0) / energy.sum(0).clamp_min(torch.finfo(energy.dtype).tiny)
     image = _array(_analysed(layer, kind)[:, centre.argsort()].T)  # [channels, bins]
     extent = (-0.5 / n, frequencies[-1].item() + 0.5 / n, -0.5, layer.hidden_dim - 0.5)
@@ -370,7 +370,7 @@ def plot_spectrum(
     ax = _axes(ax)
     n = x.shape[-2]
     spectrum = torch.fft.rfft(x.detach().to(compute_dtype(x.dtype)), dim=-2, norm="ortho")
-    power = _array(spectrum.abs().double().square().reshape(-1, n // 2 + 1, x.shape[-1]).mean(0))
+    power = _array(spectrum.abs().cpu().double().square().reshape(-1, n // 2 + 1, x.shape[-1]).mean(0))
     _band(ax, [k / n for k in range(n // 2 + 1)], power, label, 10 if decibels else 0)
     ax.set_ylabel("power per frequency (dB)" if decibels else "power per frequency")
     return ax

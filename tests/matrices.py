@@ -64,6 +64,23 @@ def _shy(n: int) -> Array:
     return (left * values) @ right.T
 
 
+def pseudo_random(n: int) -> Array:
+    """The kernel's start: splitmix64, uniform in (-1, 1)."""
+    z = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z = z ^ (z >> np.uint64(31))
+    return ((z >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-52 - 1
+
+
+def _unseen(n: int) -> Array:
+    # Of rank two, and the largest value belongs to a vector that the kernel's start has no part of.
+    right = np.linalg.qr(np.c_[pseudo_random(n), _random(n, n)])[0]
+    left = orthonormal(n)
+    k = min(n - 1, 1)
+    return 2 * np.outer(left[:, 0], right[:, k]) + np.outer(left[:, k], right[:, 0] + right[:, -1])
+
+
 def _arrow(n: int) -> Array:
     a = np.diag(np.arange(1.0, n + 1))
     a[0] = a[:, 0] = 1.0
@@ -107,6 +124,7 @@ SQUARE: dict[str, Callable[[int], Array]] = {
     "last entry": lambda n: np.diag(np.r_[np.zeros(n - 1), 1.0]),
     "hidden": _hidden,
     "shy": _shy,
+    "unseen": _unseen,
     "arrow": _arrow,
     "integers": lambda n: np.diag(np.arange(1.0, n + 1)),
     "uniform": lambda n: with_values(np.arange(1.0, n + 1), n, n),

@@ -179,6 +179,7 @@ NORM_DTYPES: list[tuple[Any, str]] = [
     (None, "expected a tensor, got NoneType"),
     (X.long(), "expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got torch.int64"),
     (X.bool(), "got torch.bool"),
+    (X.to_sparse(), "expected a dense tensor, got layout torch.sparse_coo"),
     (torch.empty(2, 8, 4, dtype=torch.complex32), "got torch.complex32"),
 ]
 AXES: list[tuple[dict[str, Any], type[Exception], str]] = [

@@ -74,9 +74,9 @@ class GramPass {
     const Signal& t = call_.t;
     const IO* data = batch_item<const IO>(t, item);
     const std::int64_t unit = call_.pairs ? 2 : 1;
-    for (std::int64_t s = 0; s < count; ++s, to += depth) {
+    for (std::int64_t s = 0; s < ceil_div(count, wide) * wide; ++s, to += depth) {
       const std::int64_t first = at * rows + s * strip;
-      const int there = static_cast<int>(min(strip, t.n - first));
+      const int there = static_cast<int>(max(0, min(strip, t.n - first)));
       const IO* row = data + first * t.n_stride;
       std::int64_t l = 0;
       if (t.n_stride == unit && there == strip) {  // the rows are side by side already

@@ -9,7 +9,7 @@ namespace spectrans {
 
 enum class Element { float32, float64, bfloat16, float16 };
 
-constexpr int kMaxBatchAxes = 62, kMaxAxes = 65;  // a tensor has up to 64, and pairs one more
+constexpr int kMaxBatchAxes = 62, kMaxAxes = 65;  // but for those of size 1
 
 // A tensor [batch axes ..., n, d], strides in elements, any of them zero or negative where it is only read.
 struct Signal {

@@ -130,7 +130,7 @@ struct NormalProduct {
       };
       for (std::int64_t j = 0; j < whole; j += kStep<IO>) {
         unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
-          if constexpr (r % 2 == 0) __builtin_prefetch(at[r] + ahead + j);
+          if constexpr (r % 2 == 0) prefetch_beyond(at[r] + j, ahead * std::int64_t(sizeof(IO)));
           multiply.template operator()<r>(load_row(at[r] + j), j);
         });
       }
@@ -176,7 +176,7 @@ struct NormalProduct {
       for (std::int64_t j = 0; j < whole; j += kStep<IO>) {
         Loaded x[together];
         unroll<0, together>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
-          if constexpr (r % 2 == 1) __builtin_prefetch(at[r] + ahead + j);
+          if constexpr (r % 2 == 1) prefetch_beyond(at[r] + j, ahead * std::int64_t(sizeof(IO)));
           x[r] = load_row(at[r] + j);
         });
         add(x, j);
@@ -200,9 +200,7 @@ class LargestSingularValue {
   static constexpr std::int64_t kFew = 24;           // steps that are always made: small matrices are done to the end
   static constexpr std::int64_t kMaxChunks = 16;     // of rows, with a sum each
   static constexpr std::int64_t kChunk = 32 * 1024;  // elements, at least
-  static constexpr std::int64_t kBasisBytes = std::int64_t{256} << 20;  // beyond, the iteration starts anew
-  static constexpr std::int64_t kSingleSteps = 160;                     // in single precision
-  static constexpr int kRestarts = 1000;
+  static constexpr std::int64_t kSingleSteps = 160;  // in single precision
 
  public:
   LargestSingularValue(const SpectralNorm& call, const ThreadPool& pool, ScratchRoom room)
@@ -220,12 +218,11 @@ class LargestSingularValue {
     // Steps after which nothing is left. What a wide matrix maps to zero is one eigenvalue more, which rounding can
     // bring back.
     full_ = min(m_ * right_ + 8, length_);
-    steps_ = min(full_, max(64, kBasisBytes / (padded_ * 8))) + 1;
-    const std::int64_t doubles = (steps_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ +
-                                 chunks_ + m_ * right_ + 5 * (steps_ + 1);
+    const std::int64_t doubles = (full_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ + chunks_ +
+                                 m_ * right_ + 5 * (full_ + 1);
     auto* space = static_cast<double*>(scratch(room, doubles * sizeof(double)));
     const auto take = [&](std::int64_t count) { return space += count, space - count; };
-    basis_ = take((steps_ + 1) * padded_);
+    basis_ = take((full_ + 1) * padded_);
     v_ = take(padded_);
     w_ = take(padded_);
     start_ = take(padded_);
@@ -233,10 +230,10 @@ class LargestSingularValue {
     partial_ = take(chunks_ * right_ * padded_);
     squares_ = take(chunks_);
     products_ = take(m_ * right_);
-    alpha_ = take(steps_ + 1);
-    beta_ = take(steps_ + 1);
-    y_ = take(steps_ + 1);
-    room_ = take(2 * (steps_ + 1));
+    alpha_ = take(full_ + 1);
+    beta_ = take(full_ + 1);
+    y_ = take(full_ + 1);
+    room_ = take(2 * (full_ + 1));
   }
 
   void run(std::int64_t item) {
@@ -263,14 +260,14 @@ class LargestSingularValue {
         }
       }
     }
-    if (!proved) iterate<double>();
+    if (!proved) iterate<double>();  // to the end, if need be
     finish(item, __builtin_sqrt(theta_), true);
   }
 
  private:
   // Uniform in (-1, 1), the same every time; any fixed vector of structure would be orthogonal to somebody's.
-  void pseudo_random(double* to) const {
-    std::uint64_t state = 0;
+  void pseudo_random(double* to, std::uint64_t seed = 0) const {
+    std::uint64_t state = seed << 32;
     for (std::int64_t i = 0; i < padded_; ++i) {
       state += 0x9e3779b97f4a7c15u;
       std::uint64_t z = state;
@@ -348,42 +345,45 @@ class LargestSingularValue {
     return squared;
   }
 
-  // Lanczos from start_, whose product is w_. Leaves theta_ and the unit vector v_; whether they are proved accurate.
+  // Lanczos from start_, whose product is w_. Leaves theta_ and the unit vector v_; whether they are proved accurate,
+  // or the bidiagonalisation is complete.
   template <class T>
   bool iterate() {
     constexpr bool single = std::is_same_v<T, float>;
     constexpr double nothing = single ? 1e-7 : 1e-14;  // of what is left after a step, relative
-    const std::int64_t most = single ? min(steps_ - 1, kSingleSteps) : steps_ - 1;
-    double tolerance = kTolerance<T>;
-    for (int restart = 0; restart < kRestarts; ++restart) {
-      copy(start_, basis_);
-      double low = 0, widest = 0;  // bounds of the largest eigenvalue, which grows with k
-      for (std::int64_t k = 0; k < most;) {
-        if (k > 0) product<T>(basis_ + k * padded_, false);
-        alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
-        orthogonalise(k + 1);
-        beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
-        widest = larger(widest, alpha_[k] + beta_[k] + (k > 0 ? beta_[k - 1] : 0));
-        ++k;
-        const bool complete = beta_[k - 1] <= nothing * widest, last = complete || k == most;
-        if (last || (k % 2 == 0 && (k >= kFew || (single && k > 3)))) {
-          low = eigenvalue(alpha_, beta_, k, low * (1 - 1e-12), 2 * widest);
-          eigenvector(alpha_, beta_, k, low, y_, room_);
-          if (last || beta_[k - 1] * __builtin_fabs(y_[k - 1]) <= tolerance * low) {
-            if (proved(k, tolerance)) return true;
-            if (single) return false;
-            if (complete || k == full_) return true;
-            if (last) break;
-            tolerance /= 8;
-            restore(k);
-          }
-        }
-        for (std::int64_t i = 0; i < padded_; ++i) basis_[k * padded_ + i] = w_[i] / beta_[k - 1];
+    const std::int64_t most = single ? min(full_, kSingleSteps) : full_;
+    double enough = kTolerance<T>, low = 0, widest = 0;  // low, widest: bounds of the largest eigenvalue
+    bool again = false;
+    copy(start_, basis_);
+    for (std::int64_t k = 0;;) {
+      if (k > 0) product<T>(basis_ + k * padded_, false);
+      alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
+      orthogonalise(k + 1);
+      beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
+      widest = larger(widest, alpha_[k] + beta_[k] + (k > 0 ? beta_[k - 1] : 0));
+      ++k;
+      const bool complete = beta_[k - 1] <= nothing * widest, last = k == most || (complete && again);
+      if (complete && !last) {  // all that the start has a part of: on with another, which may have a part of more
+        again = true;
+        pseudo_random(w_, 1);
+        orthogonalise(k);
+        normalise(w_);
+        copy(w_, basis_ + k * padded_);
+        beta_[k - 1] = 0;
+        continue;
       }
-      copy(v_, start_);
-      product<double>(start_, false);
+      if (last || (k % 2 == 0 && (k >= kFew || (single && k > 3)))) {
+        low = eigenvalue(alpha_, beta_, k, low * (1 - 1e-12), 2 * widest);
+        eigenvector(alpha_, beta_, k, low, y_, room_);
+        if (last || beta_[k - 1] * __builtin_fabs(y_[k - 1]) <= enough * low) {
+          if (proved(k, kTolerance<T>)) return true;
+          if (last || single) return last && !single;
+          enough /= 8;
+          restore(k);
+        }
+      }
+      for (std::int64_t i = 0; i < padded_; ++i) basis_[k * padded_ + i] = w_[i] / beta_[k - 1];
     }
-    return false;
   }
 
   // The step's w, which the proof has overwritten.
@@ -433,7 +433,7 @@ class LargestSingularValue {
 
   const SpectralNorm& call_;
   const ThreadPool& pool_;
-  std::int64_t right_, m_, n_, row_stride_, length_, padded_, chunks_, chunk_, full_, steps_;
+  std::int64_t right_, m_, n_, row_stride_, length_, padded_, chunks_, chunk_, full_;
   bool rows_are_beside_;
   double *basis_, *v_, *w_, *start_, *turned_, *partial_, *squares_, *products_, *alpha_, *beta_, *y_, *room_;
   const IO* a_ = nullptr;

@@ -158,9 +158,7 @@ class EnergyPass {
       }
       std::int64_t j = 0;
       for (; j + step <= count; j += step) {
-        unroll<0, lines>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-          __builtin_prefetch(reinterpret_cast<const char*>(at + j) + kAhead + 64 * i);
-        });
+        unroll<0, lines>([&]<int i>() SPECTRANS_INLINE_LAMBDA { prefetch_beyond(at + j, kAhead + 64 * i); });
         sum[0].add_squares(load_wide(at + j));
         sum[1].add_squares(load_wide(at + j + kStep<IO>));
       }
@@ -313,12 +311,30 @@ void spectral_norm(const SpectralNorm& call, const ThreadPool& pool) {
 }
 
 void largest_modulus(const LargestModulus& call, const ThreadPool& pool) {
+  constexpr std::int64_t piece = 32 * 1024;
+  const std::int64_t pieces = ceil_div(call.count, piece);
+  auto* best = static_cast<std::int64_t*>(
+      scratch(ScratchRoom::shared, call.batch * pieces * std::int64_t(sizeof(std::int64_t))));
   const auto rows = [&]<class T>(const T* pairs) {
-    parallel(pool, call.batch, call.count * std::int64_t(sizeof(T)), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        call.index[i] = largest_modulus_of(pairs + 2 * i * call.count, call.count);
+    parallel(pool, call.batch * pieces, 2 * min(piece, call.count) * std::int64_t(sizeof(T)),
+             [&](std::int64_t begin, std::int64_t end) {
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t first = task % pieces * piece, row = task / pieces * call.count;
+                 best[task] = first + largest_modulus_of(pairs + 2 * (row + first), min(piece, call.count - first));
+               }
+             });
+    for (std::int64_t i = 0; i < call.batch; ++i) {
+      std::int64_t index = best[i * pieces];
+      const auto modulus = [&](std::int64_t k) {
+        const T* pair = pairs + 2 * (i * call.count + k);
+        return pair[0] != pair[0] || pair[1] != pair[1] ? __builtin_nan("") : __builtin_hypot(pair[0], pair[1]);
+      };
+      for (std::int64_t p = 1; p < pieces && modulus(index) == modulus(index); ++p) {
+        const std::int64_t other = best[i * pieces + p];
+        if (!(modulus(other) <= modulus(index))) index = other;
       }
-    });
+      call.index[i] = index;
+    }
   };
   if (call.element == Element::float64) {
     rows(static_cast<const double*>(call.pairs));

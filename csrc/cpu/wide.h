@@ -1,10 +1,15 @@
-// Elements as vectors of doubles, for sums that neither overflow nor round visibly.
+// Elements as vectors of doubles: squares of float32 and of halves are exact there, and do not overflow.
 #pragma once
 
 #include "tile.h"
 
 namespace spectrans {
 namespace {
+
+// What lies so many bytes on; there may be nothing.
+SPECTRANS_INLINE void prefetch_beyond(const void* from, std::int64_t bytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<std::uintptr_t>(from) + bytes));
+}
 
 // Elements loaded at a time: a vector of what they are computed in.
 template <class IO>

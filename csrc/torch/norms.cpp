@@ -1,5 +1,6 @@
 // CPU kernels of the norm checks: spectrans::energy, energies, orthogonality_error, spectral_norm, largest_modulus.
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "signal.h"
@@ -21,11 +22,13 @@ Energy energy_call(const Tensor& x, const std::vector<int64_t>& dims, const char
   for (const bool pass : {false, true}) {
     for (int64_t axis = 0; axis < axes; ++axis) {
       if (summed[axis] != pass) continue;
+      if (!pass) shape.push_back(x.size(axis));
+      if (x.size(axis) == 1) continue;
       const int at = call.kept + call.reduced;
+      expect(at < kMaxAxes, "too many axes");
       call.size[at] = x.size(axis);
       call.stride[at] = x.stride(axis);
       ++(pass ? call.reduced : call.kept);
-      if (!pass) shape.push_back(x.size(axis));
     }
   }
   return call;
@@ -83,6 +86,8 @@ Tensor orthogonality_error_cpu(const Tensor& t, bool pairs) {
   return error;
 }
 
+constexpr int64_t kVeryWide = 4;
+
 // x [..., m, d], or [..., m, d, 2] for pairs -> value [...], u [..., m], v [..., d], or u [..., m, 2], v [..., d, 2]
 std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs) {
   const Element type = element(x, "x");
@@ -91,6 +96,14 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs
   if (of.signal.d_stride != step && of.signal.n_stride != step) {
     of.held = torch::stable::contiguous(of.held);
     of.signal = signal(of.held, "x", pairs);
+  }
+  if (of.signal.n < of.signal.d / kVeryWide && of.signal.n_stride != step) {
+    // The kernel works with vectors as long as what is contiguous, and is quick if that is short.
+    const int64_t rows_at = of.held.dim() - (pairs ? 3 : 2);
+    of.held = torch::stable::contiguous(torch::stable::transpose(of.held, rows_at, rows_at + 1));
+    of.signal = signal(of.held, "x", pairs);
+    std::swap(of.signal.n, of.signal.d);
+    std::swap(of.signal.n_stride, of.signal.d_stride);
   }
   std::vector<int64_t> rows = of.batch, columns = of.batch;
   rows.push_back(of.signal.n);

@@ -25,6 +25,8 @@ _COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
 def _check_dtype(t: Tensor, name: str) -> None:
     if not isinstance(t, Tensor):
         raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
+    if t.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
     if t.dtype not in REAL_DTYPES and t.dtype not in _COMPLEX_DTYPES:
         raise TypeError(
             f"{name}: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got {t.dtype}"
@@ -172,9 +174,9 @@ def energy_error(
 
     .. math:: \frac{|E_b - E_a|}{E_a}, \qquad E = \sum |x_j|^2
 
-    0 where both energies are 0, infinite where only that of `a` is, NaN where either is not finite. Both tensors are
-    read once, together; sums are in float64. An operator T is unitary only if this is 0, up to rounding, for a = x and
-    b = T x.
+    0 where both energies are 0, infinite (and without a useful derivative) where only that of `a` is, NaN where either
+    is not finite. Each tensor is read once; sums are in float64. An operator T is unitary only if this is 0, up to
+    rounding, for a = x and b = T x.
 
     Parameters
     ----------
@@ -297,10 +299,10 @@ def spectral_norm(
     .. math:: \sigma = \max_v \|x v\| / \|v\|
 
     Golub-Kahan-Lanczos bidiagonalisation from a fixed pseudo-random vector, with :math:`w = x^H x v` in one read of x
-    a step and full reorthogonalisation. It ends when the residual of the Ritz vector v, computed in float64, proves a
-    relative accuracy of 1e-6 (1e-10 for float64): :math:`\theta = \|x v\|^2 \le \sigma^2`, always, and some squared
-    singular value lies within :math:`\|x^H x v - \theta v\|` of :math:`\theta`. Matrices that converge slowly are
-    bidiagonalised to the end, which is exact.
+    a step and full reorthogonalisation. It ends when the residual of the Ritz vector v, computed in float64, bounds the
+    relative error by 1e-6 (1e-10 for float64): :math:`\theta = \|x v\|^2 \le \sigma^2`, always, and some squared
+    singular value lies within :math:`\|x^H x v - \theta v\|` of :math:`\theta`. It is the largest, unless its vector is
+    orthogonal, to rounding, to the fixed one. Matrices that converge slowly are bidiagonalised to the end.
 
     The derivative is :math:`u v^H`; where the largest value is repeated, u and v are one of its pairs of singular
     vectors and this is one of the subderivatives. Where x is 0, the derivative is 0. Second derivatives use a full

@@ -9,10 +9,12 @@ from torch import Tensor
 
 from spectrans.ops.library import (
     TAGS,
+    call,
     compute_dtype,
     into_channels,
     library,
     out_of_channels,
+    register_autograd,
     with_strides_of,
 )
 
@@ -211,12 +213,12 @@ def _conv_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         return nothing
     u, k, pre, post, skip = ctx.saved_tensors
     if ctx.only_u:
-        return conv(grad, k, post, pre, skip, ctx.causal, not ctx.adjoint), *nothing[1:]
+        return call(conv, grad, k, post, pre, skip, ctx.causal, not ctx.adjoint), *nothing[1:]
     if ctx.adjoint:  # <g, adjoint of x> = L(x; g, k, post, pre, skip)
-        _, of_k, of_post, of_pre = conv_backward(u, grad, k, post, pre, skip, ctx.causal)
-        of_u = conv(grad, k, post, pre, skip, ctx.causal, False) if ctx.needs_input_grad[0] else None
+        _, of_k, of_post, of_pre = call(conv_backward, u, grad, k, post, pre, skip, ctx.causal)
+        of_u = call(conv, grad, k, post, pre, skip, ctx.causal, False) if ctx.needs_input_grad[0] else None
     else:
-        of_u, of_k, of_pre, of_post = conv_backward(grad, u, k, pre, post, skip, ctx.causal)
+        of_u, of_k, of_pre, of_post = call(conv_backward, grad, u, k, pre, post, skip, ctx.causal)
     return (
         of_u,
         of_k,
@@ -250,9 +252,9 @@ def _conv_backward_vjp(ctx: Any, *along: Tensor | None) -> tuple[Tensor | None, 
         if place == 1:
             replaced[4] = skip = None
         if ctx.needs_input_grad[0]:
-            add(0, conv(u, k, pre, post, skip, ctx.causal, False))
+            add(0, call(conv, u, k, pre, post, skip, ctx.causal, False))
         if any(ctx.needs_input_grad[1:]):
-            gradients = conv_backward(grad, *replaced, ctx.causal)
+            gradients = call(conv_backward, grad, *replaced, ctx.causal)
             for other, of_other in enumerate(gradients):
                 if other != place and arguments[other] is not None:
                     add(1 + other, of_other)
@@ -261,10 +263,8 @@ def _conv_backward_vjp(ctx: Any, *along: Tensor | None) -> tuple[Tensor | None, 
     return *total, None
 
 
-torch.library.register_autograd("spectrans::conv", _conv_vjp, setup_context=_conv_setup, lib=library)
-torch.library.register_autograd(
-    "spectrans::conv_backward", _conv_backward_vjp, setup_context=_conv_backward_setup, lib=library
-)
+register_autograd("conv", _conv_vjp, _conv_setup)
+register_autograd("conv_backward", _conv_backward_vjp, _conv_backward_setup)
 
 # -- vmap --------------------------------------------------------------------------------------------------------------
 # A mapped axis that meets its own kernel cannot be a batch axis of the op; it becomes more channels instead.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,26 +27,49 @@ def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     return out.copy_(result)
 
 
-def call(op: Any, *args: Any) -> Any:
-    """``op(*args)``, past the op's autograd kernel where nothing can ask for a derivative.
+# -- derivatives -------------------------------------------------------------------------------------------------------
 
-    That kernel is Python: it costs as much as a small transform.
+#: By op: its derivative without torch.library's wrapping, which takes as long as a small transform.
+_eager: dict[Any, type[torch.autograd.Function]] = {}
+
+
+def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callable[..., None]) -> None:
+    """torch.library.register_autograd, for the dispatcher; and the same for :func:`call`, which `vjp` uses itself."""
+    torch.library.register_autograd(f"spectrans::{name}", vjp, setup_context=setup_context, lib=library)
+    op = getattr(torch.ops.spectrans, name).default
+
+    class Eager(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, *args: Any) -> Any:
+            with torch._C._AutoDispatchBelowAutograd():
+                output = op(*args)
+            setup_context(ctx, args, output)
+            return output
+
+        backward = staticmethod(vjp)
+
+    _eager[op] = Eager
+
+
+def call(op: Any, *args: Any) -> Any:
+    """``op(*args)``, past the op's autograd kernel: it is Python, and not needed where no derivative can be asked for.
+
+    Where one can, a plain autograd function does the same in less time. A compiler sees the op, and so do the
+    transforms of torch.func.
     """
-    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled() or _may_need_grad(args):
+    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
         return op(*args)
+    if torch.is_grad_enabled():
+        if torch._C._are_functorch_transforms_active():  # what they wrap does not say whether it requires a gradient
+            return op(*args)
+        if any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
+            return _eager[op].apply(*args) if op in _eager else op(*args)
     with torch._C._AutoDispatchBelowAutograd():
         return op(*args)
 
 
-def _may_need_grad(args: tuple[Any, ...]) -> bool:
-    # What a functorch transform wraps does not say whether it requires a gradient.
-    return torch.is_grad_enabled() and (
-        torch._C._are_functorch_transforms_active()
-        or any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args)
-    )
-
-
-# Of vmap rules: where a mapped axis cannot be a batch axis of the op, it becomes more channels.
+# -- vmap --------------------------------------------------------------------------------------------------------------
+# Where a mapped axis cannot be a batch axis of the op, it becomes more channels.
 
 
 def into_channels(t: torch.Tensor, dim: int | None, size: int, channels_at: int) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, compute_dtype, library, with_strides_of
+from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd, with_strides_of
 
 #: The op's integer `norm` is an index into torch.fft's names; the scale is N ** (-norm / 2).
 NORMS = ("backward", "ortho", "forward")
@@ -65,10 +65,10 @@ def _mixing_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _mixing_backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-    return (None if grad is None else mixing(grad, *ctx.flags), None, None, None, None)
+    return (None if grad is None else call(mixing, grad, *ctx.flags), None, None, None, None)
 
 
-torch.library.register_autograd("spectrans::mixing", _mixing_backward, setup_context=_mixing_setup, lib=library)
+register_autograd("mixing", _mixing_backward, _mixing_setup)
 
 # -- vmap --------------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, compute_dtype, library
+from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd
 from spectrans.ops.mixing import NORMS
 
 # X[k] = w_k sum_j x[j] exp(-2 pi i j k / n) and x[j] = sum_k w_k Re(X[k] exp(2 pi i j k / n)), k < modes, with
@@ -113,7 +113,7 @@ def _modes_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _modes_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-    return None if grad is None else modes_inverse(grad, ctx.n, ctx.dtype, *ctx.flags), None, None, None, None
+    return None if grad is None else call(modes_inverse, grad, ctx.n, ctx.dtype, *ctx.flags), None, None, None, None
 
 
 def _modes_inverse_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -123,13 +123,11 @@ def _modes_inverse_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> N
 
 
 def _modes_inverse_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-    return None if grad is None else modes(grad, ctx.modes, *ctx.flags), None, None, None, None, None
+    return None if grad is None else call(modes, grad, ctx.modes, *ctx.flags), None, None, None, None, None
 
 
-torch.library.register_autograd("spectrans::modes", _modes_vjp, setup_context=_modes_setup, lib=library)
-torch.library.register_autograd(
-    "spectrans::modes_inverse", _modes_inverse_vjp, setup_context=_modes_inverse_setup, lib=library
-)
+register_autograd("modes", _modes_vjp, _modes_setup)
+register_autograd("modes_inverse", _modes_inverse_vjp, _modes_inverse_setup)
 
 # -- vmap --------------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, compute_dtype, library
+from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 # `dims` are negative, so that they mean the same under vmap. `pairs`: complex matrices as real ones, (re, im) last.
@@ -216,7 +216,7 @@ def _spectral_norm_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 
 
 def _spectral_norm_vjp(ctx: Any, grad: Tensor | None, *_: Any) -> tuple[Tensor | None, None]:
-    return None if grad is None else _spectral_norm_backward(grad, *ctx.saved_tensors, ctx.pairs), None
+    return None if grad is None else call(_spectral_norm_backward, grad, *ctx.saved_tensors, ctx.pairs), None
 
 
 def _spectral_norm_backward_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -268,7 +268,7 @@ for _name, _setup, _vjp in (
     ("spectral_norm", _spectral_norm_setup, _spectral_norm_vjp),
     ("spectral_norm_backward", _spectral_norm_backward_setup, _spectral_norm_backward_vjp),
 ):
-    torch.library.register_autograd(f"spectrans::{_name}", _vjp, setup_context=_setup, lib=library)
+    register_autograd(_name, _vjp, _setup)
 
 # -- vmap --------------------------------------------------------------------------------------------------------------
 

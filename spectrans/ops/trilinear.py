@@ -18,10 +18,12 @@ from torch import Tensor
 
 from spectrans.ops.library import (
     TAGS,
+    call,
     compute_dtype,
     into_channels,
     library,
     out_of_channels,
+    register_autograd,
     with_strides_of,
 )
 
@@ -88,13 +90,13 @@ def define(
             return None, None, None
         x, response = ctx.saved_tensors
         if x is None:
-            return filter(grad, response, not ctx.adjoint), None, None
+            return call(filter, grad, response, not ctx.adjoint), None, None
         if response is not None and not ctx.adjoint:
-            return *backward(grad, x, response), None
+            return *call(backward, grad, x, response), None
         # <g, F*(x, H)> = <F(g, H), x>: the adjoint's response gradient is R with its arguments exchanged.
         pair = (x, grad) if ctx.adjoint else (grad, x)
-        of_x = None if response is None else filter(grad, response, not ctx.adjoint)
-        return of_x, response_grad(*pair, *ctx.grid), None
+        of_x = None if response is None else call(filter, grad, response, not ctx.adjoint)
+        return of_x, call(response_grad, *pair, *ctx.grid), None
 
     def response_grad_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         grad, x, *_ = inputs
@@ -107,8 +109,8 @@ def define(
         if cotangent is None:
             return None, None, *none
         grad, x = ctx.saved_tensors
-        of_grad = None if x is None else filter(x, cotangent, False)
-        of_x = None if grad is None else filter(grad, cotangent, True)
+        of_grad = None if x is None else call(filter, x, cotangent, False)
+        of_x = None if grad is None else call(filter, grad, cotangent, True)
         return of_grad, of_x, *none
 
     def backward_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -125,21 +127,21 @@ def define(
         of_grad = of_x = of_response = None
         if to_x is not None:
             if need_grad:
-                of_grad = filter(to_x, response, False)
+                of_grad = call(filter, to_x, response, False)
             if need_response:
-                of_response = response_grad(grad, to_x, *sizes(response))
+                of_response = call(response_grad, grad, to_x, *sizes(response))
         if to_response is not None:
             if need_grad:
-                through_response = filter(x, to_response, False)
+                through_response = call(filter, x, to_response, False)
                 of_grad = through_response if of_grad is None else of_grad + through_response
             if need_x:
-                of_x = filter(grad, to_response, True)
+                of_x = call(filter, grad, to_response, True)
         return of_grad, of_x, of_response
 
     setups: tuple[Op, ...] = (filter_setup, response_grad_setup, backward_setup)
     vjps: tuple[Op, ...] = (filter_vjp, response_grad_vjp, backward_vjp)
     for op, setup, vjp in zip(names, setups, vjps, strict=True):
-        torch.library.register_autograd(op, vjp, setup_context=setup, lib=library)
+        register_autograd(op.removeprefix("spectrans::"), vjp, setup)
 
     # -- vmap ----------------------------------------------------------------------------------------------------------
     # A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead.

@@ -111,6 +111,15 @@ def test_energy_of_six_axes(backend: str) -> None:
             check_energy(t, tuple(axis for axis in range(6) if mask >> axis & 1))
 
 
+@pytest.mark.usefixtures("native_library")  # torch sums over 64 axes at most
+def test_energy_of_more_axes_than_anyone_needs() -> None:
+    x = oracle.draw(3, 4, dtype=torch.float32)
+    many = x.reshape(*[1] * 40, 3, *[1] * 40, 4)
+    assert energy(many, -1).shape == many.shape[:-1]
+    assert torch.equal(energy(many, -1).flatten(), energy(x, -1))
+    assert torch.equal(energy_error(many, 2 * many, (-42, -1)).flatten(), energy_error(x, 2 * x, (0, 1)).reshape(1))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_energy_of_lengths(dtype: torch.dtype) -> None:
     # Around vectors, unrolled loops and blocks.

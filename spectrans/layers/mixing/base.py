@@ -236,6 +236,7 @@ class MixingLayer(SpectralComponent):
         >>> FourierMixing(hidden_dim=4, fft_norm="backward").compute_operator_norm(16)
         8.0
         """
+        _check_length("sequence_length", sequence_length)
         return None
 
     def extra_repr(self) -> str:
@@ -301,6 +302,7 @@ class UnitaryMixingLayer(MixingLayer):
 
     def compute_operator_norm(self, sequence_length: int) -> float | None:
         """1, as of every unitary operator; see :meth:`MixingLayer.compute_operator_norm`."""
+        _check_length("sequence_length", sequence_length)
         return 1.0 if self.get_spectral_properties()["unitary"] else None
 
     def verify_energy_preservation(self, input_tensor: Tensor, output_tensor: Tensor) -> bool:
@@ -476,7 +478,7 @@ class FilterMixingLayer(MixingLayer):
 
         See :meth:`MixingLayer.compute_operator_norm`.
         """
-        if sequence_length != self.sequence_length:
+        if _check_length("sequence_length", sequence_length) != self.sequence_length:
             return None
         with torch.no_grad():
             return float(filter_operator_norm(self.get_effective_response()))

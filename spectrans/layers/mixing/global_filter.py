@@ -93,24 +93,26 @@ class _GlobalFilter(FilterMixingLayer):
             self.filter_real.normal_(std=self.filter_init_std)
             self.filter_imag.normal_(std=self.filter_init_std)
 
-    def _pairs(self, dtype: torch.dtype) -> Tensor:  # [sequence_length, d, 2]
-        activate = _ACTIVATIONS[self.activation]
-        return torch.stack((activate(self.filter_real.to(dtype)), activate(self.filter_imag.to(dtype))), dim=-1)
+    def _parts(self, dtype: torch.dtype, n: int) -> list[Tensor]:  # two [n, d], in what `dtype` is computed in
+        """Real and imaginary part of H for n samples."""
+        activate, dtype = _ACTIVATIONS[self.activation], compute_dtype(dtype)
+        parts = [activate(part.to(dtype)) for part in (self.filter_real, self.filter_imag)]
+        return parts if n == self.sequence_length else [_resampled(part, n) for part in parts]
 
-    def _pairs_for(self, dtype: torch.dtype, n: int) -> Tensor:  # [n, d, 2] for x [..., n, d]
-        h = self._pairs(compute_dtype(dtype))
-        return _hermitian_part(h if n == self.sequence_length else _resampled(h, n), self._axes)
+    def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
+        """The Hermitian part of H for n samples, at frequencies that have all its moduli: H[-k] has that of H[k]."""
+        return _hermitian_part(torch.stack(self._parts(dtype, n), dim=-1), self._axes)[: n // 2 + 1]
 
     def get_filter_response(self) -> Tensor:
         """H as parametrised, activation applied: complex [sequence_length, d].
 
         A real output sees its Hermitian part only; see :meth:`get_effective_response`.
         """
-        return torch.view_as_complex(self._pairs(compute_dtype(self.filter_real.dtype)))
+        return torch.complex(*self._parts(self.filter_real.dtype, self.sequence_length))
 
     def get_effective_response(self) -> Tensor:
         r"""The part of H that acts on a real signal, :math:`(H_k + \bar H_{-k}) / 2`: complex [sequence_length, d]."""
-        pairs = self._pairs(compute_dtype(self.filter_real.dtype))
+        pairs = torch.stack(self._parts(self.filter_real.dtype, self.sequence_length), dim=-1)
         return torch.view_as_complex(_hermitian_part(pairs, self._axes))
 
     def compute_operator_norm(self, sequence_length: int) -> float:
@@ -119,9 +121,8 @@ class _GlobalFilter(FilterMixingLayer):
         See :meth:`MixingLayer.compute_operator_norm`. Spectral dropout is left out, too.
         """
         with torch.no_grad():
-            pairs = self._pairs_for(self.filter_real.dtype, _check_length("sequence_length", sequence_length))
-            # H[-k] has the modulus of H[k], -k taken along both axes if there are two: half the rows have them all.
-            return float(filter_operator_norm(pairs[: sequence_length // 2 + 1]))
+            n = _check_length("sequence_length", sequence_length)
+            return float(filter_operator_norm(self._half_pairs(self.filter_real.dtype, n)))
 
     def get_spectral_properties(self) -> dict[str, Any]:
         """What is true of the filter as it stands, for inputs of `sequence_length`.
@@ -220,12 +221,12 @@ class GlobalFilterMixing(_GlobalFilter):
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
-        """The Hermitian part of H at the frequencies that a real signal has: no other is computed."""
-        n, dtype = x.shape[-2], compute_dtype(x.dtype)
-        parts = [_ACTIVATIONS[self.activation](part.to(dtype)) for part in (self.filter_real, self.filter_imag)]
-        if n != self.sequence_length:
-            parts = [_resampled(part, n) for part in parts]
-        k = torch.arange(n // 2 + 1, device=x.device)
+        return self._half_pairs(x.dtype, x.shape[-2])
+
+    def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
+        """The frequencies that a real signal has, and no other: folding all of them takes longer than the kernel."""
+        parts = self._parts(dtype, n)
+        k = torch.arange(n // 2 + 1, device=parts[0].device)
         (real, imag), mirrored = (part[: n // 2 + 1] for part in parts), (n - k) % n
         real_mirrored, imag_mirrored = (part.index_select(0, mirrored) for part in parts)
         return torch.stack(((real + real_mirrored) / 2, (imag - imag_mirrored) / 2), dim=-1)
@@ -366,7 +367,8 @@ class GlobalFilterMixing2D(_GlobalFilter):
         self._check_input(x)
         check_signal(x)
         check_lengths(x, sequence=True, hidden=self._axes == 2)
-        real, imag = self._pairs_for(x.dtype, x.shape[-2]).unbind(-1)
+        pairs = torch.stack(self._parts(x.dtype, x.shape[-2]), dim=-1)
+        real, imag = _hermitian_part(pairs, self._axes).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end
         mirrored = _negated(_negated(spectrum, -1), -2)
         y = hartley_mixing(real * spectrum - imag * mirrored)
