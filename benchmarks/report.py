@@ -202,7 +202,7 @@ def readme_table(results: Results) -> str:
     threads = sorted({count for cells in lines.values() for count in cells})
     header = ["function", "", "dtype", "shape"]
     for count in threads:
-        header += [f"ms, {count} thread{'s' * (count > 1)}", "torch.fft", "times", "floors"]
+        header += [f"ms, {count} thread{'s' * (count > 1)}", "torch", "times", "floors"]
     table = [header, ["---"] * 4 + ["---:"] * (4 * len(threads))]
     for (op, direction, dtype, shape), cells in lines.items():
         line = [f"`{op}`", direction, dtype, shape]
@@ -221,7 +221,7 @@ def readme_table(results: Results) -> str:
         table.append(line)
     caption = (
         f"{facts['cpu']}, {facts['instruction set']}, torch {facts['torch']} ({facts['torch.fft by']}). "
-        "Times: how many times as fast as the fastest `torch.fft` composition; floors: how many times as long as "
+        "Times: how many times as fast as the fastest torch composition; floors: how many times as long as "
         "copying the data, or multiplying matrices with as many flops, whichever takes longer."
     )
     return "\n".join([*(f"| {' | '.join(line)} |" for line in table), "", caption])
