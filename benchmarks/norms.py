@@ -154,10 +154,6 @@ def calls(kind: str, watched: bool, x: Tensor) -> Tensor:
     return y
 
 
-def x_alone(shape: Shape, dtype: torch.dtype) -> Tensors:
-    return matrix_inputs(shape, dtype)
-
-
 def filter_flops(shape: Shape) -> float:
     batch, n, d = shape
     return CALLS * 2.0 * batch * d * transform_flops(n)
@@ -238,7 +234,7 @@ OPERATIONS = (
         Operation(
             name="monitor",
             direction=kind,
-            inputs=x_alone,
+            inputs=matrix_inputs,
             ours=partial(forward, partial(calls, kind, True)),
             compositions={"not watched": partial(forward, partial(calls, kind, False))},
             oracle=partial(forward, partial(calls, kind, False)),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from spectrans.functional import energy
-from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer, _check_flag, _check_non_negative
+from spectrans.functional.arguments import check_flag, check_non_negative
+from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer
 from spectrans.ops.norms import wide_dtype
 
 if TYPE_CHECKING:
@@ -377,9 +378,9 @@ class monitor:
         if not isinstance(model, nn.Module):
             raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.model = model
-        self.budget = None if budget is None else _check_non_negative("budget", budget)
-        self.strict = _check_flag("strict", strict)
-        self.quiet = _check_flag("quiet", quiet)
+        self.budget = None if budget is None else check_non_negative("budget", budget)
+        self.strict = check_flag("strict", strict)
+        self.quiet = check_flag("quiet", quiet)
         self.records: list[Record] = []
         self._watches: list[_Watch] = []
         self._entered = False

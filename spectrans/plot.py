@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from spectrans._monitor import Record
-from spectrans.functional.arguments import REAL_DTYPES
+from spectrans.functional.arguments import REAL_DTYPES, check_flag
 from spectrans.layers.mixing import FilterMixingLayer, GlobalFilterMixing2D, GridFilterMixing
-from spectrans.layers.mixing.base import _check_flag, _group_delay
+from spectrans.layers.mixing.base import _group_delay
 from spectrans.ops.library import compute_dtype
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def _check_kind(kind: str, decibels: bool) -> None:
         raise TypeError(f"kind: expected a string, got {type(kind).__name__}")
     if kind not in KINDS:
         raise ValueError(f"kind: expected 'magnitude', 'phase' or 'group_delay', got {kind!r}")
-    if _check_flag("decibels", decibels) and kind != "magnitude":
+    if check_flag("decibels", decibels) and kind != "magnitude":
         raise ValueError(f"decibels: expected False for kind={kind!r}, got True")
 
 
@@ -365,7 +365,7 @@ def plot_spectrum(
         raise TypeError(f"x: expected dtype float16, bfloat16, float32 or float64, got {x.dtype}")
     if x.dim() < 2 or x.numel() == 0:
         raise ValueError(f"x: expected shape [..., n, d] with at least one element, got {tuple(x.shape)}")
-    _check_flag("decibels", decibels)
+    check_flag("decibels", decibels)
     _check_label(label)
     ax = _axes(ax)
     n = x.shape[-2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -85,3 +87,41 @@ def response_pairs(
     if response.is_complex():
         response = torch.view_as_real(response.resolve_conj())
     return response if response.dtype is dtype else response.to(dtype)
+
+
+# Of the settings of functions and layers: each returns what it was given.
+
+
+def check_length(name: str, value: int) -> int:
+    """A number of things: an int, 1 or more."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name}: expected 1 or more, got {value}")
+    return value
+
+
+def check_number(name: str, value: float, low: float, high: float, expected: str) -> float:
+    """A number in a range, which `expected` puts into words."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
+    if not low <= value <= high:  # NaN fails too
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return value
+
+
+def check_probability(name: str, value: float) -> float:
+    """A number from 0 to 1."""
+    return check_number(name, value, 0.0, 1.0, "a probability between 0 and 1")
+
+
+def check_non_negative(name: str, value: float) -> float:
+    """A number, 0 or more."""
+    return check_number(name, value, 0.0, math.inf, "0 or more")
+
+
+def check_flag(name: str, value: bool) -> bool:
+    """A bool, not what only counts as one."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
+    return value

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import REAL_DTYPES, check_signal, is_channels_first
+from spectrans.functional.arguments import REAL_DTYPES, check_flag, check_signal, is_channels_first
 from spectrans.ops.conv import conv as _conv
 from spectrans.ops.conv import conv_reference
 from spectrans.ops.library import compute_dtype
@@ -110,8 +110,7 @@ def fft_conv(
     True
     """
     check_signal(u, "u")
-    if not isinstance(causal, bool):
-        raise TypeError(f"causal: expected a bool, got {type(causal).__name__}")
+    check_flag("causal", causal)
     last = is_channels_first(dim, u.dim(), "u")
     n, d = (u.shape[-1], u.shape[-2]) if last else u.shape[-2:]
     if n == 0:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import REAL_DTYPES, check_count
+from spectrans.functional.arguments import REAL_DTYPES, check_count, check_flag
 from spectrans.functional.filter2d import check_grid
 from spectrans.ops import norms as _ops
 from spectrans.ops.filter2d import effective_response
@@ -399,8 +399,7 @@ def filter_operator_norm(
     (tensor(5.0990), tensor(5.))
     """
     _check_dtype(response, "response")
-    if not isinstance(channel_mixing, bool):
-        raise TypeError(f"channel_mixing: expected a bool, got {type(channel_mixing).__name__}")
+    check_flag("channel_mixing", channel_mixing)
     if n is not None and grid is not None:
         raise ValueError(f"grid: expected None together with n={n}, got {grid}")
     dtype = response.real.dtype if response.is_complex() else response.dtype

@@ -40,6 +40,7 @@ def energy_reference(x: Tensor, dims: Sequence[int]) -> Tensor:
 
 
 def energies_reference(a: Tensor, b: Tensor, dims: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Of two tensors at once."""
     return energy_reference(a, dims), energy_reference(b, dims)
 
 

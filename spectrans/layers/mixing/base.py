@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spectrans.core.base import SpectralComponent
 from spectrans.functional import energy_error, filter_operator_norm, orthogonality_error, spectral_norm
+from spectrans.functional.arguments import check_flag, check_length, check_non_negative, check_probability
 
 __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
 
@@ -19,36 +20,6 @@ BANDS = 4
 
 #: How far |H| may be from 1 everywhere for a filter to be called unitary.
 _UNIT_TOLERANCE = 1e-5
-
-
-def _check_length(name: str, value: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    if value < 1:
-        raise ValueError(f"{name}: expected 1 or more, got {value}")
-    return value
-
-
-def _check_number(name: str, value: float, low: float, high: float, expected: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
-    if not low <= value <= high:  # NaN fails too
-        raise ValueError(f"{name}: expected {expected}, got {value}")
-    return value
-
-
-def _check_probability(name: str, value: float) -> float:
-    return _check_number(name, value, 0.0, 1.0, "a probability between 0 and 1")
-
-
-def _check_non_negative(name: str, value: float) -> float:
-    return _check_number(name, value, 0.0, math.inf, "0 or more")
-
-
-def _check_flag(name: str, value: bool) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{name}: expected a bool, got {type(value).__name__}")
-    return value
 
 
 def _group_delay(response: Tensor, n: int, dim: int) -> Tensor:
@@ -145,9 +116,9 @@ class MixingLayer(SpectralComponent):
 
     def __init__(self, hidden_dim: int, dropout: float = 0.0, norm_eps: float = 1e-5) -> None:
         super().__init__()
-        self.hidden_dim = _check_length("hidden_dim", hidden_dim)
-        self.dropout: nn.Module = nn.Dropout(_check_probability("dropout", dropout))
-        self.norm_eps = _check_non_negative("norm_eps", norm_eps)
+        self.hidden_dim = check_length("hidden_dim", hidden_dim)
+        self.dropout: nn.Module = nn.Dropout(check_probability("dropout", dropout))
+        self.norm_eps = check_non_negative("norm_eps", norm_eps)
 
     @abstractmethod
     def get_spectral_properties(self) -> dict[str, Any]:
@@ -236,7 +207,7 @@ class MixingLayer(SpectralComponent):
         >>> FourierMixing(hidden_dim=4, fft_norm="backward").compute_operator_norm(16)
         8.0
         """
-        _check_length("sequence_length", sequence_length)
+        check_length("sequence_length", sequence_length)
         return None
 
     def extra_repr(self) -> str:
@@ -288,7 +259,7 @@ class UnitaryMixingLayer(MixingLayer):
         self, hidden_dim: int, dropout: float = 0.0, norm_eps: float = 1e-5, energy_tolerance: float = 1e-4
     ) -> None:
         super().__init__(hidden_dim, dropout, norm_eps)
-        self.energy_tolerance = _check_non_negative("energy_tolerance", energy_tolerance)
+        self.energy_tolerance = check_non_negative("energy_tolerance", energy_tolerance)
 
     def get_spectral_properties(self) -> dict[str, Any]:
         """Properties of a unitary transform with real output; see :meth:`MixingLayer.get_spectral_properties`."""
@@ -302,7 +273,7 @@ class UnitaryMixingLayer(MixingLayer):
 
     def compute_operator_norm(self, sequence_length: int) -> float | None:
         """1, as of every unitary operator; see :meth:`MixingLayer.compute_operator_norm`."""
-        _check_length("sequence_length", sequence_length)
+        check_length("sequence_length", sequence_length)
         return 1.0 if self.get_spectral_properties()["unitary"] else None
 
     def verify_energy_preservation(self, input_tensor: Tensor, output_tensor: Tensor) -> bool:
@@ -421,8 +392,8 @@ class FilterMixingLayer(MixingLayer):
         learnable_filters: bool = True,
     ) -> None:
         super().__init__(hidden_dim, dropout, norm_eps)
-        self.sequence_length = _check_length("sequence_length", sequence_length)
-        self.learnable_filters = _check_flag("learnable_filters", learnable_filters)
+        self.sequence_length = check_length("sequence_length", sequence_length)
+        self.learnable_filters = check_flag("learnable_filters", learnable_filters)
 
     def get_spectral_properties(self) -> dict[str, Any]:
         """Properties of a filter about which nothing more is known: real, and not promised to keep the energy."""
@@ -478,7 +449,7 @@ class FilterMixingLayer(MixingLayer):
 
         See :meth:`MixingLayer.compute_operator_norm`.
         """
-        if _check_length("sequence_length", sequence_length) != self.sequence_length:
+        if check_length("sequence_length", sequence_length) != self.sequence_length:
             return None
         with torch.no_grad():
             return float(filter_operator_norm(self.get_effective_response()))

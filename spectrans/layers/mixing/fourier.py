@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from spectrans.functional import fourier_mixing, hartley_mixing
-from spectrans.functional.arguments import check_lengths, check_signal, norm_code
+from spectrans.functional.arguments import check_flag, check_length, check_lengths, check_signal, norm_code
 from spectrans.functional.mixing import mix
-from spectrans.layers.mixing.base import UnitaryMixingLayer, _check_flag, _check_length
+from spectrans.layers.mixing.base import UnitaryMixingLayer
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["FourierMixing", "FourierMixing1D", "RealFourierMixing", "SeparableFourierMixing"]
@@ -49,7 +49,7 @@ class _FourierLayer(UnitaryMixingLayer):
         on odd signals, but keeps even ones, such as constants, whole. See :meth:`MixingLayer.compute_operator_norm`.
         """
         mixes = self.get_spectral_properties()
-        _check_length("sequence_length", sequence_length)
+        check_length("sequence_length", sequence_length)
         points = (sequence_length if mixes["mixes_sequence"] else 1) * (self.hidden_dim if mixes["mixes_hidden"] else 1)
         return float(points ** {"backward": 0.5, "ortho": 0.0, "forward": -0.5}[self.fft_norm])
 
@@ -112,7 +112,7 @@ class FourierMixing(_FourierLayer):
         keep_complex: bool = False,
     ) -> None:
         super().__init__(hidden_dim, dropout, norm_eps, energy_tolerance, fft_norm)
-        self.keep_complex = _check_flag("keep_complex", keep_complex)
+        self.keep_complex = check_flag("keep_complex", keep_complex)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `x`, [..., n, d]; the result has its shape."""
@@ -291,8 +291,8 @@ class SeparableFourierMixing(_FourierLayer):
         fft_norm: str = "ortho",
     ) -> None:
         super().__init__(hidden_dim, dropout, norm_eps, energy_tolerance, fft_norm)
-        self.mix_features = _check_flag("mix_features", mix_features)
-        self.mix_sequence = _check_flag("mix_sequence", mix_sequence)
+        self.mix_features = check_flag("mix_features", mix_features)
+        self.mix_sequence = check_flag("mix_sequence", mix_sequence)
         if not (mix_features or mix_sequence):
             raise ValueError("mix_features, mix_sequence: expected at least one to be True, got False and False")
 

@@ -9,17 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from spectrans.functional import filter_operator_norm, hartley_mixing, spectral_filter
-from spectrans.functional.arguments import check_lengths, check_signal, norm_code
-from spectrans.layers.mixing.base import (
-    FilterMixingLayer,
-    _check_flag,
-    _check_length,
-    _check_non_negative,
-    _check_probability,
-    _gains,
-    _hermitian_part,
-    _negated,
+from spectrans.functional.arguments import (
+    check_flag,
+    check_length,
+    check_lengths,
+    check_non_negative,
+    check_probability,
+    check_signal,
+    norm_code,
 )
+from spectrans.layers.mixing.base import FilterMixingLayer, _gains, _hermitian_part, _negated
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
@@ -76,7 +75,7 @@ class _GlobalFilter(FilterMixingLayer):
         norm_code(fft_norm, "fft_norm")
         self.activation = activation
         self.fft_norm = fft_norm
-        self.filter_init_std = _check_non_negative("filter_init_std", filter_init_std)
+        self.filter_init_std = check_non_negative("filter_init_std", filter_init_std)
         for name in ("filter_real", "filter_imag"):
             value = torch.empty(sequence_length, hidden_dim)
             if learnable_filters:
@@ -121,7 +120,7 @@ class _GlobalFilter(FilterMixingLayer):
         See :meth:`MixingLayer.compute_operator_norm`. Spectral dropout is left out, too.
         """
         with torch.no_grad():
-            n = _check_length("sequence_length", sequence_length)
+            n = check_length("sequence_length", sequence_length)
             return float(filter_operator_norm(self._half_pairs(self.filter_real.dtype, n)))
 
     def get_spectral_properties(self) -> dict[str, Any]:
@@ -273,9 +272,9 @@ class AdaptiveGlobalFilter(GlobalFilterMixing):
         spectral_dropout_p: float = 0.0,
     ) -> None:
         # What reset_parameters and forward read; plain attributes may precede nn.Module.__init__.
-        self.filter_regularization = _check_non_negative("filter_regularization", filter_regularization)
-        self.adaptive_initialization = _check_flag("adaptive_initialization", adaptive_initialization)
-        self.spectral_dropout_p = _check_probability("spectral_dropout_p", spectral_dropout_p)
+        self.filter_regularization = check_non_negative("filter_regularization", filter_regularization)
+        self.adaptive_initialization = check_flag("adaptive_initialization", adaptive_initialization)
+        self.spectral_dropout_p = check_probability("spectral_dropout_p", spectral_dropout_p)
         super().__init__(
             hidden_dim, sequence_length, activation, dropout, norm_eps, learnable_filters, fft_norm, filter_init_std
         )

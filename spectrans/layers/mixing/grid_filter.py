@@ -7,16 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional.arguments import check_lengths, check_signal
+from spectrans.functional.arguments import check_lengths, check_non_negative, check_signal
 from spectrans.functional.filter2d import check_grid, spectral_filter2d
-from spectrans.layers.mixing.base import (
-    FilterMixingLayer,
-    _band_shares,
-    _bands,
-    _check_non_negative,
-    _gains,
-    _group_delay,
-)
+from spectrans.layers.mixing.base import FilterMixingLayer, _band_shares, _bands, _gains, _group_delay
 from spectrans.ops.filter2d import effective_response
 from spectrans.ops.library import compute_dtype
 
@@ -87,7 +80,7 @@ class GridFilterMixing(FilterMixingLayer):
         h, w = check_grid(grid)
         super().__init__(hidden_dim, h * w, dropout, norm_eps, learnable_filters)
         self.grid = (h, w)
-        self.filter_init_std = _check_non_negative("filter_init_std", filter_init_std)
+        self.filter_init_std = check_non_negative("filter_init_std", filter_init_std)
         weight = torch.empty(h, w // 2 + 1, hidden_dim, 2)
         if learnable_filters:
             self.register_parameter("complex_weight", nn.Parameter(weight))
