@@ -1,0 +1,40 @@
+// CUDA's runtime, as far as the kernels use it, for the emulation: one fibre for each thread of a block.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+
+#include "emulation.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline __attribute__((always_inline))
+#define __launch_bounds__(...)
+
+#define threadIdx (emulation::thread_index())
+#define blockIdx (emulation::block_index())
+#define blockDim (emulation::block_size())
+#define gridDim (emulation::grid_size())
+
+using dim3 = emulation::Dim3;
+
+enum cudaError_t { cudaSuccess = 0 };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
+
+inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+inline cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const bool shared = attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin;
+  *value = shared ? emulation::limits().shared_bytes : emulation::limits().multiprocessors;
+  return cudaSuccess;
+}
+
+inline void __syncthreads(int line = __builtin_LINE()) { emulation::barrier(line); }
+
+inline unsigned __umulhi(unsigned a, unsigned b) {
+  return static_cast<unsigned>((static_cast<unsigned long long>(a) * b) >> 32);
+}

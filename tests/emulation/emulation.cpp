@@ -1,0 +1,411 @@
+// Fibres, the checks of what they touch, and the counts.
+#include "emulation.h"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+namespace emulation {
+namespace {
+
+// ---- switching fibres ----------------------------------------------------------------------------------------------
+
+constexpr std::size_t kStack = 128 * 1024;
+
+#if defined(__x86_64__)
+// swapcontext makes a system call to save signal masks; this saves what a function call must preserve, and no more.
+extern "C" void emulation_switch(void** save, void* restore);
+asm(R"(
+.text
+.local emulation_switch
+.type emulation_switch, @function
+emulation_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size emulation_switch, .-emulation_switch
+)");
+
+struct Context {
+  void* stack_pointer = nullptr;
+};
+void switch_to(Context& from, const Context& to) { emulation_switch(&from.stack_pointer, to.stack_pointer); }
+void prepare(Context& context, unsigned char* stack, void (*entry)()) {
+  // As emulation_switch leaves a stack: six registers, then where to return to; the ABI wants 16 k + 8 at entry.
+  void** top = reinterpret_cast<void**>(stack + kStack - 16);
+  *top = nullptr;  // entry never returns
+  *--top = reinterpret_cast<void*>(entry);
+  for (int i = 0; i < 6; ++i) *--top = nullptr;
+  context.stack_pointer = top;
+}
+#else
+struct Context {
+  ucontext_t value;
+};
+void switch_to(Context& from, const Context& to) { swapcontext(&from.value, &to.value); }
+void prepare(Context& context, unsigned char* stack, void (*entry)()) {
+  getcontext(&context.value);
+  context.value.uc_stack.ss_sp = stack;
+  context.value.uc_stack.ss_size = kStack;
+  context.value.uc_link = nullptr;
+  makecontext(&context.value, entry, 0);
+}
+#endif
+
+// ---- state of the host thread's one running grid -------------------------------------------------------------------
+
+enum class Kind { read_global, write_global, read_shared, write_shared };
+
+struct Access {
+  Kind kind;
+  int site, bytes;
+  std::uintptr_t at;
+};
+
+struct Fibre {
+  Context context;
+  Dim3 index;
+  bool done = false;
+  int site = 0;
+  std::vector<Access> accesses;  // since the last barrier, while counting
+};
+
+// What is known of two bytes of shared memory.
+struct Cell {
+  std::uint32_t written_at = 0, read_at = 0;  // intervals between barriers, never used twice
+  std::int16_t writer = 0, reader = 0;        // reader: kMany if there were several
+};
+constexpr std::int16_t kMany = -1;
+
+struct State {
+  Dim3 grid, block, block_index;
+  std::vector<Fibre> fibres;
+  unsigned char* stacks = nullptr;
+  std::size_t stack_count = 0;
+  Context scheduler;
+  int running = -1;
+  const std::function<void()>* kernel = nullptr;
+
+  std::vector<unsigned char> shared;
+  std::vector<Cell> cells;
+  std::uint32_t interval = 0, block_start = 0;
+
+  std::string finding;
+  bool counting = false;
+  Counts counts;
+  std::uint32_t turn = 0;
+
+  ~State() {
+    if (stacks != nullptr) munmap(stacks, stack_count * kStack);
+  }
+};
+
+State& state() {
+  static thread_local State value;
+  return value;
+}
+
+std::map<const unsigned char*, std::size_t>& registered() {
+  static std::map<const unsigned char*, std::size_t> value;
+  return value;
+}
+
+void find(const std::string& what, int site) {
+  State& s = state();
+  if (!s.finding.empty()) return;
+  const auto number = [](unsigned i) { return std::to_string(i); };
+  s.finding = what + ", at line " + std::to_string(site) + ", block (" + number(s.block_index.x) + ", " +
+              number(s.block_index.y) + ", " + number(s.block_index.z) + "), thread " + std::to_string(s.running);
+}
+
+void run_fibre() {
+  State& s = state();
+  (*s.kernel)();
+  Fibre& fibre = s.fibres[s.running];
+  fibre.done = true;
+  switch_to(fibre.context, s.scheduler);
+  std::abort();
+}
+
+// ---- counts --------------------------------------------------------------------------------------------------------
+
+void count_global(State& s, const std::vector<const Access*>& request) {
+  std::set<std::uintptr_t> sectors, bytes;
+  for (const Access* access : request) {
+    for (int i = 0; i < access->bytes; ++i) {
+      bytes.insert(access->at + i);
+      sectors.insert((access->at + i) / 32);
+    }
+  }
+  s.counts.global_sectors += static_cast<double>(sectors.size());
+  s.counts.global_ideal += static_cast<double>((bytes.size() + 31) / 32);
+}
+
+// Banks are 4 bytes wide. Of 8-byte accesses a half-warp is served at a time, of 16-byte accesses a quarter.
+void count_shared(State& s, const std::vector<std::pair<int, const Access*>>& request) {
+  const int bytes = std::max(4, request.front().second->bytes), lanes = 32 * 4 / bytes;
+  std::map<int, std::map<int, std::set<std::uintptr_t>>> words;  // by group of lanes and bank
+  for (const auto& [lane, access] : request) {
+    for (int i = 0; i < access->bytes; i += 4) {
+      const std::uintptr_t word = (access->at + i) / 4;
+      words[lane / lanes][static_cast<int>(word % 32)].insert(word);
+    }
+  }
+  for (const auto& [group, banks] : words) {
+    std::size_t passes = 1;
+    for (const auto& [bank, of_bank] : banks) passes = std::max(passes, of_bank.size());
+    s.counts.shared_passes += static_cast<double>(passes);
+    s.counts.shared_ideal += 1;
+  }
+}
+
+// Accesses of a warp's threads are one request where they are the k-th of their site.
+void count_interval(State& s) {
+  std::set<std::uintptr_t> sectors;
+  for (std::size_t warp = 0; warp < s.fibres.size(); warp += 32) {
+    std::map<std::tuple<Kind, int, int>, std::vector<std::pair<int, const Access*>>> requests;
+    const std::size_t end = std::min(warp + 32, s.fibres.size());
+    for (std::size_t thread = warp; thread < end; ++thread) {
+      std::map<std::pair<Kind, int>, int> times;
+      for (const Access& access : s.fibres[thread].accesses) {
+        const int nth = times[{access.kind, access.site}]++;
+        requests[{access.kind, access.site, nth}].emplace_back(static_cast<int>(thread - warp), &access);
+      }
+    }
+    for (const auto& [key, request] : requests) {
+      if (std::get<0>(key) == Kind::read_shared || std::get<0>(key) == Kind::write_shared) {
+        count_shared(s, request);
+        continue;
+      }
+      std::vector<const Access*> accesses;
+      for (const auto& [lane, access] : request) {
+        accesses.push_back(access);
+        for (int i = 0; i < access->bytes; ++i) sectors.insert((access->at + i) / 32);
+      }
+      count_global(s, accesses);
+    }
+  }
+  s.counts.global_bytes += 32.0 * static_cast<double>(sectors.size());
+  for (Fibre& fibre : s.fibres) fibre.accesses.clear();
+}
+
+void note(Kind kind, const void* at, int bytes, int site) {
+  State& s = state();
+  if (s.counting) s.fibres[s.running].accesses.push_back({kind, site, bytes, reinterpret_cast<std::uintptr_t>(at)});
+}
+
+// ---- blocks --------------------------------------------------------------------------------------------------------
+
+void run_block(State& s) {
+  const int threads = static_cast<int>(s.fibres.size());
+  s.block_start = ++s.interval;
+  std::fill(s.shared.begin(), s.shared.end(), 0xff);  // NaN
+  for (int i = 0; i < threads; ++i) {
+    Fibre& fibre = s.fibres[i];
+    fibre.done = false;
+    fibre.index = Dim3(i);
+    prepare(fibre.context, s.stacks + i * kStack, run_fibre);
+  }
+  for (;;) {
+    int done = 0, site = -1;
+    // A start and a step without a factor in common with the number of threads: every order of this kind comes up.
+    s.turn = s.turn * 1664525u + 1013904223u;
+    int step = static_cast<int>(s.turn >> 16) % threads + 1;
+    while (std::__gcd(step, threads) != 1) ++step;
+    int i = static_cast<int>(s.turn >> 8) % threads;
+    for (int count = 0; count < threads; ++count, i = (i + step) % threads) {
+      Fibre& fibre = s.fibres[i];
+      s.running = i;
+      switch_to(s.scheduler, fibre.context);
+      if (fibre.done) {
+        ++done;
+      } else if (site < 0) {
+        site = fibre.site;
+      } else if (site != fibre.site) {
+        find("threads wait at different barriers", fibre.site);
+      }
+    }
+    if (s.counting) count_interval(s);
+    ++s.interval;
+    if (done == threads) return;
+    s.counts.barriers += 1;
+    if (done > 0) {
+      find("some threads have ended, others wait at a barrier", site);
+      return;
+    }
+    if (!s.finding.empty()) return;
+  }
+}
+
+}  // namespace
+
+Dim3 thread_index() { return state().fibres[state().running].index; }
+Dim3 block_index() { return state().block_index; }
+Dim3 block_size() { return state().block; }
+Dim3 grid_size() { return state().grid; }
+
+Limits& limits() {
+  static Limits value;
+  return value;
+}
+
+void launch(Dim3 grid, int threads, int shared_bytes, const std::function<void()>& kernel) {
+  State& s = state();
+  if (threads < 1 || threads > 1024) throw std::runtime_error("emulation: a block has 1 to 1024 threads");
+  if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.y > 65535 || grid.z > 65535) {
+    throw std::runtime_error("emulation: a grid has at least one block, and at most 65535 along y and z");
+  }
+  if (shared_bytes > limits().shared_bytes) throw std::runtime_error("emulation: too much shared memory");
+  if (s.stack_count < static_cast<std::size_t>(threads)) {
+    if (s.stacks != nullptr) munmap(s.stacks, s.stack_count * kStack);
+    void* const memory =
+        mmap(nullptr, threads * kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) throw std::runtime_error("emulation: no memory for stacks");
+    s.stacks = static_cast<unsigned char*>(memory);
+    s.stack_count = threads;
+  }
+  s.grid = grid;
+  s.block = Dim3(threads);
+  s.kernel = &kernel;
+  s.fibres.resize(threads);
+  s.shared.resize(shared_bytes);
+  s.cells.resize((shared_bytes + 1) / 2);
+  s.finding.clear();
+  for (unsigned z = 0; z < grid.z; ++z) {
+    for (unsigned y = 0; y < grid.y; ++y) {
+      for (unsigned x = 0; x < grid.x; ++x) {
+        s.block_index = Dim3(x, y, z);
+        run_block(s);
+        if (!s.finding.empty()) throw std::runtime_error("emulation: " + s.finding);
+      }
+    }
+  }
+}
+
+void barrier(int site) {
+  State& s = state();
+  Fibre& fibre = s.fibres[s.running];
+  fibre.site = site;
+  switch_to(fibre.context, s.scheduler);
+}
+
+unsigned char* shared_memory() { return state().shared.data(); }
+
+// ---- checks --------------------------------------------------------------------------------------------------------
+
+namespace {
+
+bool is_registered(const void* at, int bytes) {
+  const auto& ranges = registered();
+  if (ranges.empty()) return true;
+  const auto* const begin = static_cast<const unsigned char*>(at);
+  auto range = ranges.upper_bound(begin);
+  if (range == ranges.begin()) return false;
+  --range;
+  return begin + bytes <= range->first + range->second;
+}
+
+bool is_shared(const void* at, int bytes) {
+  const State& s = state();
+  const auto* const begin = static_cast<const unsigned char*>(at);
+  return begin >= s.shared.data() && begin + bytes <= s.shared.data() + s.shared.size();
+}
+
+bool aligned(const void* at, int bytes) { return reinterpret_cast<std::uintptr_t>(at) % bytes == 0; }
+
+template <class F>
+void each_cell(const void* at, int bytes, F&& f) {
+  State& s = state();
+  const std::size_t offset = static_cast<const unsigned char*>(at) - s.shared.data();
+  for (std::size_t cell = offset / 2; cell < (offset + bytes + 1) / 2; ++cell) f(s.cells[cell]);
+}
+
+}  // namespace
+
+bool reads_global(const void* at, int bytes, int site) {
+  note(Kind::read_global, at, bytes, site);
+  if (!aligned(at, bytes)) find("misaligned read of global memory", site);
+  if (is_registered(at, bytes)) return true;
+  find("read outside global memory", site);
+  return false;
+}
+
+bool writes_global(void* at, int bytes, int site) {
+  note(Kind::write_global, at, bytes, site);
+  if (!aligned(at, bytes)) find("misaligned write of global memory", site);
+  if (is_registered(at, bytes)) return true;
+  find("write outside global memory", site);
+  return false;
+}
+
+bool reads_shared(const void* at, int bytes, int site) {
+  if (!is_shared(at, bytes) || !aligned(at, bytes)) {
+    find("read outside shared memory, or misaligned", site);
+    return false;
+  }
+  note(Kind::read_shared, at, bytes, site);
+  State& s = state();
+  const auto me = static_cast<std::int16_t>(s.running);
+  each_cell(at, bytes, [&](Cell& cell) {
+    if (cell.written_at < s.block_start) find("read of shared memory that nobody has written", site);
+    if (cell.written_at == s.interval && cell.writer != me) find("race: read after another thread's write", site);
+    cell.reader = cell.read_at == s.interval && cell.reader != me ? kMany : me;
+    cell.read_at = s.interval;
+  });
+  return true;
+}
+
+bool writes_shared(void* at, int bytes, int site) {
+  if (!is_shared(at, bytes) || !aligned(at, bytes)) {
+    find("write outside shared memory, or misaligned", site);
+    return false;
+  }
+  note(Kind::write_shared, at, bytes, site);
+  State& s = state();
+  const auto me = static_cast<std::int16_t>(s.running);
+  each_cell(at, bytes, [&](Cell& cell) {
+    if (cell.written_at == s.interval && cell.writer != me) find("race: write after another thread's write", site);
+    if (cell.read_at == s.interval && cell.reader != me) find("race: write after another thread's read", site);
+    cell.writer = me;
+    cell.written_at = s.interval;
+  });
+  return true;
+}
+
+Registered::Registered(const void* begin, std::size_t bytes) : begin_(static_cast<const unsigned char*>(begin)) {
+  registered()[begin_] = bytes;
+}
+Registered::~Registered() { registered().erase(begin_); }
+
+void start_counting() {
+  state().counting = true;
+  state().counts = {};
+}
+
+Counts stop_counting() {
+  state().counting = false;
+  return state().counts;
+}
+
+}  // namespace emulation
