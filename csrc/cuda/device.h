@@ -29,7 +29,8 @@ struct alignas(2 * sizeof(T)) Pair {
   T re, im;
 };
 
-// ---- global memory -----------------------------------------------------------------------------------------------------
+// ---- global memory
+// -----------------------------------------------------------------------------------------------------
 
 template <class T>
 SPECTRANS_DEVICE T load(const T* at SPECTRANS_SITE) {
@@ -47,7 +48,8 @@ SPECTRANS_DEVICE void store(T* at, T value SPECTRANS_SITE) {
   *at = value;
 }
 
-// ---- shared memory -----------------------------------------------------------------------------------------------------
+// ---- shared memory
+// -----------------------------------------------------------------------------------------------------
 
 // Values of type T from a place in the block's shared memory on.
 template <class T>
@@ -80,8 +82,9 @@ SPECTRANS_DEVICE Shared<T> shared(int offset) {
   return {reinterpret_cast<T*>(memory + offset)};
 }
 
-// ---- elements ----------------------------------------------------------------------------------------------------------
-// A storage type has an arithmetic type T: float for all but double. Halves are rounded once, on store.
+// ---- elements
+// ---------------------------------------------------------------------------------------------------------- A storage
+// type has an arithmetic type T: float for all but double. Halves are rounded once, on store.
 
 template <class S>
 struct Arithmetic {
@@ -110,7 +113,8 @@ SPECTRANS_DEVICE __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
-// ---- launches ----------------------------------------------------------------------------------------------------------
+// ---- launches
+// ----------------------------------------------------------------------------------------------------------
 
 inline void check(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));

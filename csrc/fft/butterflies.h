@@ -204,6 +204,31 @@ struct Dft<8, Sign, S, V> {
   }
 };
 
+template <int Sign, class S, class V>
+struct Dft<16, Sign, S, V> {
+  // 4 x 4: v[4 j + t] -> transforms over j, twiddles, transforms over t.
+  static SPECTRANS_INLINE void run(Complex<V>* v) {
+    Complex<V> of[4][4];
+    unroll<0, 4>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+      Complex<V> u[4] = {v[t], v[4 + t], v[8 + t], v[12 + t]};
+      Dft<4, Sign, S, V>::run(u);
+      unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        if constexpr (t * k == 0) {
+          of[k][t] = u[k];
+        } else if constexpr (t * k == 4) {
+          of[k][t] = rotate<Sign>(u[k]);
+        } else {
+          of[k][t] = times(u[k], trig::kCos<S, t * k, 16>, Sign * trig::kSin<S, t * k, 16>);
+        }
+      });
+    });
+    unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+      Dft<4, Sign, S, V>::run(of[k]);
+      unroll<0, 4>([&]<int q>() SPECTRANS_INLINE_LAMBDA { v[k + 4 * q] = of[k][q]; });
+    });
+  }
+};
+
 // ---- real: R reals x[t] <-> the independent part of their spectrum --------------------------------------
 //
 // Forward, odd R:  low[0] = X[0], pair[q - 1] = X[q] for q = 1 .. (R - 1) / 2.

@@ -25,7 +25,7 @@ inline __half __float2half_rn(float value) {
     return {static_cast<std::uint16_t>(sign | static_cast<int>(std::nearbyint(std::ldexp(size, 24))))};
   }
   int exponent;
-  const float fraction = std::frexp(size, &exponent);  // in [1/2, 1)
+  const float fraction = std::frexp(size, &exponent);                               // in [1/2, 1)
   const int mantissa = static_cast<int>(std::nearbyint(std::ldexp(fraction, 11)));  // 1024 .. 2048
   return {static_cast<std::uint16_t>(sign | (((exponent + 13) << 10) + mantissa))};
 }

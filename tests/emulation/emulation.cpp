@@ -53,7 +53,7 @@ struct Context {
 void switch_to(Context& from, const Context& to) { emulation_switch(&from.stack_pointer, to.stack_pointer); }
 void prepare(Context& context, unsigned char* stack, void (*entry)()) {
   // As emulation_switch leaves a stack: six registers, then where to return to; the ABI wants 16 k + 8 at entry.
-  void** top = reinterpret_cast<void**>(stack + kStack - 16);
+  void** top = reinterpret_cast<void**>(stack + kStack - 24);
   *top = nullptr;  // entry never returns
   *--top = reinterpret_cast<void*>(entry);
   for (int i = 0; i < 6; ++i) *--top = nullptr;

@@ -1,0 +1,30 @@
+// How many columns a block takes, how many threads work on each, and how much shared memory that needs.
+#pragma once
+
+#include <cstdint>
+
+#include "plan.h"
+#include "transform.h"
+
+namespace spectrans::cuda {
+
+constexpr int kMaxThreads = 512;
+
+// What a block has to hold, and how its columns lie in memory.
+struct Work {
+  std::int64_t channels;
+  int tiles;           // of complex values, for every column
+  int storage_size;    // of an element in memory
+  int size;            // of a real number in arithmetic
+  bool columns_first;  // neighbouring channels are neighbours in memory, or not
+};
+
+struct Geometry {
+  Layout layout;
+  int shared_bytes;  // 0: not even one column fits
+  [[nodiscard]] int threads() const { return layout.columns * layout.workers; }
+};
+
+[[nodiscard]] Geometry geometry(const Plan& plan, const Work& work, int shared_limit);
+
+}  // namespace spectrans::cuda

@@ -1,0 +1,117 @@
+// Factorisation of lengths into the stages of a block's transform.
+#include "plan.h"
+
+#include <initializer_list>
+
+namespace spectrans::cuda {
+namespace {
+
+struct Radices {
+  int count = 0;
+  int radix[kMaxStages];
+  void add(int value) { radix[count++] = value; }
+};
+
+int take(std::int64_t& n, int factor) {
+  int power = 0;
+  for (; n % factor == 0; n /= factor) ++power;
+  return power;
+}
+
+// 2^twos as few radices as the limit allows, near each other.
+void add_twos(Radices& radices, int twos, int limit_log2) {
+  for (int left = (twos + limit_log2 - 1) / limit_log2; left > 0; --left) {
+    const int share = (twos + left - 1) / left;
+    radices.add(1 << share);
+    twos -= share;
+  }
+}
+
+int log2_of(int limit) { return limit >= 16 ? 4 : limit >= 8 ? 3 : 2; }
+
+// The radices of a length, the last one at the end and at most last_limit.
+Radices factor(std::int64_t n, int last_limit, int stage_limit) {
+  Radices radices;
+  int twos = take(n, 2);
+  const int threes = take(n, 3), fives = take(n, 5), sevens = take(n, 7);
+  int odd[] = {sevens, fives, threes};
+  constexpr int prime[] = {7, 5, 3};
+  int last = 1;
+  const int limit = log2_of(last_limit);
+  if (twos > 0) {
+    const int share = twos == limit + 1 ? limit - 1 : twos < limit ? twos : limit;  // 16 = 4 x 4, not 2 x 8
+    last = 1 << share;
+    twos -= share;
+  }
+  for (int i = 0; i < 3 && last < 3; ++i) {
+    if (odd[i] == 0 || prime[i] > last_limit) continue;
+    --odd[i];
+    twos += last == 2;
+    last = prime[i];
+  }
+  add_twos(radices, twos, log2_of(stage_limit));
+  for (int i = 0; i < 3; ++i) {
+    for (int times = 0; times < odd[i]; ++times) radices.add(prime[i]);
+  }
+  radices.add(last);
+  return radices;
+}
+
+bool smooth(std::int64_t n) {
+  if (n < 1) return false;
+  for (const int prime : {2, 3, 5, 7}) take(n, prime);
+  return n == 1;
+}
+
+// A table of more roots than this would take more room than it saves.
+constexpr int kMaxRoots = 2048, kFineLog2 = 7;
+
+}  // namespace
+
+bool has_plan(std::int64_t rows, std::int64_t row) { return smooth(rows) && smooth(row) && rows * row <= 1 << 15; }
+
+Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) {
+  Plan result{};
+  result.rows = static_cast<int>(rows);
+  result.row = static_cast<int>(row);
+  const Radices of_row = factor(row, last_limit, stage_limit);
+  result.last = of_row.radix[of_row.count - 1];
+  result.blocks = result.row / result.last;
+  result.by_last = divider(result.last);
+  result.padded = result.last % 2 == 0;
+  const auto address = [&](std::int64_t position) {
+    return static_cast<int>(position + (result.padded ? position / result.last : 0));
+  };
+  result.addresses = address(rows * row);
+  const auto add = [&](const Radices& radices, std::int64_t length, std::int64_t inner, int axis) {
+    std::int64_t m = length;
+    for (int i = 0; i < radices.count; ++i) {
+      const std::int64_t span = m;
+      m /= radices.radix[i];
+      Stage& stage = result.stage[result.stages++];
+      stage.radix = radices.radix[i];
+      stage.step = address(m * inner);
+      stage.by_step = divider(m * inner);
+      stage.by_inner = divider(inner);
+      stage.root_step = m > 1 ? static_cast<int>(length / span) : 0;
+      stage.axis = axis;
+    }
+  };
+  if (rows > 1) add(factor(rows, stage_limit, stage_limit), rows, row, 0);
+  add(of_row, row, 1, 1);
+  for (int axis = 0; axis < 2; ++axis) {
+    const int length = axis == 0 ? result.rows : result.row;
+    const bool twiddled = [&] {
+      for (int i = 0; i < result.stages; ++i) {
+        if (result.stage[i].axis == axis && result.stage[i].root_step > 0) return true;
+      }
+      return false;
+    }();
+    if (!twiddled) continue;
+    result.roots_split[axis] = length > kMaxRoots ? kFineLog2 : 0;
+    result.roots[axis] = length > kMaxRoots ? (1 << kFineLog2) + (length >> kFineLog2) + 1 : length;
+  }
+  return result;
+}
+
+}  // namespace spectrans::cuda

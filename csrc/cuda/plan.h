@@ -1,0 +1,71 @@
+// Plans of the transforms a block of threads does in its shared memory: plain data, passed to kernels by value.
+//
+// A block holds several columns (channels) of `rows` x `row` complex values; rows = 1 but for grids of tokens.
+// Decimation in frequency goes through the stages in order, first those of the rows axis, then those of the row axis;
+// in a stage, butterfly t of radix r takes the values at
+//
+//     base + i step,  i < r,     base = r step floor(t / step) + t mod step,
+//
+// and leaves output q, times exp(-2 pi i j q / (r m)) with j = (t mod step) / inner and m = step / inner, at base + q
+// step. The last stage has step 1. It is not done with the others: its r outputs are bins
+//
+//     bin + blocks i,  i < r,    blocks = row / r,
+//
+// where they can be used without going back to memory; the inverse retraces the stages. A real line of even length is
+// held as half as many complex values x[2 p] + i x[2 p + 1]; bins k and row - k then give those of the line.
+#pragma once
+
+#include <cstdint>
+
+namespace spectrans::cuda {
+
+constexpr int kMaxStages = 10;
+
+// floor(t / divisor) = t magic >> 31, right for t divisor < 2^31.
+struct Divider {
+  std::uint32_t divisor, magic;
+};
+
+constexpr Divider divider(std::int64_t divisor) {
+  return {static_cast<std::uint32_t>(divisor),
+          static_cast<std::uint32_t>(((std::int64_t{1} << 31) + divisor - 1) / divisor)};
+}
+
+struct Stage {
+  int radix;
+  int step;         // of addresses: padding included
+  Divider by_step;  // the step itself
+  Divider by_inner;
+  int root_step;  // exp(-2 pi i j q / (r m)) is root j q root_step of the axis; 0: all of these are 1
+  int axis;       // 0: rows, 1: row
+};
+
+struct Plan {
+  int rows, row;
+  int stages;  // of both axes, the last included
+  Stage stage[kMaxStages];
+  int last, blocks;    // radix of the last stage, blocks of it in a row
+  Divider by_last;     // for the padding
+  bool padded;         // one place after every `last` values, so that blocks begin in different banks
+  int addresses;       // of one column, padding included
+  int roots[2];        // of each axis: how many are kept in shared memory
+  int roots_split[2];  // log2 of the number of fine roots, where a root is the product of a coarse and a fine one; or 0
+};
+
+// How a block's threads and shared memory are shared out among its columns. The tiles come first, then the tables:
+// the roots of each axis, the turns exp(-2 pi i bin / (2 row)), and the places of bins on each axis.
+struct Layout {
+  int columns;         // of one tile, a power of two
+  int workers;         // threads to a column
+  bool columns_first;  // neighbouring threads have neighbouring columns, not neighbouring samples
+  int roots[2], turns, row_places, bin_places;  // where they begin, in bytes
+};
+
+// Whether rows x row values can be transformed in shared memory: the lengths have no prime factor but 2, 3, 5 and 7.
+[[nodiscard]] bool has_plan(std::int64_t rows, std::int64_t row);
+
+// last_limit: the largest radix of the last stage, 8 or 4 (where its values of several tiles are in registers at once);
+// stage_limit: of the others, 16 or 8.
+[[nodiscard]] Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit);
+
+}  // namespace spectrans::cuda

@@ -1,0 +1,451 @@
+// Transforms of the columns that a block of threads holds in its shared memory: Plan, carried out.
+//
+// forward() brings samples in and does every stage but the last; middle_pairs() or middle() does that one, shows the
+// bins to a function while they are in registers, and does the first inverse stage on what it makes of them; inverse()
+// does the others and hands samples out. Each of them leaves values in the place it found them in, by the same thread
+// that took them, so that one barrier between two stages is enough.
+#pragma once
+
+#include "plan.h"
+#include "roots.h"
+
+namespace spectrans::cuda {
+
+SPECTRANS_DEVICE int quotient(int t, Divider divider) {
+  return static_cast<int>((static_cast<std::uint64_t>(static_cast<std::uint32_t>(t)) * divider.magic) >> 31);
+}
+
+// One thread's view of one tile: the values of its column.
+template <class T>
+struct Tile {
+  Shared<Pair<T>> values;
+  int stride;
+
+  SPECTRANS_DEVICE Complex<T> load(int address SPECTRANS_SITE) const {
+#if defined(SPECTRANS_EMULATION)
+    const Pair<T> value = values.load(address * stride, site);
+#else
+    const Pair<T> value = values.load(address * stride);
+#endif
+    return {value.re, value.im};
+  }
+  SPECTRANS_DEVICE void store(int address, Complex<T> value SPECTRANS_SITE) const {
+#if defined(SPECTRANS_EMULATION)
+    values.store(address * stride, {value.re, value.im}, site);
+#else
+    values.store(address * stride, {value.re, value.im});
+#endif
+  }
+};
+
+// What a thread knows of its block: which column and which share of the butterflies it has, and where the tables are.
+template <class T>
+struct Frame {
+  const Plan& plan;
+  const Layout& layout;
+  int column, worker;
+
+  SPECTRANS_DEVICE Frame(const Plan& plan_, const Layout& layout_) : plan(plan_), layout(layout_) {
+    const int thread = threadIdx.x;
+    if (layout.columns_first) {
+      column = thread & (layout.columns - 1);
+      worker = thread / layout.columns;
+    } else {
+      column = thread / layout.workers;
+      worker = thread - column * layout.workers;
+    }
+  }
+
+  SPECTRANS_DEVICE Tile<T> tile(int index = 0) const {
+    const int first = index * plan.addresses * layout.columns;
+    const Shared<Pair<T>> all = shared<Pair<T>>(0);
+    if (layout.columns_first) return {{all.base + first + column}, layout.columns};
+    return {{all.base + first + column * plan.addresses}, 1};
+  }
+
+  SPECTRANS_DEVICE int address(int position) const {
+    return plan.padded ? position + quotient(position, plan.by_last) : position;
+  }
+
+  // exp(-2 pi i k / length of the axis)
+  SPECTRANS_DEVICE Complex<T> root(int axis, int k) const {
+    const Shared<Pair<T>> table = shared<Pair<T>>(layout.roots[axis]);
+    const int split = plan.roots_split[axis];
+    if (split == 0) {
+      const Pair<T> w = table.load(k);
+      return {w.re, w.im};
+    }
+    // coarse (1 + fine)
+    const Pair<T> fine = table.load(k & ((1 << split) - 1)), coarse = table.load((1 << split) + (k >> split));
+    return {coarse.re + (coarse.re * fine.re - coarse.im * fine.im),
+            coarse.im + (coarse.re * fine.im + coarse.im * fine.re)};
+  }
+};
+
+template <class T>
+SPECTRANS_DEVICE void fill_roots(const Frame<T>& frame, int axis, int length) {
+  const Plan& plan = frame.plan;
+  const Shared<Pair<T>> table = shared<Pair<T>>(frame.layout.roots[axis]);
+  const int threads = frame.layout.columns * frame.layout.workers, fine = 1 << plan.roots_split[axis];
+  for (int i = threadIdx.x; i < plan.roots[axis]; i += threads) {
+    Complex<T> w;
+    if (plan.roots_split[axis] == 0 || i < fine) {
+      w = unit_root<T>(i, length);
+    } else {
+      const int k = (i - fine) * fine;
+      w = unit_root<T>(k < length ? k : 0, length);
+    }
+    if (plan.roots_split[axis] != 0 && i < fine) w.re -= T(1);
+    table.store(i, {w.re, w.im});
+  }
+}
+
+// Where bin k of an axis lies: decimation in frequency leaves bins in the order of their reversed digits.
+template <class T>
+SPECTRANS_DEVICE void fill_places(const Frame<T>& frame, int offset, int axis, int count, int skip_last) {
+  const Shared<std::uint16_t> places = shared<std::uint16_t>(offset);
+  const int threads = frame.layout.columns * frame.layout.workers;
+  for (int place = threadIdx.x; place < count; place += threads) {
+    int rest = place, bin = 0;
+    for (int s = frame.plan.stages - 1 - skip_last; s >= 0; --s) {
+      const Stage& stage = frame.plan.stage[s];
+      if (stage.axis != axis) continue;
+      const int digit = rest % stage.radix;
+      rest /= stage.radix;
+      bin = bin * stage.radix + digit;
+    }
+    places.store(bin, static_cast<std::uint16_t>(place));
+  }
+}
+
+// The tables of a block; once, before everything else. Ends with a barrier.
+template <class T>
+SPECTRANS_DEVICE void prepare(const Frame<T>& frame) {
+  const Plan& plan = frame.plan;
+  fill_roots(frame, 0, plan.rows);
+  fill_roots(frame, 1, plan.row);
+  const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
+  const int threads = frame.layout.columns * frame.layout.workers;
+  for (int k = threadIdx.x; k < plan.blocks; k += threads) {
+    const Complex<T> w = unit_root<T>(k, 2 * plan.row);
+    turns.store(k, {w.re, w.im});
+  }
+  fill_places(frame, frame.layout.row_places, 0, plan.rows, 1);
+  fill_places(frame, frame.layout.bin_places, 1, plan.blocks, 1);
+  __syncthreads();
+}
+
+// Calls f.template operator()<radix>() for the radices that stages have; those beyond 8 in float only.
+template <class T, class F>
+SPECTRANS_DEVICE void with_stage_radix(int radix, F&& f) {
+  switch (radix) {
+    case 1: f.template operator()<1>(); break;
+    case 2: f.template operator()<2>(); break;
+    case 3: f.template operator()<3>(); break;
+    case 4: f.template operator()<4>(); break;
+    case 5: f.template operator()<5>(); break;
+    case 7: f.template operator()<7>(); break;
+    case 8: f.template operator()<8>(); break;
+    default:
+      if constexpr (sizeof(T) == 4) f.template operator()<16>();
+  }
+}
+
+// Likewise for the last stage.
+template <int Limit, class F>
+SPECTRANS_DEVICE void with_last_radix(int radix, F&& f) {
+  switch (radix) {
+    case 1: f.template operator()<1>(); break;
+    case 2: f.template operator()<2>(); break;
+    case 3: f.template operator()<3>(); break;
+    case 4: f.template operator()<4>(); break;
+    case 5:
+      if constexpr (Limit >= 5) f.template operator()<5>();
+      break;
+    case 7:
+      if constexpr (Limit >= 7) f.template operator()<7>();
+      break;
+    default:
+      if constexpr (Limit >= 8) f.template operator()<8>();
+  }
+}
+
+constexpr int kForward = -1, kInverse = 1;  // signs of the exponent
+
+// v[q] times exp(Sign 2 pi i j q / (r m)), for the stage's butterfly t
+template <int R, int Sign, class T>
+SPECTRANS_DEVICE void twiddle(const Frame<T>& frame, const Stage& stage, int rest, Complex<T>* v) {
+  if (stage.root_step == 0) return;
+  const int k = quotient(rest, stage.by_inner) * stage.root_step;
+  unroll<1, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+    const Complex<T> w = frame.root(stage.axis, k * q);
+    v[q] = Sign == kForward ? times(v[q], w.re, w.im) : times_conj(v[q], w.re, w.im);
+  });
+}
+
+// A stage between others, in place.
+template <int Sign, class T>
+SPECTRANS_DEVICE void inner_stage(const Frame<T>& frame, const Tile<T>& tile, const Stage& stage) {
+  with_stage_radix<T>(stage.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int count = frame.plan.rows * frame.plan.row / R, step = stage.by_step.divisor;
+    for (int t = frame.worker; t < count; t += frame.layout.workers) {
+      const int block = quotient(t, stage.by_step), rest = t - block * step;
+      const int base = frame.address(block * (R * step) + rest);
+      Complex<T> v[R];
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(base + i * stage.step); });
+      if constexpr (Sign == kForward) {
+        Dft<R, Sign, T, T>::run(v);
+        twiddle<R, Sign>(frame, stage, rest, v);
+      } else {
+        twiddle<R, Sign>(frame, stage, rest, v);
+        Dft<R, Sign, T, T>::run(v);
+      }
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i * stage.step, v[i]); });
+    }
+  });
+}
+
+// `samples.template load<R>(v, first, step)` fills v with the samples first, first + step, ... Ends with a barrier.
+template <class T, class Samples>
+SPECTRANS_DEVICE void forward(const Frame<T>& frame, const Tile<T>& tile, const Samples& samples) {
+  const Plan& plan = frame.plan;
+  if (plan.stages == 1) {
+    for (int p = frame.worker; p < plan.row; p += frame.layout.workers) {
+      Complex<T> v[1];
+      samples.template load<1>(v, p, 0);
+      tile.store(frame.address(p), v[0]);
+    }
+    __syncthreads();
+    return;
+  }
+  const Stage& first = plan.stage[0];
+  with_stage_radix<T>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int step = first.by_step.divisor;
+    for (int t = frame.worker; t < step; t += frame.layout.workers) {
+      Complex<T> v[R];
+      samples.template load<R>(v, t, step);
+      Dft<R, kForward, T, T>::run(v);
+      twiddle<R, kForward>(frame, first, t, v);
+      const int base = frame.address(t);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i * first.step, v[i]); });
+    }
+  });
+  __syncthreads();
+  for (int s = 1; s < plan.stages - 1; ++s) {
+    inner_stage<kForward>(frame, tile, plan.stage[s]);
+    __syncthreads();
+  }
+}
+
+// `samples.template store<R>(v, first, step)` takes them. Begins with a barrier; the tile may be filled again by
+// forward() after it.
+template <class T, class Samples>
+SPECTRANS_DEVICE void inverse(const Frame<T>& frame, const Tile<T>& tile, const Samples& samples) {
+  const Plan& plan = frame.plan;
+  __syncthreads();
+  if (plan.stages == 1) {
+    for (int p = frame.worker; p < plan.row; p += frame.layout.workers) {
+      const Complex<T> v[1] = {tile.load(frame.address(p))};
+      samples.template store<1>(v, p, 0);
+    }
+    return;
+  }
+  for (int s = plan.stages - 2; s > 0; --s) {
+    inner_stage<kInverse>(frame, tile, plan.stage[s]);
+    __syncthreads();
+  }
+  const Stage& first = plan.stage[0];
+  with_stage_radix<T>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int step = first.by_step.divisor;
+    for (int t = frame.worker; t < step; t += frame.layout.workers) {
+      const int base = frame.address(t);
+      Complex<T> v[R];
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(base + i * first.step); });
+      twiddle<R, kInverse>(frame, first, t, v);
+      Dft<R, kInverse, T, T>::run(v);
+      samples.template store<R>(v, t, step);
+    }
+  });
+}
+
+// ---- complex lines
+// ---------------------------------------------------------------------------------------------------
+
+// bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes.
+template <int LastLimit, bool Writes, class T, class Bins>
+SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+  const Plan& plan = frame.plan;
+  const Shared<std::uint16_t> row_places = shared<std::uint16_t>(frame.layout.row_places),
+                              bin_places = shared<std::uint16_t>(frame.layout.bin_places);
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
+      const int row = t / plan.blocks, bin = t - row * plan.blocks;
+      const int block = row_places.load(row) * plan.blocks + bin_places.load(bin);
+      const int base = block * (R + (plan.padded ? 1 : 0));
+      Complex<T> v[R];
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(base + i); });
+      Dft<R, kForward, T, T>::run(v);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { bins(row, bin + i * plan.blocks, v[i]); });
+      if constexpr (Writes) {
+        Dft<R, kInverse, T, T>::run(v);
+        unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i, v[i]); });
+      }
+    }
+  });
+}
+
+// ---- real lines
+// ------------------------------------------------------------------------------------------------------
+
+// Two blocks of the last stage whose bins are each other's mirror images: those of (row, bin) and of (-row, -bin).
+struct BlockPair {
+  int row, bin, mirrored_row;
+  int base, mirrored_base;  // addresses
+};
+
+// How many there are.
+SPECTRANS_DEVICE int block_pairs(const Plan& plan) {
+  const int own = plan.blocks % 2 == 0 ? 2 : 1;  // bins that are their own mirror image: 0 and blocks / 2
+  return (plan.blocks - own) / 2 * plan.rows + own * (plan.rows / 2 + 1);
+}
+
+template <class T>
+SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
+  const Plan& plan = frame.plan;
+  const int apart = (plan.blocks - 1) / 2;
+  BlockPair pair;
+  if (t < apart * plan.rows) {
+    pair.row = t / apart;
+    pair.bin = t - pair.row * apart + 1;
+  } else {
+    const int own = t - apart * plan.rows, half = plan.rows / 2 + 1;
+    pair.bin = own < half ? 0 : plan.blocks / 2;
+    pair.row = own < half ? own : own - half;
+  }
+  pair.mirrored_row = pair.row == 0 ? 0 : plan.rows - pair.row;
+  const int mirrored_bin = pair.bin == 0 ? 0 : plan.blocks - pair.bin;
+  const Shared<std::uint16_t> row_places = shared<std::uint16_t>(frame.layout.row_places),
+                              bin_places = shared<std::uint16_t>(frame.layout.bin_places);
+  const int pitch = plan.last + (plan.padded ? 1 : 0);
+  pair.base = (row_places.load(pair.row) * plan.blocks + bin_places.load(pair.bin)) * pitch;
+  pair.mirrored_base = (row_places.load(pair.mirrored_row) * plan.blocks + bin_places.load(mirrored_bin)) * pitch;
+  return pair;
+}
+
+// A pair's values: v[i] belongs to bin k = bin + i blocks, u[R - 1 - i] to bin row - k of the half-length transform.
+template <int R, class T>
+struct PairValues {
+  Complex<T> v[R], u[R];
+
+  // The mirror images of block 0 are in places 0, R - 1, ..., 1 of block 0.
+  SPECTRANS_DEVICE void rotate_left() {
+    const Complex<T> first = u[0];
+    unroll<1, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { u[i - 1] = u[i]; });
+    u[R - 1] = first;
+  }
+  SPECTRANS_DEVICE void rotate_right() {
+    const Complex<T> last = u[R - 1];
+    unroll<1, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { u[R - i] = u[R - 1 - i]; });
+    u[0] = last;
+  }
+
+  // The last forward stage.
+  SPECTRANS_DEVICE void read(const Tile<T>& tile, const BlockPair& pair) {
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      v[i] = tile.load(pair.base + i);
+      u[i] = tile.load(pair.mirrored_base + i);
+    });
+    Dft<R, kForward, T, T>::run(v);
+    Dft<R, kForward, T, T>::run(u);
+    if (pair.bin == 0) rotate_left();
+  }
+
+  // The first inverse stage.
+  SPECTRANS_DEVICE void write(const Tile<T>& tile, const BlockPair& pair) {
+    if (pair.bin == 0) rotate_right();
+    Dft<R, kInverse, T, T>::run(u);
+    Dft<R, kInverse, T, T>::run(v);
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(pair.mirrored_base + i, u[i]); });
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(pair.base + i, v[i]); });
+  }
+
+  // From the half-length transform to twice the bins (row, k) and (-row, 2 row / 2 - k) of the real line, and back from
+  // bins to twice the values of the half-length transform; w = exp(-2 pi i k / (2 row)).
+  template <int i>
+  SPECTRANS_DEVICE void to_bins(Complex<T> w) {
+    const Complex<T> z = v[i], y = {u[R - 1 - i].re, -u[R - 1 - i].im};
+    const Complex<T> even = z + y, odd = times(rotate<-1>(z - y), w.re, w.im);
+    v[i] = even + odd;
+    u[R - 1 - i] = {even.re - odd.re, odd.im - even.im};
+  }
+  template <int i>
+  SPECTRANS_DEVICE void from_bins(Complex<T> w) {
+    const Complex<T> z = v[i], y = {u[R - 1 - i].re, -u[R - 1 - i].im};
+    const Complex<T> even = z + y, odd = rotate<1>(times_conj(z - y, w.re, w.im));
+    v[i] = even + odd;
+    u[R - 1 - i] = {even.re - odd.re, odd.im - even.im};
+  }
+};
+
+// exp(-2 pi i (bin + i blocks) / (2 row)) = turn exp(-2 pi i i / (2 R))
+template <int i, int R, class T>
+SPECTRANS_DEVICE Complex<T> turned(Complex<T> turn) {
+  constexpr T c = trig::kCos<T, i, 2 * R>, s = trig::kSin<T, i, 2 * R>;
+  if constexpr (i == 0) return turn;
+  return times_conj(turn, c, s);
+}
+
+// bins(pair, k, at, mirrored): twice bin k of row pair.row and twice bin row - k of row pair.mirrored_row of a line of
+// 2 row real samples, k = 0 .. row - 1; what it leaves there is transformed back, twice again, where Writes. A bin
+// can come up twice: those of a pair that is its own mirror image, and then by the same thread. In columns k = 0 only
+// rows up to half are bins `at`, and in columns row only the others, and row 0, `mirrored`: the rest are their
+// conjugates.
+template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
+SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+  const Plan& plan = frame.plan;
+  const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+      const BlockPair pair = block_pair(frame, t);
+      const Pair<T> at = turns.load(pair.bin);
+      const Complex<T> turn = {at.re, at.im};
+      PairValues<R, T> values;
+      if constexpr (Reads) values.read(tile, pair);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const Complex<T> w = turned<i, R>(turn);
+        if constexpr (Reads) values.template to_bins<i>(w);
+        bins(pair, pair.bin + i * plan.blocks, values.v[i], values.u[R - 1 - i]);
+        if constexpr (Writes) values.template from_bins<i>(w);
+      });
+      if constexpr (Writes) values.write(tile, pair);
+    }
+  });
+}
+
+// The same for the bins of two tiles at once: bins(pair, k, at, mirrored, other_at, other_mirrored). Only the first
+// tile is written.
+template <int LastLimit, bool Writes, class T, class Bins>
+SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
+  const Plan& plan = frame.plan;
+  const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+      const BlockPair pair = block_pair(frame, t);
+      const Pair<T> at = turns.load(pair.bin);
+      const Complex<T> turn = {at.re, at.im};
+      PairValues<R, T> values, others;
+      values.read(tile, pair);
+      others.read(other, pair);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const Complex<T> w = turned<i, R>(turn);
+        values.template to_bins<i>(w);
+        others.template to_bins<i>(w);
+        bins(pair, pair.bin + i * plan.blocks, values.v[i], values.u[R - 1 - i], others.v[i], others.u[R - 1 - i]);
+        if constexpr (Writes) values.template from_bins<i>(w);
+      });
+      if constexpr (Writes) values.write(tile, pair);
+    }
+  });
+}
+
+}  // namespace spectrans::cuda
