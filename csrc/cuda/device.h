@@ -29,8 +29,7 @@ struct alignas(2 * sizeof(T)) Pair {
   T re, im;
 };
 
-// ---- global memory
-// -----------------------------------------------------------------------------------------------------
+// ---- global memory --------------------------------------------------------------------------------------------------
 
 template <class T>
 SPECTRANS_DEVICE T load(const T* at SPECTRANS_SITE) {
@@ -48,8 +47,7 @@ SPECTRANS_DEVICE void store(T* at, T value SPECTRANS_SITE) {
   *at = value;
 }
 
-// ---- shared memory
-// -----------------------------------------------------------------------------------------------------
+// ---- shared memory --------------------------------------------------------------------------------------------------
 
 // Values of type T from a place in the block's shared memory on.
 template <class T>
@@ -113,8 +111,7 @@ SPECTRANS_DEVICE __nv_bfloat16 narrow<__nv_bfloat16>(float value) {
   return __float2bfloat16_rn(value);
 }
 
-// ---- launches
-// ----------------------------------------------------------------------------------------------------------
+// ---- launches -------------------------------------------------------------------------------------------------------
 
 inline void check(cudaError_t status) {
   if (status != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(status));

@@ -268,8 +268,7 @@ SPECTRANS_DEVICE void inverse(const Frame<T>& frame, const Tile<T>& tile, const 
   });
 }
 
-// ---- complex lines
-// ---------------------------------------------------------------------------------------------------
+// ---- complex lines --------------------------------------------------------------------------------------------------
 
 // bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes.
 template <int LastLimit, bool Writes, class T, class Bins>
@@ -294,8 +293,7 @@ SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const B
   });
 }
 
-// ---- real lines
-// ------------------------------------------------------------------------------------------------------
+// ---- real lines -----------------------------------------------------------------------------------------------------
 
 // Two blocks of the last stage whose bins are each other's mirror images: those of (row, bin) and of (-row, -bin).
 struct BlockPair {

@@ -17,7 +17,7 @@
 namespace emulation {
 namespace {
 
-// ---- switching fibres ----------------------------------------------------------------------------------------------
+// ---- switching fibres -----------------------------------------------------------------------------------------------
 
 constexpr std::size_t kStack = 128 * 1024;
 
@@ -73,7 +73,7 @@ void prepare(Context& context, unsigned char* stack, void (*entry)()) {
 }
 #endif
 
-// ---- state of the host thread's one running grid -------------------------------------------------------------------
+// ---- state of the host thread's one running grid --------------------------------------------------------------------
 
 enum class Kind { read_global, write_global, read_shared, write_shared };
 
@@ -148,7 +148,7 @@ void run_fibre() {
   std::abort();
 }
 
-// ---- counts --------------------------------------------------------------------------------------------------------
+// ---- counts ---------------------------------------------------------------------------------------------------------
 
 void count_global(State& s, const std::vector<const Access*>& request) {
   std::set<std::uintptr_t> sectors, bytes;
@@ -215,7 +215,7 @@ void note(Kind kind, const void* at, int bytes, int site) {
   if (s.counting) s.fibres[s.running].accesses.push_back({kind, site, bytes, reinterpret_cast<std::uintptr_t>(at)});
 }
 
-// ---- blocks --------------------------------------------------------------------------------------------------------
+// ---- blocks ---------------------------------------------------------------------------------------------------------
 
 void run_block(State& s) {
   const int threads = static_cast<int>(s.fibres.size());
@@ -312,7 +312,7 @@ void barrier(int site) {
 
 unsigned char* shared_memory() { return state().shared.data(); }
 
-// ---- checks --------------------------------------------------------------------------------------------------------
+// ---- checks ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
