@@ -31,6 +31,16 @@ struct Response {
     }
     return {h.re * scale, (adjoint ? -h.im : h.im) * scale};
   }
+
+  // A value of the whole spectrum, k < width, times what acts there.
+  SPECTRANS_DEVICE Complex<T> filtered(Complex<T> value, int row, int k, int channel) const {
+    if (2 * k <= width) {
+      const Complex<T> h = (*this)(row, k, channel);
+      return times(value, h.re, h.im);
+    }
+    const Complex<T> h = (*this)(row == 0 ? 0 : rows - row, width - k, channel);
+    return times_conj(value, h.re, h.im);
+  }
 };
 
 template <class S>
@@ -79,54 +89,267 @@ __global__ void __launch_bounds__(kMaxThreads, 1) filter_odd(const FilterParamet
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
     middle<kLast<T>, true>(frame, tile, [&](int row, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
-      if (2 * k < p.plan.row) {
-        const Complex<T> h = p.response(row, k, read);
-        value = times(value, h.re, h.im);
-      } else {
-        const Complex<T> h = p.response(row == 0 ? 0 : p.plan.rows - row, p.plan.row - k, read);
-        value = times_conj(value, h.re, h.im);
-      }
+      value = p.response.filtered(value, row, k, read);
     });
     inverse(frame, tile, RealSamples<S>(p.y, item, channel, p.d));
   }
 }
 
-constexpr std::int64_t kMaxBlocksAlongY = 65535;
+// ---- the response's gradient
+// -------------------------------------------------------------------------------------------
+
+// Sums over chunks of the batch, then over the chunks: always in the same order. c / n conj(X) G per bin, c = 1 in the
+// columns 0 and width / 2 of the half spectrum, else 2.
+template <class T>
+struct Sums {
+  Pair<T>* data;  // [chunks, rows, width / 2 + 1, d]
+  int rows, half, d;
+
+  SPECTRANS_DEVICE Pair<T>* at(std::int64_t chunk, int row, int k, int channel) const {
+    return data + ((chunk * rows + row) * half + k) * d + channel;
+  }
+
+  // conj(x) g, to what earlier items of the chunk have left there
+  SPECTRANS_DEVICE void add(Pair<T>* to, Complex<T> x, Complex<T> g, bool first) const {
+    const Complex<T> product = times_conj(g, x.re, x.im);
+    const Pair<T> before = first ? Pair<T>{T(0), T(0)} : load(to);
+    store(to, Pair<T>{before.re + product.re, before.im + product.im});
+  }
+};
 
 template <class S>
-void run(const Filter& call, std::int64_t h, const Stream& stream) {
+struct BackwardParameters {
   using T = typename Arithmetic<S>::type;
-  const std::int64_t width = call.x.n / h;
-  const bool even = width % 2 == 0;
-  const Plan transform = plan(h, even ? width / 2 : width, kLast<T>, sizeof(T) == 4 ? 16 : 8);
-  const Work work{call.x.d, 1, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1};
-  const Geometry chosen = geometry(transform, work, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
-  const int columns = chosen.layout.columns;
+  Plan plan;
+  Layout layout;
+  Lines grad, x, y;
+  Response<T> response;
+  Sums<T> sums;
+  std::int64_t batch, chunk;
+  int d;
+};
+
+// Four blocks of the last stage are in registers at once.
+template <class T>
+constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
+
+template <class S, bool Filters>
+__global__ void __launch_bounds__(kMaxThreads, 1) backward_even(const BackwardParameters<S> p) {
+  using T = typename Arithmetic<S>::type;
+  const Frame<T> frame(p.plan, p.layout);
+  prepare(frame);
+  const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
+  const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
+  for (std::int64_t chunk = blockIdx.y; chunk * p.chunk < p.batch; chunk += gridDim.y) {
+    const std::int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.batch ? begin + p.chunk : p.batch;
+    for (std::int64_t item = begin; item < end; ++item) {
+      forward(frame, of_grad, EvenOddSamples<S>(p.grad, item, channel, p.d));
+      forward(frame, of_x, EvenOddSamples<S>(p.x, item, channel, p.d));
+      middle_pairs<kLastOfTwo<T>, Filters>(
+          frame, of_grad, of_x,
+          [&](const BlockPair& pair, int k, Complex<T>& g, Complex<T>& mirrored_g, const Complex<T>& x,
+              const Complex<T>& mirrored_x) SPECTRANS_INLINE_LAMBDA {
+            const int mirrored_k = p.plan.row - k;
+            if (channel < p.d) {
+              p.sums.add(p.sums.at(chunk, pair.row, k, channel), x, g, item == begin);
+              if (!pair.repeats(k)) {
+                p.sums.add(p.sums.at(chunk, pair.mirrored_row, mirrored_k, channel), mirrored_x, mirrored_g,
+                           item == begin);
+              }
+            }
+            if constexpr (Filters) {
+              const Complex<T> h = p.response(pair.row, k, read), m = p.response(pair.mirrored_row, mirrored_k, read);
+              g = times(g, h.re, h.im);
+              mirrored_g = times(mirrored_g, m.re, m.im);
+            }
+          });
+      if constexpr (Filters) {
+        inverse(frame, of_grad, EvenOddSamples<S>(p.y, item, channel, p.d));
+      } else {
+        __syncthreads();
+      }
+    }
+  }
+}
+
+template <class S, bool Filters>
+__global__ void __launch_bounds__(kMaxThreads, 1) backward_odd(const BackwardParameters<S> p) {
+  using T = typename Arithmetic<S>::type;
+  const Frame<T> frame(p.plan, p.layout);
+  prepare(frame);
+  const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
+  const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
+  for (std::int64_t chunk = blockIdx.y; chunk * p.chunk < p.batch; chunk += gridDim.y) {
+    const std::int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.batch ? begin + p.chunk : p.batch;
+    for (std::int64_t item = begin; item < end; ++item) {
+      forward(frame, of_grad, RealSamples<S>(p.grad, item, channel, p.d));
+      forward(frame, of_x, RealSamples<S>(p.x, item, channel, p.d));
+      middle<kLastOfTwo<T>, Filters>(frame, of_grad, of_x,
+                                     [&](int row, int k, Complex<T>& g, const Complex<T>& x) SPECTRANS_INLINE_LAMBDA {
+                                       if (2 * k < p.plan.row && channel < p.d) {
+                                         p.sums.add(p.sums.at(chunk, row, k, channel), x, g, item == begin);
+                                       }
+                                       if constexpr (Filters) g = p.response.filtered(g, row, k, read);
+                                     });
+      if constexpr (Filters) {
+        inverse(frame, of_grad, RealSamples<S>(p.y, item, channel, p.d));
+      } else {
+        __syncthreads();
+      }
+    }
+  }
+}
+
+template <class T>
+struct SumParameters {
+  Sums<T> sums;
+  Pair<T>* result;  // [rows, width / 2 + 1, d]
+  std::int64_t chunks;
+  int width;
+  T scale;
+};
+
+constexpr int kSumThreads = 256;
+
+// Bin (row, k) of a column that holds bins and their mirror images is the conjugate of (-row, k): one of the two was
+// summed.
+template <class T>
+__global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T> p) {
+  const Sums<T>& sums = p.sums;
+  const std::int64_t count = std::int64_t{sums.rows} * sums.half * sums.d;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x; i < count;
+       i += std::int64_t{gridDim.x} * kSumThreads) {
+    const std::int64_t bin = i / sums.d;
+    const int channel = static_cast<int>(i - bin * sums.d), row = static_cast<int>(bin / sums.half);
+    const int k = static_cast<int>(bin - std::int64_t{row} * sums.half), mirrored_row = row == 0 ? 0 : sums.rows - row;
+    const bool both = k == 0 || 2 * k == p.width;
+    const bool conjugate = both && (k == 0 ? mirrored_row < row : mirrored_row > row);
+    Complex<T> sum = {T(0), T(0)};
+    for (std::int64_t chunk = 0; chunk < p.chunks; ++chunk) {
+      const Pair<T> part = load(sums.at(chunk, conjugate ? mirrored_row : row, k, channel));
+      sum = {sum.re + part.re, sum.im + part.im};
+    }
+    const T scale = both ? p.scale : 2 * p.scale;
+    const T im = both && row == mirrored_row ? T(0) : conjugate ? -sum.im : sum.im;
+    store(p.result + i, Pair<T>{sum.re * scale, im * scale});
+  }
+}
+
+// ---- launches
+// ----------------------------------------------------------------------------------------------------------
+
+constexpr std::int64_t kMaxBlocksAlongY = 65535;
+
+// What every launch for a call has in common.
+template <class S>
+struct Shape {
+  using T = typename Arithmetic<S>::type;
+  std::int64_t h, width;
+  bool even;
+  Plan transform;
+  Geometry chosen;
+  unsigned tiles_of_channels;
+
+  Shape(const Filter& call, std::int64_t h_, int tiles, int last_limit)
+      : h(h_), width(call.x.n / h_), even(width % 2 == 0),
+        transform(plan(h_, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
+        chosen(geometry(transform,
+                        {call.x.d, tiles, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1},
+                        device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
+        tiles_of_channels(static_cast<unsigned>((call.x.d + chosen.layout.columns - 1) / chosen.layout.columns)) {}
+
+  [[nodiscard]] Grid grid(std::int64_t items) const {
+    return {dim3(tiles_of_channels, static_cast<unsigned>(std::min(items, kMaxBlocksAlongY))), chosen.threads(),
+            chosen.shared_bytes};
+  }
+
   // Bins come doubled from a line held as half as many complex values, and go back doubled.
-  const T scale = T(1) / (T(call.x.n) * (even ? 2 : 1));
-  const FilterParameters<S> parameters{
-      transform,
-      chosen.layout,
-      lines(call.x, sizeof(S)),
-      lines(call.y, sizeof(S)),
-      {static_cast<const Pair<T>*>(call.response), call.bin_stride / 2, call.channel_stride / 2, static_cast<int>(h),
-       static_cast<int>(width), call.adjoint, scale},
-      call.x.batch,
-      static_cast<int>(call.x.d)};
-  const dim3 blocks(static_cast<unsigned>((call.x.d + columns - 1) / columns),
-                    static_cast<unsigned>(std::min(call.x.batch, kMaxBlocksAlongY)));
-  const Grid grid{blocks, chosen.threads(), chosen.shared_bytes};
-  launch(even ? &filter_even<S> : &filter_odd<S>, grid, stream.stream, parameters);
+  [[nodiscard]] Response<T> response(const Filter& call) const {
+    const T scale = T(1) / (T(call.x.n) * (even ? 2 : 1));
+    return {static_cast<const Pair<T>*>(call.response),
+            call.bin_stride / 2,
+            call.channel_stride / 2,
+            static_cast<int>(h),
+            static_cast<int>(width),
+            call.adjoint,
+            scale};
+  }
+};
+
+template <class S>
+void run_forward(const Filter& call, std::int64_t h, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const Shape<S> shape(call, h, 1, kLast<T>);
+  const FilterParameters<S> parameters{shape.transform,           shape.chosen.layout,  lines(call.x, sizeof(S)),
+                                       lines(call.y, sizeof(S)),  shape.response(call), call.x.batch,
+                                       static_cast<int>(call.x.d)};
+  launch(shape.even ? &filter_even<S> : &filter_odd<S>, shape.grid(call.x.batch), stream.stream, parameters);
+}
+
+// Items that one block adds up: few where there would not be enough blocks otherwise. By shapes alone, so that sums
+// are the same on every device.
+std::int64_t chunk_of(std::int64_t batch, std::int64_t d) {
+  constexpr std::int64_t enough = 512, most = 16, channels = 8;
+  return std::clamp(batch * ((d + channels - 1) / channels) / enough, std::int64_t{1}, most);
+}
+
+template <class S, bool Filters>
+void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const Shape<S> shape(call, h, 2, kLastOfTwo<T>);
+  const int half = static_cast<int>(shape.width / 2 + 1), d = static_cast<int>(call.x.d);
+  const std::int64_t chunk = chunk_of(call.x.batch, d), chunks = (call.x.batch + chunk - 1) / chunk;
+  void* const scratch = stream.allocate(chunks * h * half * d * sizeof(Pair<T>), stream.context);
+  const Sums<T> sums{static_cast<Pair<T>*>(scratch), static_cast<int>(h), half, d};
+  const BackwardParameters<S> parameters{shape.transform,
+                                         shape.chosen.layout,
+                                         lines(call.x, sizeof(S)),
+                                         lines(call.with, sizeof(S)),
+                                         lines(call.y, sizeof(S)),
+                                         shape.response(call),
+                                         sums,
+                                         call.x.batch,
+                                         chunk,
+                                         d};
+  launch(shape.even ? &backward_even<S, Filters> : &backward_odd<S, Filters>, shape.grid(chunks), stream.stream,
+         parameters);
+  const T scale = T(1) / (T(call.x.n) * (shape.even ? 4 : 1));
+  const std::int64_t count = h * half * d, blocks = std::min((count + kSumThreads - 1) / kSumThreads, kMaxBlocksAlongY);
+  launch(
+      &add_chunks<T>, {dim3(static_cast<unsigned>(blocks)), kSumThreads, 0}, stream.stream,
+      SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, static_cast<int>(shape.width), scale});
+}
+
+void run(const Filter& call, std::int64_t h, const Stream& stream) {
+  with_storage(call.element, [&]<class S>(S) {
+    if (call.response_grad == nullptr) {
+      run_forward<S>(call, h, stream);
+    } else if (call.y.data == nullptr) {
+      run_backward<S, false>(call, h, stream);
+    } else {
+      run_backward<S, true>(call, h, stream);
+    }
+  });
+}
+
+// Values of one column that fit the shared memory of every GPU, twice for the two tiles of the backward pass.
+constexpr std::int64_t kMaxColumnBytes = 64 * 1024;
+
+const char* why_not(const Filter& call, std::int64_t h) {
+  const std::int64_t width = call.x.n / h, row = width % 2 == 0 ? width / 2 : width;
+  const std::int64_t value = call.element == Element::float64 ? 16 : 8, tiles = call.response_grad != nullptr ? 2 : 1;
+  if (std::max({call.x.axes, call.y.axes, call.with.axes}) > kMaxLineAxes) return "the batch has too many axes";
+  if (!has_plan(h, row)) return "a length has a prime factor beyond 7, or is too long";
+  if (h * row * value * tiles > kMaxColumnBytes) return "the sequence does not fit into a block's shared memory";
+  return nullptr;
 }
 
 }  // namespace
 
-void filter(const Filter& call, const Stream& stream) {
-  with_storage(call.element, [&]<class S>(S) { run<S>(call, 1, stream); });
-}
+const char* why_not(const Filter& call) { return why_not(call, 1); }
+const char* why_not(const Filter2d& call) { return why_not(call, call.h); }
 
-void filter2d(const Filter2d& call, const Stream& stream) {
-  with_storage(call.element, [&]<class S>(S) { run<S>(call, call.h, stream); });
-}
+void filter(const Filter& call, const Stream& stream) { run(call, 1, stream); }
+void filter2d(const Filter2d& call, const Stream& stream) { run(call, call.h, stream); }
 
 }  // namespace spectrans::cuda

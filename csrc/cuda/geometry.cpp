@@ -21,10 +21,10 @@ std::int64_t lay_out(const Plan& plan, const Work& work, int columns, Layout& la
   };
   layout.columns = columns;
   layout.columns_first = work.columns_first;
-  for (int axis = 0; axis < 2; ++axis) take(layout.roots[axis], std::int64_t{plan.roots[axis]} * 2 * work.size);
+  take(layout.twiddles, std::int64_t{plan.twiddles} * 2 * work.size);
   take(layout.turns, std::int64_t{plan.blocks} * 2 * work.size);
-  take(layout.row_places, plan.rows * 2);
-  take(layout.bin_places, plan.blocks * 2);
+  take(layout.row_addresses, plan.rows * 2);
+  take(layout.bin_addresses, plan.blocks * 2);
   return (at + 15) / 16 * 16;
 }
 

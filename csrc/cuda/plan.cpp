@@ -27,7 +27,7 @@ void add_twos(Radices& radices, int twos, int limit_log2) {
   }
 }
 
-int log2_of(int limit) { return limit >= 16 ? 4 : limit >= 8 ? 3 : 2; }
+int log2_of(int limit) { return limit >= 16 ? 4 : limit >= 8 ? 3 : limit >= 4 ? 2 : 1; }
 
 // The radices of a length, the last one at the end and at most last_limit.
 Radices factor(std::int64_t n, int last_limit, int stage_limit) {
@@ -63,8 +63,18 @@ bool smooth(std::int64_t n) {
   return n == 1;
 }
 
-// A table of more roots than this would take more room than it saves.
-constexpr int kMaxRoots = 2048, kFineLog2 = 7;
+void add_stages(Plan& plan, const Radices& radices, std::int64_t length, std::int64_t inner, int axis) {
+  std::int64_t m = length;
+  for (int i = 0; i < radices.count; ++i) {
+    m /= radices.radix[i];
+    Stage& stage = plan.stage[plan.stages++];
+    stage.radix = radices.radix[i];
+    stage.by_step = divider(m * inner);
+    stage.by_inner = divider(inner);
+    stage.m = static_cast<int>(m);
+    stage.axis = axis;
+  }
+}
 
 }  // namespace
 
@@ -77,39 +87,32 @@ Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) 
   const Radices of_row = factor(row, last_limit, stage_limit);
   result.last = of_row.radix[of_row.count - 1];
   result.blocks = result.row / result.last;
-  result.by_last = divider(result.last);
+  if (rows > 1) add_stages(result, factor(rows, stage_limit, stage_limit), rows, row, 0);
+  add_stages(result, of_row, row, 1, 1);
+
   result.padded = result.last % 2 == 0;
+  result.by_last = divider(result.last);
   const auto address = [&](std::int64_t position) {
-    return static_cast<int>(position + (result.padded ? position / result.last : 0));
+    return static_cast<int>(position + (result.padded ? position / result.last : 0) +
+                            (result.first_padded ? position / result.by_first.divisor : 0));
   };
+  const Divider first = result.stage[0].by_step;
+  const bool even = address(first.divisor) % 2 == 0;
+  result.by_first = first;
+  result.first_padded = result.stages > 1 && even;
+  for (int s = 0; s < result.stages; ++s) result.stage[s].step = address(result.stage[s].by_step.divisor);
   result.addresses = address(rows * row);
-  const auto add = [&](const Radices& radices, std::int64_t length, std::int64_t inner, int axis) {
-    std::int64_t m = length;
-    for (int i = 0; i < radices.count; ++i) {
-      const std::int64_t span = m;
-      m /= radices.radix[i];
-      Stage& stage = result.stage[result.stages++];
-      stage.radix = radices.radix[i];
-      stage.step = address(m * inner);
-      stage.by_step = divider(m * inner);
-      stage.by_inner = divider(inner);
-      stage.root_step = m > 1 ? static_cast<int>(length / span) : 0;
-      stage.axis = axis;
-    }
-  };
-  if (rows > 1) add(factor(rows, stage_limit, stage_limit), rows, row, 0);
-  add(of_row, row, 1, 1);
-  for (int axis = 0; axis < 2; ++axis) {
-    const int length = axis == 0 ? result.rows : result.row;
-    const bool twiddled = [&] {
-      for (int i = 0; i < result.stages; ++i) {
-        if (result.stage[i].axis == axis && result.stage[i].root_step > 0) return true;
-      }
-      return false;
-    }();
-    if (!twiddled) continue;
-    result.roots_split[axis] = length > kMaxRoots ? kFineLog2 : 0;
-    result.roots[axis] = length > kMaxRoots ? (1 << kFineLog2) + (length >> kFineLog2) + 1 : length;
+
+  for (int s = 0; s < result.stages; ++s) {
+    Stage& stage = result.stage[s];
+    if (stage.m == 1) continue;
+    const int count = (stage.radix - 1) * stage.m;
+    stage.twiddles = count > kMaxTwiddles ? kSplit : result.twiddles;
+    if (stage.twiddles != kSplit) result.twiddles += count;
+  }
+  for (int s = 0; s < result.stages; ++s) {  // the roots come last
+    if (result.stage[s].twiddles == kSplit)
+      result.twiddles += kFine + (result.stage[s].radix * result.stage[s].m >> kFineLog2) + 1;
   }
   return result;
 }

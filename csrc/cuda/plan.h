@@ -36,29 +36,35 @@ struct Stage {
   int step;         // of addresses: padding included
   Divider by_step;  // the step itself
   Divider by_inner;
-  int root_step;  // exp(-2 pi i j q / (r m)) is root j q root_step of the axis; 0: all of these are 1
-  int axis;       // 0: rows, 1: row
+  int m;         // twiddles of each output q; 1: all of them are 1
+  int twiddles;  // where they begin, [q - 1][j], in the table of all stages; kSplit: products of coarse and fine roots
+  int axis;      // 0: rows, 1: row
 };
+
+// A stage with more twiddles than this makes them from two short tables of roots exp(-2 pi i k / (r m)): fine ones, of
+// k < kFine, then coarse ones, of multiples of it.
+constexpr int kMaxTwiddles = 2048, kSplit = -1, kFineLog2 = 7, kFine = 1 << kFineLog2;
 
 struct Plan {
   int rows, row;
   int stages;  // of both axes, the last included
   Stage stage[kMaxStages];
-  int last, blocks;    // radix of the last stage, blocks of it in a row
-  Divider by_last;     // for the padding
-  bool padded;         // one place after every `last` values, so that blocks begin in different banks
-  int addresses;       // of one column, padding included
-  int roots[2];        // of each axis: how many are kept in shared memory
-  int roots_split[2];  // log2 of the number of fine roots, where a root is the product of a coarse and a fine one; or 0
+  int last, blocks;  // radix of the last stage, blocks of it in a row
+  int addresses;     // of one column, padding included
+  int twiddles;      // of all stages
+  // Where values a power of two apart would share a bank, one place is left free after every `last` values and after
+  // every first step.
+  bool padded, first_padded;
+  Divider by_last, by_first;
 };
 
 // How a block's threads and shared memory are shared out among its columns. The tiles come first, then the tables:
-// the roots of each axis, the turns exp(-2 pi i bin / (2 row)), and the places of bins on each axis.
+// the twiddles, the turns exp(-2 pi i bin / (2 row)), and the addresses of bins on each axis.
 struct Layout {
   int columns;         // of one tile, a power of two
   int workers;         // threads to a column
   bool columns_first;  // neighbouring threads have neighbouring columns, not neighbouring samples
-  int roots[2], turns, row_places, bin_places;  // where they begin, in bytes
+  int twiddles, turns, row_addresses, bin_addresses;  // where they begin, in bytes
 };
 
 // Whether rows x row values can be transformed in shared memory: the lengths have no prime factor but 2, 3, 5 and 7.

@@ -64,57 +64,86 @@ struct Frame {
   }
 
   SPECTRANS_DEVICE int address(int position) const {
-    return plan.padded ? position + quotient(position, plan.by_last) : position;
+    int result = position;
+    if (plan.padded) result += quotient(position, plan.by_last);
+    if (plan.first_padded) result += quotient(position, plan.by_first);
+    return result;
   }
 
-  // exp(-2 pi i k / length of the axis)
-  SPECTRANS_DEVICE Complex<T> root(int axis, int k) const {
-    const Shared<Pair<T>> table = shared<Pair<T>>(layout.roots[axis]);
-    const int split = plan.roots_split[axis];
-    if (split == 0) {
-      const Pair<T> w = table.load(k);
+  // Where decimation in frequency has left a bin: the sum of what belongs to its row and to its block of the row.
+  SPECTRANS_DEVICE int address_of(int row, int bin) const {
+    return shared<std::uint16_t>(layout.row_addresses).load(row) +
+           shared<std::uint16_t>(layout.bin_addresses).load(bin);
+  }
+
+  // exp(-2 pi i bin / (2 row))
+  SPECTRANS_DEVICE Complex<T> turn(int bin) const {
+    const Pair<T> w = shared<Pair<T>>(layout.turns).load(bin);
+    return {w.re, w.im};
+  }
+
+  // exp(-2 pi i j q / (r m)), q > 0
+  SPECTRANS_DEVICE Complex<T> twiddle(const Stage& stage, int j, int q) const {
+    const Shared<Pair<T>> table = shared<Pair<T>>(layout.twiddles);
+    if (stage.twiddles != kSplit) {
+      const Pair<T> w = table.load(stage.twiddles + (q - 1) * stage.m + j);
       return {w.re, w.im};
     }
     // coarse (1 + fine)
-    const Pair<T> fine = table.load(k & ((1 << split) - 1)), coarse = table.load((1 << split) + (k >> split));
+    const int roots = plan.twiddles - split_roots(stage), k = j * q;
+    const Pair<T> fine = table.load(roots + (k & (kFine - 1))), coarse = table.load(roots + kFine + (k >> kFineLog2));
     return {coarse.re + (coarse.re * fine.re - coarse.im * fine.im),
             coarse.im + (coarse.re * fine.im + coarse.im * fine.re)};
+  }
+
+  static SPECTRANS_DEVICE int split_roots(const Stage& stage) {
+    return kFine + (stage.radix * stage.m >> kFineLog2) + 1;
   }
 };
 
 template <class T>
-SPECTRANS_DEVICE void fill_roots(const Frame<T>& frame, int axis, int length) {
+SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
   const Plan& plan = frame.plan;
-  const Shared<Pair<T>> table = shared<Pair<T>>(frame.layout.roots[axis]);
-  const int threads = frame.layout.columns * frame.layout.workers, fine = 1 << plan.roots_split[axis];
-  for (int i = threadIdx.x; i < plan.roots[axis]; i += threads) {
-    Complex<T> w;
-    if (plan.roots_split[axis] == 0 || i < fine) {
-      w = unit_root<T>(i, length);
-    } else {
-      const int k = (i - fine) * fine;
-      w = unit_root<T>(k < length ? k : 0, length);
+  const Shared<Pair<T>> table = shared<Pair<T>>(frame.layout.twiddles);
+  const int threads = frame.layout.columns * frame.layout.workers;
+  for (int s = 0; s < plan.stages; ++s) {
+    const Stage& stage = plan.stage[s];
+    if (stage.m == 1) continue;
+    const int length = stage.radix * stage.m;
+    if (stage.twiddles != kSplit) {
+      for (int i = threadIdx.x; i < (stage.radix - 1) * stage.m; i += threads) {
+        const int q = i / stage.m, j = i - q * stage.m;
+        const Complex<T> w = unit_root<T>(j * (q + 1), length);
+        table.store(stage.twiddles + i, {w.re, w.im});
+      }
+      continue;
     }
-    if (plan.roots_split[axis] != 0 && i < fine) w.re -= T(1);
-    table.store(i, {w.re, w.im});
+    const int roots = Frame<T>::split_roots(stage), begin = plan.twiddles - roots;
+    for (int i = threadIdx.x; i < roots; i += threads) {
+      const int k = i < kFine ? i : (i - kFine) * kFine;
+      Complex<T> w = unit_root<T>(k < length ? k : 0, length);
+      if (i < kFine) w.re -= T(1);
+      table.store(begin + i, {w.re, w.im});
+    }
   }
 }
 
-// Where bin k of an axis lies: decimation in frequency leaves bins in the order of their reversed digits.
+// Decimation in frequency leaves bins in the order of their reversed digits: those of `count` blocks of so many
+// positions.
 template <class T>
-SPECTRANS_DEVICE void fill_places(const Frame<T>& frame, int offset, int axis, int count, int skip_last) {
-  const Shared<std::uint16_t> places = shared<std::uint16_t>(offset);
+SPECTRANS_DEVICE void fill_addresses(const Frame<T>& frame, int offset, int axis, int count, int positions) {
+  const Shared<std::uint16_t> addresses = shared<std::uint16_t>(offset);
   const int threads = frame.layout.columns * frame.layout.workers;
   for (int place = threadIdx.x; place < count; place += threads) {
     int rest = place, bin = 0;
-    for (int s = frame.plan.stages - 1 - skip_last; s >= 0; --s) {
+    for (int s = frame.plan.stages - 2; s >= 0; --s) {
       const Stage& stage = frame.plan.stage[s];
       if (stage.axis != axis) continue;
       const int digit = rest % stage.radix;
       rest /= stage.radix;
       bin = bin * stage.radix + digit;
     }
-    places.store(bin, static_cast<std::uint16_t>(place));
+    addresses.store(bin, static_cast<std::uint16_t>(frame.address(place * positions)));
   }
 }
 
@@ -122,16 +151,15 @@ SPECTRANS_DEVICE void fill_places(const Frame<T>& frame, int offset, int axis, i
 template <class T>
 SPECTRANS_DEVICE void prepare(const Frame<T>& frame) {
   const Plan& plan = frame.plan;
-  fill_roots(frame, 0, plan.rows);
-  fill_roots(frame, 1, plan.row);
+  fill_twiddles(frame);
   const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
   const int threads = frame.layout.columns * frame.layout.workers;
   for (int k = threadIdx.x; k < plan.blocks; k += threads) {
     const Complex<T> w = unit_root<T>(k, 2 * plan.row);
     turns.store(k, {w.re, w.im});
   }
-  fill_places(frame, frame.layout.row_places, 0, plan.rows, 1);
-  fill_places(frame, frame.layout.bin_places, 1, plan.blocks, 1);
+  fill_addresses(frame, frame.layout.row_addresses, 0, plan.rows, plan.row);
+  fill_addresses(frame, frame.layout.bin_addresses, 1, plan.blocks, plan.last);
   __syncthreads();
 }
 
@@ -157,8 +185,12 @@ SPECTRANS_DEVICE void with_last_radix(int radix, F&& f) {
   switch (radix) {
     case 1: f.template operator()<1>(); break;
     case 2: f.template operator()<2>(); break;
-    case 3: f.template operator()<3>(); break;
-    case 4: f.template operator()<4>(); break;
+    case 3:
+      if constexpr (Limit >= 3) f.template operator()<3>();
+      break;
+    case 4:
+      if constexpr (Limit >= 4) f.template operator()<4>();
+      break;
     case 5:
       if constexpr (Limit >= 5) f.template operator()<5>();
       break;
@@ -172,13 +204,13 @@ SPECTRANS_DEVICE void with_last_radix(int radix, F&& f) {
 
 constexpr int kForward = -1, kInverse = 1;  // signs of the exponent
 
-// v[q] times exp(Sign 2 pi i j q / (r m)), for the stage's butterfly t
+// v[q] times exp(Sign 2 pi i j q / (r m)), for the butterfly that is `rest` within its block
 template <int R, int Sign, class T>
 SPECTRANS_DEVICE void twiddle(const Frame<T>& frame, const Stage& stage, int rest, Complex<T>* v) {
-  if (stage.root_step == 0) return;
-  const int k = quotient(rest, stage.by_inner) * stage.root_step;
+  if (stage.m == 1) return;
+  const int j = quotient(rest, stage.by_inner);
   unroll<1, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-    const Complex<T> w = frame.root(stage.axis, k * q);
+    const Complex<T> w = frame.twiddle(stage, j, q);
     v[q] = Sign == kForward ? times(v[q], w.re, w.im) : times_conj(v[q], w.re, w.im);
   });
 }
@@ -270,25 +302,58 @@ SPECTRANS_DEVICE void inverse(const Frame<T>& frame, const Tile<T>& tile, const 
 
 // ---- complex lines --------------------------------------------------------------------------------------------------
 
+// A block of the last stage, whose bins are (row, bin + i blocks).
+struct Block {
+  int row, bin;
+  int base;  // address
+};
+
+template <class T>
+SPECTRANS_DEVICE Block block_at(const Frame<T>& frame, int t) {
+  const Plan& plan = frame.plan;
+  const int row = t / plan.blocks, bin = t - row * plan.blocks;
+  return {row, bin, frame.address_of(row, bin)};
+}
+
+// The last forward stage of a block, and the first inverse one.
+template <int R, class T>
+SPECTRANS_DEVICE void read_block(const Tile<T>& tile, const Block& block, Complex<T>* v) {
+  unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(block.base + i); });
+  Dft<R, kForward, T, T>::run(v);
+}
+template <int R, class T>
+SPECTRANS_DEVICE void write_block(const Tile<T>& tile, const Block& block, Complex<T>* v) {
+  Dft<R, kInverse, T, T>::run(v);
+  unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(block.base + i, v[i]); });
+}
+
 // bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes.
 template <int LastLimit, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
   const Plan& plan = frame.plan;
-  const Shared<std::uint16_t> row_places = shared<std::uint16_t>(frame.layout.row_places),
-                              bin_places = shared<std::uint16_t>(frame.layout.bin_places);
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
-      const int row = t / plan.blocks, bin = t - row * plan.blocks;
-      const int block = row_places.load(row) * plan.blocks + bin_places.load(bin);
-      const int base = block * (R + (plan.padded ? 1 : 0));
+      const Block block = block_at(frame, t);
       Complex<T> v[R];
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(base + i); });
-      Dft<R, kForward, T, T>::run(v);
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { bins(row, bin + i * plan.blocks, v[i]); });
-      if constexpr (Writes) {
-        Dft<R, kInverse, T, T>::run(v);
-        unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i, v[i]); });
-      }
+      read_block<R>(tile, block, v);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { bins(block.row, block.bin + i * plan.blocks, v[i]); });
+      if constexpr (Writes) write_block<R>(tile, block, v);
+    }
+  });
+}
+
+// The same for the bins of two tiles at once: bins(row, k, value, other). Only the first tile is written.
+template <int LastLimit, bool Writes, class T, class Bins>
+SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
+  const Plan& plan = frame.plan;
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
+      const Block block = block_at(frame, t);
+      Complex<T> v[R], u[R];
+      read_block<R>(tile, block, v);
+      read_block<R>(other, block, u);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { bins(block.row, block.bin + i * plan.blocks, v[i], u[i]); });
+      if constexpr (Writes) write_block<R>(tile, block, v);
     }
   });
 }
@@ -299,6 +364,9 @@ SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const B
 struct BlockPair {
   int row, bin, mirrored_row;
   int base, mirrored_base;  // addresses
+
+  // Whether the mirror image of bin k is a bin of the same block, and so comes up by itself.
+  [[nodiscard]] SPECTRANS_DEVICE bool repeats(int k) const { return base == mirrored_base && k != 0; }
 };
 
 // How many there are.
@@ -322,11 +390,8 @@ SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
   }
   pair.mirrored_row = pair.row == 0 ? 0 : plan.rows - pair.row;
   const int mirrored_bin = pair.bin == 0 ? 0 : plan.blocks - pair.bin;
-  const Shared<std::uint16_t> row_places = shared<std::uint16_t>(frame.layout.row_places),
-                              bin_places = shared<std::uint16_t>(frame.layout.bin_places);
-  const int pitch = plan.last + (plan.padded ? 1 : 0);
-  pair.base = (row_places.load(pair.row) * plan.blocks + bin_places.load(pair.bin)) * pitch;
-  pair.mirrored_base = (row_places.load(pair.mirrored_row) * plan.blocks + bin_places.load(mirrored_bin)) * pitch;
+  pair.base = frame.address_of(pair.row, pair.bin);
+  pair.mirrored_base = frame.address_of(pair.mirrored_row, mirrored_bin);
   return pair;
 }
 
@@ -401,12 +466,10 @@ SPECTRANS_DEVICE Complex<T> turned(Complex<T> turn) {
 template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
   const Plan& plan = frame.plan;
-  const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
-      const Pair<T> at = turns.load(pair.bin);
-      const Complex<T> turn = {at.re, at.im};
+      const Complex<T> turn = frame.turn(pair.bin);
       PairValues<R, T> values;
       if constexpr (Reads) values.read(tile, pair);
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
@@ -425,12 +488,10 @@ SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, c
 template <int LastLimit, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
   const Plan& plan = frame.plan;
-  const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
-      const Pair<T> at = turns.load(pair.bin);
-      const Complex<T> turn = {at.re, at.im};
+      const Complex<T> turn = frame.turn(pair.bin);
       PairValues<R, T> values, others;
       values.read(tile, pair);
       others.read(other, pair);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cmath>
-#include <list>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "cuda/device.h"
@@ -11,7 +11,15 @@
 
 namespace emulated {
 
-// Memory of a storage type, filled with rounded values; reads of it are doubles.
+template <class S>
+struct Aligned {
+  using value_type = S;
+  static constexpr std::align_val_t kAlignment{256};
+  S* allocate(std::size_t count) { return static_cast<S*>(::operator new(count * sizeof(S), kAlignment)); }
+  void deallocate(S* memory, std::size_t) { ::operator delete(memory, kAlignment); }
+};
+
+// Memory of a storage type, aligned as a GPU's allocations are, filled with rounded values; reads of it are doubles.
 template <class S>
 class Buffer {
  public:
@@ -27,7 +35,7 @@ class Buffer {
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(memory_.size()); }
 
  private:
-  std::vector<S> memory_;
+  std::vector<S, Aligned<S>> memory_;
   emulation::Registered known_;
 };
 

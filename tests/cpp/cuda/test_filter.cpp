@@ -81,6 +81,110 @@ void check(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64_t 
   report.check(h == 1 ? "filter" : "filter2d", n, oracle::relative_error(actual, expected), tolerance<S>(n));
 }
 
+// The whole backward pass, or the response's gradient alone.
+template <class S>
+void check_backward(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64_t batch, std::int64_t d,
+                    bool channels_first, bool filters) {
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  const std::int64_t n = h * w, half = w / 2 + 1;
+  Buffer<S> grad(oracle::noise(batch * n * d, 3)), x(oracle::noise(batch * n * d, 1));
+  Buffer<S> y(std::vector<double>(batch * n * d, NAN)), again(std::vector<double>(batch * n * d, NAN));
+  Buffer<T> response(oracle::noise(2 * h * half * d, 2)), sums(std::vector<double>(2 * h * half * d, NAN));
+  spectrans::Filter2d call{};
+  call.element = element<S>();
+  call.x = signal(grad, batch, n, d, channels_first);
+  call.with = signal(x, batch, n, d, channels_first);
+  call.response_grad = sums.data();
+  call.adjoint = true;
+  call.h = h;
+  if (filters) {
+    call.y = signal(y, batch, n, d, channels_first);
+    call.response = response.data();
+    call.bin_stride = 2 * d;
+    call.channel_stride = 2;
+  }
+  const auto run = [](const spectrans::Filter2d& of) {
+    Queue queue;
+    if (of.h == 1) {
+      spectrans::cuda::filter(of, queue.stream());
+    } else {
+      spectrans::cuda::filter2d(of, queue.stream());
+    }
+  };
+  run(call);
+  std::vector<Wide> expected(2 * h * half * d);
+  std::vector<double> actual(expected.size());
+  for (std::int64_t c = 0; c < d; ++c) {
+    for (std::int64_t item = 0; item < batch; ++item) {
+      std::vector<Complex<Wide>> of_grad(n), of_x(n);
+      for (std::int64_t j = 0; j < n; ++j) {
+        const std::int64_t at = channels_first ? (item * d + c) * n + j : (item * n + j) * d + c;
+        of_grad[j] = {grad[at], 0};
+        of_x[j] = {x[at], 0};
+      }
+      of_grad = oracle::dft2(of_grad, h, w, -1);
+      of_x = oracle::dft2(of_x, h, w, -1);
+      for (std::int64_t bin = 0; bin < h * half; ++bin) {
+        const std::int64_t row = bin / half, k = bin % half;
+        const Wide weight = Wide(2 * k % w == 0 ? 1 : 2) / Wide(n);
+        const Complex<Wide> from = of_x[row * w + k];
+        const Complex<Wide> product = spectrans::times_conj(of_grad[row * w + k], from.re, from.im);
+        expected[2 * (bin * d + c)] += weight * product.re;
+        expected[2 * (bin * d + c) + 1] += weight * product.im;
+      }
+    }
+  }
+  for (std::size_t i = 0; i < actual.size(); ++i) actual[i] = sums[static_cast<std::int64_t>(i)];
+  // Sums are not rounded to the storage type; one over the batch rounds so many times more.
+  report.check(h == 1 ? "filter response_grad" : "filter2d response_grad", n, oracle::relative_error(actual, expected),
+               tolerance<T>(n) * static_cast<double>(batch));
+  for (std::int64_t row = 0; row < h; ++row) {
+    for (std::int64_t k = 0; k < half; ++k) {
+      if (2 * k % w != 0 || (h - row) % h != row) continue;
+      for (std::int64_t c = 0; c < d; ++c) {
+        report.check("imaginary part of a real bin", n, std::fabs(sums[2 * ((row * half + k) * d + c) + 1]), 0);
+      }
+    }
+  }
+  if (!filters) return;
+  spectrans::Filter2d alone = call;  // the same filter by itself
+  alone.response_grad = nullptr;
+  alone.with = {};
+  alone.y = signal(again, batch, n, d, channels_first);
+  run(alone);
+  std::vector<Wide> filtered_alone(batch * n * d);
+  std::vector<double> filtered_both(batch * n * d);
+  for (std::int64_t i = 0; i < batch * n * d; ++i) {
+    filtered_alone[i] = again[i];
+    filtered_both[i] = y[i];
+  }
+  report.check(h == 1 ? "filter backward" : "filter2d backward", n,
+               oracle::relative_error(filtered_both, filtered_alone), 2 * tolerance<S>(n));
+}
+
+// Of one call, what it moves beside what it has to.
+void traffic(oracle::Report& report, std::int64_t n, std::int64_t d, bool channels_first) {
+  Buffer<float> x(oracle::noise(2 * n * d, 1)), y(std::vector<double>(2 * n * d, NAN));
+  Buffer<float> response(oracle::noise(2 * (n / 2 + 1) * d, 2));
+  spectrans::Filter call{};
+  call.element = spectrans::Element::float32;
+  call.x = signal(x, 2, n, d, channels_first);
+  call.y = signal(y, 2, n, d, channels_first);
+  call.response = response.data();
+  call.bin_stride = channels_first ? 2 : 2 * d;
+  call.channel_stride = channels_first ? 2 * (n / 2 + 1) : 2;
+  Queue queue;
+  emulation::start_counting();
+  spectrans::cuda::filter(call, queue.stream());
+  const emulation::Counts counts = emulation::stop_counting();
+  std::printf("filter %s n=%lld: sectors %.3f of ideal, bank passes %.3f of ideal (%.2f per real value), %g barriers\n",
+              channels_first ? "[d, n]" : "[n, d]", static_cast<long long>(n),
+              counts.global_sectors / counts.global_ideal, counts.shared_passes / counts.shared_ideal,
+              counts.shared_passes / (2.0 * static_cast<double>(n * d)), counts.barriers);
+  // Rows of a response [d, n / 2 + 1] begin anywhere in a sector, which tells where they are short.
+  if (!channels_first || n >= 1024) report.check("sectors", n, counts.global_sectors / counts.global_ideal, 1.1);
+}
+
 template <class S>
 void lengths(oracle::Report& report) {
   for (const std::int64_t n :
@@ -123,5 +227,32 @@ int main() {
   check<float>(report, 1, 4096, 1, 9, false, false);
   check<double>(report, 1, 4096, 1, 5, false, false);
   check<float>(report, 1, 16384, 1, 1, true, false);
+  for (const std::int64_t n : {1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 30, 49, 60, 64, 98, 196, 225, 512}) {
+    for (const bool filters : {false, true}) {
+      check_backward<float>(report, 1, n, 3, 3, false, filters);
+      check_backward<double>(report, 1, n, 20, 1, true, filters);
+    }
+    check_backward<__half>(report, 1, n, 1, 5, true, true);
+  }
+  for (const auto& [h, w] : {std::pair<int, int>{14, 14},
+                             {7, 7},
+                             {2, 2},
+                             {3, 4},
+                             {4, 3},
+                             {1, 6},
+                             {5, 1},
+                             {16, 12},
+                             {9, 10},
+                             {8, 2},
+                             {2, 16},
+                             {5, 16}}) {
+    check_backward<float>(report, h, w, 2, 3, false, true);
+    check_backward<__nv_bfloat16>(report, h, w, 2, 3, false, true);
+    check_backward<double>(report, h, w, 18, 1, false, false);
+  }
+  for (const std::int64_t n : {128, 196, 256, 512, 768, 1024, 2048, 4096}) {
+    traffic(report, n, 32, false);
+    traffic(report, n, 4, true);
+  }
   return report.finish();
 }
