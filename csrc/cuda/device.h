@@ -17,7 +17,7 @@
 #define SPECTRANS_DEVICE __device__ __forceinline__
 #define SPECTRANS_SITE
 #else
-#define SPECTRANS_DEVICE inline __attribute__((always_inline))
+#define SPECTRANS_DEVICE inline
 #define SPECTRANS_SITE , int site = __builtin_LINE()  // tells the accesses of one instruction from those of another
 #endif
 

@@ -54,13 +54,18 @@ struct FilterParameters {
   int d;
 };
 
-// Two blocks of the last stage are in registers at once.
+// Two blocks of the last stage are in registers at once. In float that leaves room for three blocks of 256 threads in a
+// multiprocessor.
+constexpr int kLast = 4, kFloatThreads = 384;
 template <class T>
-constexpr int kLast = sizeof(T) == 4 ? 8 : 4;
+constexpr int kThreads = sizeof(T) == 4 ? kFloatThreads : kMaxThreads;
+template <class T>
+constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
 
 // Lines of even length.
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) filter_even(const FilterParameters<S> p) {
+__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
+    filter_even(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
@@ -68,7 +73,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) filter_even(const FilterParame
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, EvenOddSamples<S>(p.x, item, channel, p.d));
-    middle_pairs<kLast<T>, true, true>(
+    middle_pairs<kLast, true, true>(
         frame, tile, [&](const BlockPair& pair, int k, Complex<T>& at, Complex<T>& mirrored) SPECTRANS_INLINE_LAMBDA {
           const Complex<T> h = p.response(pair.row, k, read), g = p.response(pair.mirrored_row, p.plan.row - k, read);
           at = times(at, h.re, h.im);
@@ -88,7 +93,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) filter_odd(const FilterParamet
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
-    middle<kLast<T>, true>(frame, tile, [&](int row, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLast, true>(frame, tile, [&](int row, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       value = p.response.filtered(value, row, k, read);
     });
     inverse(frame, tile, RealSamples<S>(p.y, item, channel, p.d));
@@ -253,9 +258,10 @@ struct Shape {
   Shape(const Filter& call, std::int64_t h_, int tiles, int last_limit)
       : h(h_), width(call.x.n / h_), even(width % 2 == 0),
         transform(plan(h_, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
-        chosen(geometry(transform,
-                        {call.x.d, tiles, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1},
-                        device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
+        chosen(
+            geometry(transform,
+                     {call.x.d, tiles, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1, kThreads<T>},
+                     device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
         tiles_of_channels(static_cast<unsigned>((call.x.d + chosen.layout.columns - 1) / chosen.layout.columns)) {}
 
   [[nodiscard]] Grid grid(std::int64_t items) const {
@@ -278,8 +284,7 @@ struct Shape {
 
 template <class S>
 void run_forward(const Filter& call, std::int64_t h, const Stream& stream) {
-  using T = typename Arithmetic<S>::type;
-  const Shape<S> shape(call, h, 1, kLast<T>);
+  const Shape<S> shape(call, h, 1, kLast);
   const FilterParameters<S> parameters{shape.transform,           shape.chosen.layout,  lines(call.x, sizeof(S)),
                                        lines(call.y, sizeof(S)),  shape.response(call), call.x.batch,
                                        static_cast<int>(call.x.d)};

@@ -55,7 +55,7 @@ Geometry geometry(const Plan& plan, const Work& work, int shared_limit) {
   const bool alone = 2 * bytes(plan, work, columns) > shared_limit;
   Geometry result{};
   result.shared_bytes = static_cast<int>(lay_out(plan, work, columns, result.layout));
-  result.layout.workers = workers(plan, columns, alone ? kMaxThreads : kUsualThreads);
+  result.layout.workers = workers(plan, columns, alone ? work.max_threads : kUsualThreads);
   return result;
 }
 

@@ -8,6 +8,10 @@
 
 #include <cstdint>
 
+#if defined(SPECTRANS_EMULATION)  // nothing is gained there, and compiling takes several times as long
+#define SPECTRANS_INLINE inline
+#define SPECTRANS_INLINE_LAMBDA
+#else
 #if defined(__CUDACC__)
 #define SPECTRANS_INLINE __host__ __device__ __forceinline__
 #else
@@ -16,6 +20,7 @@
 // Between a lambda's parameters and its body. Left to itself, a compiler keeps some as functions: slow, and symbols of
 // one instruction set that another could be linked to.
 #define SPECTRANS_INLINE_LAMBDA __attribute__((always_inline))
+#endif
 
 namespace spectrans {
 
