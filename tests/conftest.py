@@ -11,6 +11,12 @@ import torch
 import spectrans
 from spectrans import _native
 
+#: The library of `make cuda-test`: the CUDA kernels' sources as C++, registered for the CPU.
+if EMULATED := os.environ.get("SPECTRANS_EMULATED_OPS"):
+    assert os.environ.get("SPECTRANS_NATIVE") == "0", "SPECTRANS_EMULATED_OPS needs SPECTRANS_NATIVE=0"
+    torch.ops.load_library(EMULATED)
+    _native._STATUS["ops_cpu"] = {"loaded": True, "path": EMULATED, "reason": None}
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without the library, what runs under ``backend("torch")`` is what runs there with it: once is enough."""
