@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test neon neon-tools bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test cuda-test neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,15 @@ cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU
 	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
 	$(BIN)/cmake --build build/tests
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
+
+# The kernels' sources run as C++, a fibre a thread; the C++ tests have them too.
+EMULATION := build/emulation
+cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
+	$(BIN)/cmake -S . -B $(EMULATION) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')
+	$(BIN)/cmake --build $(EMULATION) --target _ops_emulated
+	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(EMULATION)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
+	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck"
 
 neon-tools:
 	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { \
