@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test cuda-test cuda-check neon neon-tools bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,7 +47,11 @@ cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: n
 	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(EMULATION)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
 	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck"
 
-cuda-check: $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
+cuda-tools:
+	@PYTHONPATH=tools $(PYTHON) -c 'from toolkit import find_nvcc; exit(find_nvcc() is None)' || { \
+	  echo "make cuda-check needs nvcc, of NVIDIA's CUDA toolkit"; exit 1; }
+
+cuda-check: cuda-tools $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
 	$(BIN)/python tools/ptxas.py
 
 neon-tools:

@@ -12,6 +12,7 @@ from pathlib import Path
 #: Compiled for where TORCH_CUDA_ARCH_LIST names no others, as far as nvcc knows them; the last also as PTX.
 ARCHITECTURES = ("8.0", "9.0", "10.0", "12.0")
 OLDEST = (12, 0)  # the first with C++20
+USUAL = "/usr/local/cuda"
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def wanted_architectures(known: set[str]) -> tuple[tuple[str, ...], tuple[str, .
 
 
 def find_nvcc() -> str | None:
-    """The first of PATH, CUDA_HOME, CUDA_PATH and /usr/local/cuda."""
-    folders = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"]
+    """The first of PATH, CUDA_HOME, CUDA_PATH and the usual place."""
+    folders = [os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), USUAL]
     places = [None, *(str(Path(folder) / "bin") for folder in folders if folder)]
     return next((found for place in places if (found := shutil.which("nvcc", path=place))), None)
 
@@ -74,7 +75,7 @@ def find_toolkit() -> tuple[Toolkit | None, str | None]:
 def _toolkit() -> tuple[Toolkit | None, str | None]:
     nvcc = find_nvcc()
     if nvcc is None:
-        return None, "no CUDA compiler was found at installation (looked for nvcc in PATH, CUDA_HOME, /usr/local/cuda)"
+        return None, f"no CUDA compiler was found at installation (looked for nvcc in PATH, CUDA_HOME, {USUAL})"
     said = subprocess.run([nvcc, "--version"], capture_output=True, text=True, check=False).stdout
     release = re.search(r"release (\d+)\.(\d+)", said)
     if release is None:
