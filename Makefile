@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools neon neon-tools bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools gpu-check neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ cuda-tools:
 
 cuda-check: cuda-tools $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
 	$(BIN)/python tools/ptxas.py
+
+# In the environment that $(PYTHON) is of, whose torch has CUDA: nothing is downloaded.
+gpu-check:  ## on a machine with a GPU: build for it, test, sanitize and time, in nine minutes
+	$(PYTHON) tools/gpu_check.py
 
 neon-tools:
 	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { \

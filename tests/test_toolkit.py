@@ -1,8 +1,10 @@
-"""What a build makes of the CUDA toolkit it finds, and what ptxas says of kernels."""
+"""What a build makes of the CUDA toolkit it finds, what ptxas says of kernels, and what gpu-check does in its time."""
 
 from __future__ import annotations
 
 import importlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -191,3 +193,69 @@ def test_nothing_to_check_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ptxas, "compiled", lambda *_: "")
     with pytest.raises(SystemExit, match="nothing was checked"):
         ptxas.main(["kernels.cu"])
+
+
+# -- gpu-check ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scripts", "outcome"),
+    [
+        (["exit 0", "exit 0"], "passed"),
+        (["exit 0", "echo wrong; exit 3"], "failed"),
+        (["exit 0", "sleep 60 & wait"], "stopped after 1 s"),
+    ],
+)
+def test_outcome_of_commands(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], scripts: list[str], outcome: str
+) -> None:
+    gpu_check = module("gpu_check", monkeypatch)
+    begin = time.monotonic()
+    assert gpu_check.run_together([["sh", "-c", script] for script in scripts], limit=1.0) == outcome
+    assert ("wrong" in capfd.readouterr().out) == (outcome == "failed")
+    assert time.monotonic() - begin < 30  # not the sleeper's minute
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "run", "status"),
+    [
+        (["passed"] * 5, 5, 0),
+        (["passed", "passed", "passed", "not run", "passed"], 5, 0),
+        (["passed", "failed", "passed", "passed", "passed"], 5, 1),
+        (["failed", "passed", "passed", "passed", "passed"], 1, 1),  # there is nothing to test
+    ],
+)
+def test_parts_of_gpu_check(monkeypatch: pytest.MonkeyPatch, outcomes: list[str], run: int, status: int) -> None:
+    gpu_check = module("gpu_check", monkeypatch)
+    limits: list[float] = []
+    answers = iter(outcomes)
+    parts = tuple(
+        (name, lambda limit: limits.append(limit) or next(answers), most) for name, _, most in gpu_check.PARTS
+    )
+    monkeypatch.setattr(gpu_check, "PARTS", parts)
+    monkeypatch.setattr(gpu_check, "architecture", lambda: "9.0")
+    assert gpu_check.main() == status
+    assert len(limits) == run
+    assert all(limit <= most for limit, (_, _, most) in zip(limits, parts, strict=False))
+
+
+def test_time_of_gpu_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each part takes all it may; the benchmarks still get theirs.
+    gpu_check = module("gpu_check", monkeypatch)
+    clock = [0.0]
+    limits: dict[str, float] = {}
+
+    def spend(name: str) -> Callable[[float], str]:
+        def part(limit: float) -> str:
+            limits[name] = limit
+            clock[0] += limit
+            return "passed"
+
+        return part
+
+    monkeypatch.setattr(gpu_check, "PARTS", tuple((name, spend(name), most) for name, _, most in gpu_check.PARTS))
+    monkeypatch.setattr(gpu_check, "architecture", lambda: "9.0")
+    monkeypatch.setattr(gpu_check.time, "monotonic", lambda: clock[0])
+    assert gpu_check.main() == 0
+    assert clock[0] <= 540
+    assert limits["benchmarks"] >= 120
