@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
-SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
+SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools gpu-check neon neon-tools bench bench-cpp lint sanitize wheel clean
@@ -88,7 +88,7 @@ lint: $(VENV)/installed  ## ruff, mypy and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp benchmarks/cpp -name "*.cpp" -o -name "*.h")
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp tests/emulation benchmarks/cpp -name "*.cpp" -o -name "*.cu" -o -name "*.h")
 
 wheel: $(VENV)/installed  ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .

@@ -14,6 +14,7 @@
 #include <torch/csrc/stable/accelerator.h>
 
 #include <cstddef>
+#include <stdexcept>
 #include <vector>
 
 #include "../cuda/kernels.h"
@@ -62,6 +63,7 @@ class Device {
   template <class Call>
   void run(void (*kernel)(const Call&, const cuda::Stream&), const Call& call) {
     refusal_ = cuda::why_not(call);
+    if (refusal_ == nullptr) refusal_ = cuda::why_none_here();
     if (refusal_ == nullptr && !only_asked_) kernel(call, {current_stream(), &allocate, this});
   }
 
@@ -72,6 +74,7 @@ class Device {
   void* current_stream() const {
     void* stream = nullptr;
 #if !defined(SPECTRANS_EMULATION)
+    if (aoti_torch_get_current_cuda_stream == nullptr) throw std::runtime_error("this torch is built without CUDA");
     STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(first_.get_device_index(), &stream));
 #endif
     return stream;
