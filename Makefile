@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check
-SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
+SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test neon neon-tools bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools gpu-check neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,26 @@ cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU
 	$(BIN)/cmake --build build/tests
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
 
+# The kernels' sources run as C++, a fibre a thread; the C++ tests have them too.
+EMULATION := build/emulation
+cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
+	$(BIN)/cmake -S . -B $(EMULATION) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
+	  -DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')
+	$(BIN)/cmake --build $(EMULATION) --target _ops_emulated
+	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(EMULATION)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
+	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck"
+
+cuda-tools:
+	@PYTHONPATH=tools $(PYTHON) -c 'from toolkit import find_nvcc; exit(find_nvcc() is None)' || { \
+	  echo "make cuda-check needs nvcc, of NVIDIA's CUDA toolkit"; exit 1; }
+
+cuda-check: cuda-tools $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
+	$(BIN)/python tools/ptxas.py
+
+# In the environment that $(PYTHON) is of, whose torch has CUDA: nothing is downloaded.
+gpu-check:  ## on a machine with a GPU: build for it, test, sanitize and time, in nine minutes
+	$(PYTHON) tools/gpu_check.py
+
 neon-tools:
 	@command -v aarch64-linux-gnu-g++ >/dev/null && command -v qemu-aarch64 >/dev/null || { \
 	  echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
@@ -68,7 +88,7 @@ lint: $(VENV)/installed  ## ruff, mypy and clang-format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp benchmarks/cpp -name "*.cpp" -o -name "*.h")
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/cpp tests/emulation benchmarks/cpp -name "*.cpp" -o -name "*.cu" -o -name "*.h")
 
 wheel: $(VENV)/installed  ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .

@@ -1,7 +1,10 @@
-"""pip's entry: CMake builds the kernels, torch.utils.cpp_extension the op library, pybind11 the introspection module.
+"""pip's entry: CMake builds the kernels, torch.utils.cpp_extension the op libraries, pybind11 the introspection module.
 
 Without a C++ compiler, or with SPECTRANS_BUILD=none, the package is installed as pure Python and runs on torch.fft;
 spectrans.info() then gives the reason, which is kept in spectrans/_build.json. A compiler that fails is an error.
+
+The CUDA kernels are built where nvcc is found, whatever torch is there, and need no GPU. If that fails, the rest is
+installed and the reason kept; with SPECTRANS_CUDA=1 it is an error, and with SPECTRANS_CUDA=0 it is not tried.
 """
 
 from __future__ import annotations
@@ -22,8 +25,9 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 from environment import find_compiler, recent_enough, site_packages  # noqa: E402
+from toolkit import Toolkit, find_toolkit  # noqa: E402
 
-KERNELS = "spectrans_kernels"
+KERNELS, CUDA_KERNELS = "spectrans_kernels", "spectrans_cuda_kernels"
 # Any other command describes or packs the source: it needs neither a compiler nor torch.
 BUILDS = {"bdist_wheel", "build", "build_ext", "build_py", "develop", "editable_wheel", "install"}
 
@@ -45,14 +49,19 @@ def import_build_requirements() -> Any:
     return torch
 
 
-def build_facts(compiler: str | None, reason: str | None) -> dict[str, Any]:
-    """What spectrans.info() tells about this installation."""
-    if compiler is None:
-        return {"native": False, "reason": reason}
+def native_facts(compiler: str) -> dict[str, Any]:
+    """What spectrans.info() tells about this installation, but for CUDA."""
     version = subprocess.run([*shlex.split(compiler), "--version"], capture_output=True, text=True, check=False).stdout
     import torch
 
     return {"native": True, "reason": None, "compiler": version.split("\n")[0], "torch": torch.__version__}
+
+
+def cuda_facts(toolkit: Toolkit | None, reason: str | None) -> dict[str, Any]:
+    """Likewise, of the CUDA kernels."""
+    if toolkit is None:
+        return {"architectures": [], "toolkit": None, "reason": reason}
+    return {"architectures": list(toolkit.architectures), "toolkit": toolkit.version, "reason": None}
 
 
 class BuildPython(build_py):
@@ -62,20 +71,35 @@ class BuildPython(build_py):
 
     def run(self) -> None:
         super().run()
-        package = (ROOT if self.editable_mode else Path(self.build_lib)) / "spectrans"
+        self.write_facts((ROOT if self.editable_mode else Path(self.build_lib)) / "spectrans")
+
+    @classmethod
+    def write_facts(cls, package: Path) -> None:
+        """Leaves no library of an earlier build that these facts deny: it would still be loaded."""
         package.mkdir(parents=True, exist_ok=True)
-        (package / "_build.json").write_text(json.dumps(self.facts) + "\n")
-        if not self.facts["native"]:  # an earlier build's libraries would still be loaded
-            for library in package.glob("*.so"):
+        (package / "_build.json").write_text(json.dumps(cls.facts) + "\n")
+        native, cuda = cls.facts["native"], "cuda" in cls.facts and cls.facts["cuda"]["reason"] is None
+        for library in package.glob("*.so"):
+            if not native or ("_cuda" in library.name and not cuda):
                 library.unlink()
 
 
-def native(compiler: str) -> dict[str, Any]:
-    """setup()'s arguments for the three native parts."""
+def warn_of_other_cuda(toolkit: Toolkit, of_torch: str | None) -> None:
+    """Nothing of torch's CUDA is linked, so that another version does no harm, if the driver is recent enough."""
+    if of_torch is not None and of_torch != toolkit.version:
+        print(
+            f"spectrans: compiling with CUDA {toolkit.version} for a torch with CUDA {of_torch}: this works with a "
+            f"driver that supports both",
+            file=sys.stderr,
+        )
+
+
+def native(compiler: str, toolkit: Toolkit | None) -> dict[str, Any]:
+    """setup()'s arguments for the native parts."""
     os.environ["CXX"] = compiler
     if not os.environ.get("CC") and not shutil.which("cc") and not shutil.which("gcc"):
         os.environ["CC"] = compiler
-    import_build_requirements()
+    torch = import_build_requirements()
     import pybind11
     from torch.utils.cpp_extension import BuildExtension, CppExtension
 
@@ -90,8 +114,16 @@ def native(compiler: str) -> dict[str, Any]:
                 raise SystemExit(f"spectrans: the native build failed: {error}\n{hint}") from error
 
         def build_extensions(self) -> None:
-            package = Path(self.get_ext_fullpath("spectrans._ops_cpu")).resolve().parent
-            package.mkdir(parents=True, exist_ok=True)
+            self.destination = Path(self.get_ext_fullpath("spectrans._ops_cpu")).resolve().parent
+            self.destination.mkdir(parents=True, exist_ok=True)
+            self.build_kernels(KERNELS, "-DSPECTRANS_CUDA=OFF")
+            if toolkit is not None:
+                self.build_cuda_kernels(toolkit)
+            for extension in self.extensions:
+                extension.library_dirs.append(str(self.destination))
+            super().build_extensions()
+
+        def build_kernels(self, target: str, *options: str) -> None:
             build = Path(self.build_temp).resolve() / "kernels"
             jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
             # Named at every build: a build folder left by pip remembers the tools of an isolated environment now gone.
@@ -99,39 +131,72 @@ def native(compiler: str) -> dict[str, Any]:
                 f"-DCMAKE_CXX_COMPILER={';'.join(shlex.split(compiler))}",
                 f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",
             ]
-            subprocess.run(["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *tools], check=True)
-            subprocess.run(["cmake", "--build", str(build), "--parallel", jobs], check=True)
-            subprocess.run(["cmake", "--install", str(build), "--prefix", str(package)], check=True)
-            self.kernels = package / f"lib{KERNELS}.so"
-            for extension in self.extensions:
-                extension.library_dirs.append(str(package))
-            super().build_extensions()
+            subprocess.run(["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *tools, *options], check=True)
+            subprocess.run(["cmake", "--build", str(build), "--parallel", jobs, "--target", target], check=True)
+            subprocess.run(["cmake", "--install", str(build), "--prefix", str(self.destination)], check=True)
+
+        def build_cuda_kernels(self, toolkit: Toolkit) -> None:
+            warn_of_other_cuda(toolkit, torch.version.cuda)
+            options = ["-DSPECTRANS_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={toolkit.nvcc}"]
+            options.append(f"-DCMAKE_CUDA_ARCHITECTURES={toolkit.of_cmake}")
+            if "CUDAHOSTCXX" not in os.environ and len(shlex.split(compiler)) == 1:
+                options.append(f"-DCMAKE_CUDA_HOST_COMPILER={shutil.which(compiler)}")
+            try:
+                self.build_kernels(CUDA_KERNELS, *options)
+            except subprocess.CalledProcessError as error:
+                if os.environ.get("SPECTRANS_CUDA") == "1":
+                    raise
+                reason = f"compiling the CUDA kernels with nvcc {toolkit.version} failed at installation"
+                print(f"spectrans: installing without CUDA kernels: {reason}: {error}", file=sys.stderr)
+                BuildPython.facts["cuda"] = cuda_facts(None, reason)
+                BuildPython.write_facts(self.destination)
+                self.extensions = [each for each in self.extensions if each.name != "spectrans._ops_cuda"]
+
+        def build_extension(self, extension: Extension) -> None:
+            temporary = self.build_temp
+            self.build_temp = str(Path(temporary) / extension.name)  # two of them have the same sources
+            try:
+                super().build_extension(extension)
+            finally:
+                self.build_temp = temporary
 
         def copy_extensions_to_source(self) -> None:  # editable installs
             super().copy_extensions_to_source()
-            shutil.copy(self.kernels, ROOT / "spectrans")
+            for library in self.destination.glob("lib*.so"):
+                shutil.copy(library, ROOT / "spectrans")
+            BuildPython.write_facts(ROOT / "spectrans")
 
     flags = ["-O2", "-g0", "-std=c++20", "-fvisibility=hidden"]
     rpath = "-Wl,-rpath,$ORIGIN"
-    ops = CppExtension(
-        "spectrans._ops_cpu",
-        sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / "torch").glob("*.cpp")),
-        py_limited_api=True,  # no Python symbol in it: torch.ops loads it
-        define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000")],
-        libraries=[KERNELS],
-        extra_compile_args=flags,
-        extra_link_args=[rpath],
-    )
-    introspection = Extension(
-        "spectrans._C",
-        ["csrc/python/module.cpp"],
-        include_dirs=[pybind11.get_include()],
-        extra_compile_args=flags,
-        extra_link_args=[rpath],
-        libraries=[KERNELS],
-        language="c++",
-    )
-    return {"ext_modules": [ops, introspection], "cmdclass": {"build_ext": Build}}
+
+    def op_library(device: str, kernels: str, defines: list[tuple[str, str | None]], *link: str) -> Extension:
+        return CppExtension(
+            f"spectrans._ops_{device}",
+            sorted(str(path.relative_to(ROOT)) for path in (ROOT / "csrc" / "torch").glob("*.cpp")),
+            py_limited_api=True,  # no Python symbol in it: torch.ops loads it
+            define_macros=[("TORCH_TARGET_VERSION", "0x020a000000000000"), *defines],
+            libraries=[kernels],
+            extra_compile_args=flags,
+            extra_link_args=[rpath, *link],
+        )
+
+    extensions = [
+        op_library("cpu", KERNELS, []),
+        Extension(
+            "spectrans._C",
+            ["csrc/python/module.cpp"],
+            include_dirs=[pybind11.get_include()],
+            extra_compile_args=flags,
+            extra_link_args=[rpath],
+            libraries=[KERNELS],
+            language="c++",
+        ),
+    ]
+    if toolkit is not None:
+        # libtorch brings libtorch_cuda, which has what the torch linked here may lack: a reference to it has to stay.
+        keep = ("-Wl,--no-as-needed", "-ltorch", "-Wl,--as-needed")
+        extensions.append(op_library("cuda", CUDA_KERNELS, [("SPECTRANS_CUDA", None)], *keep))
+    return {"ext_modules": extensions, "cmdclass": {"build_ext": Build}}
 
 
 arguments: dict[str, Any] = {"cmdclass": {}}
@@ -141,8 +206,10 @@ if not BUILDS.isdisjoint(sys.argv):
         print(f"spectrans: installing as pure Python, running on torch.fft: {reason}", file=sys.stderr)
         # pip shows nothing that a build prints, but it shows the wheel's name: say it there too, as the build tag.
         arguments["options"] = {"bdist_wheel": {"build_number": "0.pure_python"}}
+        BuildPython.facts = {"native": False, "reason": reason}
     else:
-        arguments = native(compiler)
-    BuildPython.facts = build_facts(compiler, reason)
+        toolkit, reason = find_toolkit()
+        arguments = native(compiler, toolkit)
+        BuildPython.facts = {**native_facts(compiler), "cuda": cuda_facts(toolkit, reason)}
     arguments["cmdclass"]["build_py"] = BuildPython
 setup(**arguments)

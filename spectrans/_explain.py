@@ -61,14 +61,19 @@ class Explanation:
         return "\n".join(map(str, self.steps)) or "no spectral operation"
 
 
-def choice(op: str, device: torch.device) -> tuple[str, str]:
-    """The implementation that the dispatcher has for `op` ("spectrans::...") on `device`, and the reason."""
+def choice(op: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[str, str]:
+    """The implementation that a call of `op` ("spectrans::...") runs, and the reason."""
+    device = args[0].device
     if device.type == "meta":
         return "fake", "a meta tensor has no data"
     key = torch._C._dispatch_key_for_device(device.type)
-    if torch._C._dispatch_has_kernel_for_dispatch_key(op, key):
-        return "native", f"a {key} kernel is registered"
-    return "reference", _why_no_kernel(device)
+    if not torch._C._dispatch_has_kernel_for_dispatch_key(op, key):
+        return "reference", _why_no_kernel(device)
+    if torch._C._dispatch_has_kernel_for_dispatch_key(f"{op}_why_not", key):
+        why_not = getattr(torch.ops.spectrans, f"{op.removeprefix('spectrans::')}_why_not").default
+        if reason := why_not(*args, **kwargs):
+            return "reference", reason
+    return "native", f"a {key} kernel is registered"
 
 
 def _why_no_kernel(device: torch.device) -> str:
@@ -98,7 +103,7 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         name = func._schema.name
         if func.namespace == "spectrans":
-            self._note(name, *choice(name, args[0].device), args)
+            self._note(name, *choice(name, args, kwargs or {}), args)
         elif name.startswith("aten::_fft_") and not self._inside_reference:
             self._note(name, "torch.fft", "called by autograd or by the caller, not by a spectrans op", args)
         return func(*args, **(kwargs or {}))

@@ -20,7 +20,8 @@ def info() -> dict[str, Any]:
     dict
         ``versions`` (spectrans, torch, python), ``build`` (native or not, the reason, the compiler), ``cpu``
         (features, the instruction set in use, those available, the one forced by ``SPECTRANS_CPU``), ``libraries``
-        (for each: loaded, path, reason), ``backend``, ``threads`` and ``cuda`` (architectures, reason).
+        (for each: loaded, path, reason), ``backend``, ``threads`` and ``cuda`` (the architectures compiled for, the
+        toolkit's version, the reason why there are no kernels or why they are not loaded).
 
     Examples
     --------
@@ -30,10 +31,10 @@ def info() -> dict[str, Any]:
     ['introspection', 'ops_cpu', 'ops_cuda']
     """
     module, introspection = _native.introspection()
-    libraries = _native.status()
+    libraries, cuda = _native.status(), _native.cuda_build_facts()
     return {
         "versions": {"spectrans": __version__, "torch": torch.__version__, "python": platform.python_version()},
-        "build": _native.build_facts(),
+        "build": {name: fact for name, fact in _native.build_facts().items() if name != "cuda"},
         "cpu": {
             "features": module.cpu_features() if module else {},
             "instruction_set": module.instruction_set() if module else None,
@@ -43,5 +44,5 @@ def info() -> dict[str, Any]:
         "libraries": {**libraries, "introspection": introspection},
         "backend": _backend.state.stack[-1],
         "threads": torch.get_num_threads(),
-        "cuda": {"architectures": [], "reason": libraries["ops_cuda"]["reason"]},
+        "cuda": {**cuda, "reason": cuda["reason"] or libraries["ops_cuda"]["reason"]},
     }

@@ -14,17 +14,27 @@ from typing import Any
 import torch
 
 _FOLDER = Path(__file__).resolve().parent
-_KERNELS = _FOLDER / "libspectrans_kernels.so"
+_KERNELS = {"cpu": ("libspectrans_kernels.so",), "cuda": ("libspectrans_kernels.so", "libspectrans_cuda_kernels.so")}
 
 
 def build_facts() -> dict[str, Any]:
-    """What the installation recorded about itself: ``native``, ``reason``, ``compiler``, ``torch``."""
+    """What the installation recorded about itself: ``native``, ``reason``, ``compiler``, ``torch``, ``cuda``."""
     try:
         facts = json.loads((_FOLDER / "_build.json").read_text())
     except (OSError, ValueError):
         facts = None
     if not isinstance(facts, dict) or not {"native", "reason"} <= facts.keys():
         return {"native": False, "reason": "spectrans was not installed by pip: there is no record of a build"}
+    return facts
+
+
+def cuda_build_facts() -> dict[str, Any]:
+    """Of the CUDA kernels: ``architectures``, ``toolkit``, and the ``reason`` they were not compiled."""
+    build = build_facts()
+    facts = build.get("cuda")
+    if not isinstance(facts, dict) or not {"architectures", "toolkit", "reason"} <= facts.keys():
+        reason = build["reason"] or "there is no record of a build with CUDA"
+        return {"architectures": [], "toolkit": None, "reason": reason}
     return facts
 
 
@@ -49,23 +59,36 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}{cause}"
 
 
-def _absent(path: str | None) -> str | None:
+def _absent(path: str | None, build_reason: str | None) -> str | None:
     """Why a library at `path` is not even tried."""
     if os.environ.get("SPECTRANS_NATIVE", "1") == "0":
         return "SPECTRANS_NATIVE=0"
     if path is None:
-        return build_facts()["reason"] or "the library is missing from the package folder"
+        return build_reason or "the library is missing from the package folder"
     return None
 
 
-def _load_ops() -> dict[str, Any]:
-    path = next((str(found) for found in sorted(_FOLDER.glob("_ops_cpu*.so"))), None)
-    if reason := _absent(path):
+def _unusable_cuda() -> str | None:
+    """Why CUDA kernels would be of no use to this torch."""
+    if torch.version.cuda is None:
+        return "this torch is built without CUDA"
+    toolkit = cuda_build_facts()["toolkit"]
+    driver = int(torch._C._cuda_getDriverVersion())  # type: ignore[attr-defined]  # 12040 for CUDA 12.4; 0 where there is none
+    if toolkit is not None and 0 < driver // 1000 < int(toolkit.split(".")[0]):
+        supported = f"{driver // 1000}.{driver % 1000 // 10}"
+        return f"the driver supports CUDA {supported}, and the kernels are compiled with CUDA {toolkit}"
+    return None
+
+
+def _load_ops(device: str) -> dict[str, Any]:
+    path = next((str(found) for found in sorted(_FOLDER.glob(f"_ops_{device}*.so"))), None)
+    facts, unusable = (cuda_build_facts(), _unusable_cuda()) if device == "cuda" else (build_facts(), None)
+    if reason := unusable or _absent(path, facts["reason"]):
         return {"loaded": False, "path": None, "reason": reason}
     assert path is not None
     try:
-        _expect_whole(_KERNELS)
-        _expect_whole(Path(path))
+        for library in (*_KERNELS[device], path):
+            _expect_whole(_FOLDER / library)
         torch.ops.load_library(path)
     except Exception as error:  # a truncated file, a missing symbol, a foreign ABI: torch.fft serves instead
         return {"loaded": False, "path": path, "reason": _describe(error)}
@@ -75,21 +98,18 @@ def _load_ops() -> dict[str, Any]:
 def introspection() -> tuple[ModuleType | None, dict[str, Any]]:
     """The module ``spectrans._C``, loaded when first asked for, and its status."""
     path = next((str(found) for suffix in EXTENSION_SUFFIXES if (found := _FOLDER / f"_C{suffix}").exists()), None)
-    if reason := _absent(path):
+    if reason := _absent(path, build_facts()["reason"]):
         return None, {"loaded": False, "path": None, "reason": reason}
     assert path is not None
     try:
-        _expect_whole(_KERNELS)
-        _expect_whole(Path(path))
+        for library in (*_KERNELS["cpu"], path):
+            _expect_whole(_FOLDER / library)
         return importlib.import_module("spectrans._C"), {"loaded": True, "path": path, "reason": None}
     except Exception as error:
         return None, {"loaded": False, "path": path, "reason": _describe(error)}
 
 
-_STATUS: dict[str, dict[str, Any]] = {
-    "ops_cpu": _load_ops(),
-    "ops_cuda": {"loaded": False, "path": None, "reason": "this version has no CUDA kernels: torch.fft runs there"},
-}
+_STATUS: dict[str, dict[str, Any]] = {f"ops_{device}": _load_ops(device) for device in ("cpu", "cuda")}
 
 
 def status() -> dict[str, dict[str, Any]]:

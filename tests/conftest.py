@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,15 +13,50 @@ import torch
 import spectrans
 from spectrans import _native
 
+#: The library of `make cuda-test`: the CUDA kernels' sources as C++, registered for the CPU.
+if EMULATED := os.environ.get("SPECTRANS_EMULATED_OPS"):
+    assert os.environ.get("SPECTRANS_NATIVE") == "0", "SPECTRANS_EMULATED_OPS needs SPECTRANS_NATIVE=0"
+    torch.ops.load_library(EMULATED)
+    _native._STATUS["ops_cpu"] = {"loaded": True, "path": EMULATED, "reason": None}
+
+
+NONE = SimpleNamespace(params={})  # what a test without parameters has
+ON_ANY_DEVICE = ("ops", "layers", "test_cuda.py")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="of the tensors; but for cpu, only tests/ops and tests/layers run")
+    parser.addoption("--shard", default="1/1", metavar="K/N", help="the K-th of N parts of the tests")
+
+
+def no_such_device(device: torch.device) -> str | None:
+    if device.type == "cuda" and not torch.cuda.is_available():
+        return "this torch is built without CUDA" if torch.version.cuda is None else "no CUDA device is available"
+    return None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    device = torch.device(config.getoption("--device"))
+    if device.type != "cpu" and no_such_device(device) is None:
+        torch.set_default_device(device)  # before tests are collected: some make tensors then
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without the library, what runs under ``backend("torch")`` is what runs there with it: once is enough."""
+    device = torch.device(config.getoption("--device"))
+    chosen = list(items)
+    if device.type != "cpu":
+        folder = Path(__file__).parent
+        chosen = [item for item in chosen if item.path.relative_to(folder).parts[0] in ON_ANY_DEVICE]
+        if reason := no_such_device(device):
+            for item in chosen:
+                item.add_marker(pytest.mark.skip(reason=reason))
     if os.environ.get("SPECTRANS_NATIVE") == "0":
-        again = [
-            item for item in items if getattr(item, "callspec", None) and item.callspec.params.get("backend") == "torch"
-        ]
-        config.hook.pytest_deselected(items=again)
-        items[:] = [item for item in items if item not in set(again)]
+        # What runs under backend("torch") without the library is what runs there with it: once is enough.
+        chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("backend") != "torch"]
+    part, parts = map(int, config.getoption("--shard").split("/"))
+    chosen = chosen[part - 1 :: parts]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    items[:] = chosen
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +73,11 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def native_library() -> None:
-    """Skips the test where the CPU kernels are absent."""
-    status = _native.status()["ops_cpu"]
+    """Skips the test where there are no kernels for the device in use."""
+    device = torch.get_default_device().type
+    status = _native.status()[f"ops_{device}"]
     if not status["loaded"]:
-        pytest.skip(f"CPU kernels not loaded: {status['reason']}")
+        pytest.skip(f"{device} kernels not loaded: {status['reason']}")
 
 
 @pytest.fixture(params=[1, 2])

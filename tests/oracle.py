@@ -79,9 +79,15 @@ Array = np.ndarray
 
 def draw(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
     """Normal deviates, the same for the same shape and seed, rounded to `dtype` (complex ones for a complex dtype)."""
-    generator = torch.Generator().manual_seed(seed + 1_000_003 * sum((i + 1) * s for i, s in enumerate(shape)))
+    generator = torch.Generator("cpu").manual_seed(seed + 1_000_003 * sum((i + 1) * s for i, s in enumerate(shape)))
     drawn = torch.complex128 if dtype.is_complex else torch.float64
-    return torch.randn(shape, dtype=drawn, generator=generator).to(dtype)
+    t = torch.randn(shape, dtype=drawn, generator=generator, device="cpu")  # the same on every device
+    return t.to(torch.get_default_device(), dtype)
+
+
+def tensor(array: Array) -> torch.Tensor:
+    """On the device in use."""
+    return torch.from_numpy(array).to(torch.get_default_device())
 
 
 def draw_response(n: int, d: int, dtype: torch.dtype = torch.float64, seed: int = 7) -> torch.Tensor:
@@ -96,7 +102,8 @@ def draw_response2d(h: int, w: int, d: int, dtype: torch.dtype = torch.float64, 
 
 def wide(t: torch.Tensor) -> Array:
     """As numpy, float64 (or complex128)."""
-    return t.detach().to(torch.complex128 if t.is_complex() else torch.float64).resolve_conj().resolve_neg().numpy()
+    dtype = torch.complex128 if t.is_complex() else torch.float64
+    return t.detach().cpu().to(dtype).resolve_conj().resolve_neg().numpy()
 
 
 def mixing(x: Array, sequence: bool, hidden: bool, hartley: bool, norm: str) -> Array:

@@ -178,6 +178,21 @@ def test_explain_meta() -> None:
     assert step.implementation == "fake"
 
 
+@pytest.mark.parametrize("reason", ["no kernel for this length", ""])
+def test_explain_asks_a_library_that_has_kernels_for_some_calls(native_library: None, reason: str) -> None:
+    if torch._C._dispatch_has_kernel_for_dispatch_key("spectrans::filter_why_not", "CPU"):
+        pytest.skip("the library in use is one")
+    asked: list[tuple[object, ...]] = []
+    x, h = torch.randn(2, 8, 4), torch.randn(5, 4, 2)
+    with torch.library._scoped_library("spectrans", "IMPL") as library, spectrans.backend("native"):
+        library.impl("filter_why_not", lambda *args: asked.append(args) or reason, "CPU")
+        (step,) = spectrans.explain(spectral_filter, x, h).steps
+    ((asked_x, asked_h, adjoint),) = asked
+    assert (asked_x.data_ptr(), asked_h.data_ptr(), adjoint) == (x.data_ptr(), h.data_ptr(), False)
+    told = ("reference", reason) if reason else ("native", "a CPU kernel is registered")
+    assert (step.implementation, step.reason) == told
+
+
 def test_explain_nothing() -> None:
     explanation = spectrans.explain(torch.add, torch.ones(1), 1)
     assert explanation.steps == () and not explanation.native and str(explanation) == "no spectral operation"

@@ -20,9 +20,11 @@ import spectrans
 PACKAGE = Path(spectrans.__file__).parent
 ROOT = Path(__file__).parents[1]
 OPS, INTROSPECTION, KERNELS = "_ops_cpu*.so", "_C*.so", "libspectrans_kernels.so"
+CUDA_OPS, CUDA_KERNELS = "_ops_cuda*.so", "libspectrans_cuda_kernels.so"
 
 # What decides the outcome of a build or an import is set by each test.
-CLEAN = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX", "PYTHONPATH")}
+DECIDES = ("CC", "CXX", "PYTHONPATH", "CUDAHOSTCXX", "TORCH_CUDA_ARCH_LIST")
+CLEAN = {name: value for name, value in os.environ.items() if name not in DECIDES}
 CLEAN = {name: value for name, value in CLEAN.items() if not name.startswith("SPECTRANS_")}
 
 
@@ -36,7 +38,7 @@ def native_file(pattern: str) -> Path:
     """The library of the installed package; without one, whatever is asked of it is meaningless."""
     if found := sorted(PACKAGE.glob(pattern)):
         return found[0]
-    pytest.skip("installed as pure Python: there is no library")
+    pytest.skip(f"installed without {pattern}: {spectrans.info()['cuda' if 'cuda' in pattern else 'build']['reason']}")
 
 
 # -- what is in the libraries ------------------------------------------------------------------------------------------
@@ -55,6 +57,7 @@ def dynamic_symbols(library: Path) -> list[str]:
 
 PYTHON = re.compile(r"_?Py[A-Z_]")
 TORCH_C = re.compile(r"aoti_|torch_")  # the stable ABI
+CUDART = re.compile(r"cuda[A-Z]")  # linked statically, and nobody else's
 TORCH_CXX = re.compile(r"_Z\w*(2at|3c10|5torch)")  # what changes from one torch to the next
 
 
@@ -63,6 +66,8 @@ TORCH_CXX = re.compile(r"_Z\w*(2at|3c10|5torch)")  # what changes from one torch
     [
         (KERNELS, (), (PYTHON, TORCH_C, TORCH_CXX)),
         (OPS, (TORCH_C,), (PYTHON, TORCH_CXX)),
+        (CUDA_KERNELS, (), (PYTHON, TORCH_C, TORCH_CXX, CUDART)),
+        (CUDA_OPS, (TORCH_C,), (PYTHON, TORCH_CXX, CUDART)),
         (INTROSPECTION, (PYTHON,), (TORCH_C, TORCH_CXX)),
     ],
 )
@@ -72,6 +77,33 @@ def test_symbols(pattern: str, holds: tuple[re.Pattern[str], ...], lacks: tuple[
         assert any(map(kind.match, symbols))
     for kind in lacks:
         assert [symbol for symbol in symbols if kind.match(symbol)] == []
+
+
+# -- the CUDA library, in a torch without CUDA ------------------------------------------------------------------------
+
+LOAD_CUDA = """
+import sys, torch, spectrans
+has = torch._C._dispatch_has_kernel_for_dispatch_key
+ops = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("spectrans::") and has(name, "CPU")]
+torch.ops.load_library(sys.argv[1])
+lacking = [name for name in ops for each in (name, f"{name}_why_not") if not has(each, "CUDA")]
+assert torch.version.cuda or len(ops) > 10 and not any(has(f"{name}_why_not", "CPU") for name in ops)
+print(*lacking)
+"""
+
+
+def test_cuda_library_loads_anywhere_and_has_every_op(native_library: None) -> None:
+    done = run("-c", LOAD_CUDA, str(native_file(CUDA_OPS)), cwd=ROOT)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
+
+
+def test_cuda_library_keeps_its_reference_to_libtorch() -> None:
+    # libtorch_cuda comes with it; nothing else tells the loader to look there for the current stream.
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed")
+    command = ["readelf", "-d", str(native_file(CUDA_OPS))]
+    needed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "[libtorch.so]" in needed and "[libspectrans_cuda_kernels.so]" in needed and "libcudart" not in needed
 
 
 # -- importing ---------------------------------------------------------------------------------------------------------
@@ -270,6 +302,55 @@ def test_compiler_that_fails(tree: Path) -> None:
     assert done.returncode != 0
     assert "cannot compile today" in done.stdout + done.stderr
     assert "spectrans: the native build failed" in done.stderr
+
+
+# Stand-ins for a compiler and for CMake, which fails for CUDA; a real build takes minutes.
+CXX = """#!/bin/sh
+while [ $# -gt 0 ]; do case "$1" in -o) touch "$2";; --version) echo "fake c++ 1.0";; esac; shift; done
+"""
+CMAKE = """#!/bin/sh
+case "$*" in *SPECTRANS_CUDA=ON*) echo "nvcc cannot compile today" >&2; exit 1;; esac
+"""
+NVCC = """#!/bin/sh
+case "$1" in --version) echo "release 13.0, V13.0.88";; *) printf "compute_90\\ncompute_120\\n";; esac
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no compiler is asked")
+@pytest.mark.parametrize("wanted", ["", "0", "1"])
+def test_cuda_build_that_fails(tree: Path, wanted: str) -> None:
+    for name, script in (("fake-c++", CXX), ("cmake", CMAKE), ("ninja", "#!/bin/sh\n"), ("nvcc", NVCC)):
+        executable(tree.parent / "bin" / name, script)
+    stub = tree.parent / "stub" / "pybind11"
+    stub.mkdir(parents=True)
+    (stub / "__init__.py").write_text("def get_include() -> str:\n    return ''\n")
+    package = tree.parent / "lib" / "spectrans"
+    package.mkdir(parents=True)
+    stale = [package / name for name in ("_ops_cuda.abi3.so", "libspectrans_cuda_kernels.so")]
+    for library in stale:
+        library.touch()
+    path = os.pathsep.join([str(tree.parent / "bin"), CLEAN["PATH"]])
+    variables = {"PATH": path, "PYTHONPATH": str(stub.parent), "CXX": "fake-c++", "SPECTRANS_CUDA": wanted}
+    # The tree's scripts come first in PATH, and real tools are there: the stand-ins must be found before those.
+    code = (
+        "import sys, sysconfig; sys.argv = ['setup.py', '-q', 'build', '--build-lib', '../lib']\n"
+        f"sysconfig.get_path = lambda name, get=sysconfig.get_path: {str(tree.parent / 'bin')!r} "
+        "if name == 'scripts' else get(name)\n"
+        "import torch.utils.cpp_extension as cpp; cpp.is_ninja_available = lambda: False\n"
+        "sys.path.insert(0, '.'); exec(compile(open('setup.py').read(), 'setup.py', 'exec'), {'__file__': 'setup.py', "
+        "'__name__': '__main__'})"
+    )
+    done = run("-c", code, cwd=tree, **variables)
+    if wanted == "1":
+        assert done.returncode != 0 and "spectrans: the native build failed" in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    cuda = json.loads((package / "_build.json").read_text())["cuda"]
+    assert cuda["architectures"] == [] and cuda["toolkit"] is None
+    assert {"": "failed at installation", "0": "SPECTRANS_CUDA=0 asked for"}[wanted] in cuda["reason"]
+    assert ("nvcc cannot compile today" in done.stderr) == (wanted == "")
+    assert not any(library.exists() for library in stale)
+    assert (package / "_ops_cpu.abi3.so").exists()
 
 
 def test_native_build_needs_torch(tree: Path) -> None:

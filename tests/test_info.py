@@ -37,7 +37,7 @@ def test_structure() -> None:
     assert sorted(facts["versions"]) == ["python", "spectrans", "torch"]
     assert {"native", "reason"} <= facts["build"].keys()
     assert sorted(facts["cpu"]) == ["available", "features", "forced", "instruction_set"]
-    assert sorted(facts["cuda"]) == ["architectures", "reason"]
+    assert sorted(facts["cuda"]) == ["architectures", "reason", "toolkit"]
     for library in facts["libraries"].values():
         assert sorted(library) == ["loaded", "path", "reason"]
 
@@ -138,7 +138,58 @@ def test_reasons_of_a_folder_without_libraries(
     monkeypatch.setattr(_native, "_FOLDER", tmp_path)
     monkeypatch.setenv("SPECTRANS_NATIVE", "1")
     assert _native.build_facts() == build
-    assert _native._load_ops() == {"loaded": False, "path": None, "reason": build["reason"]}
+    assert _native._load_ops("cpu") == {"loaded": False, "path": None, "reason": build["reason"]}
+
+
+# -- CUDA --------------------------------------------------------------------------------------------------------------
+
+COMPILED = {"native": True, "reason": None, "cuda": {"architectures": ["9.0"], "toolkit": "13.0", "reason": None}}
+NO_NVCC = {"native": True, "reason": None, "cuda": {"architectures": [], "toolkit": None, "reason": "no nvcc"}}
+
+
+@pytest.mark.parametrize(
+    ("record", "of_torch", "driver", "reason"),
+    [
+        (COMPILED, None, 0, "this torch is built without CUDA"),
+        (COMPILED, "12.8", 12080, "the driver supports CUDA 12.8, and the kernels are compiled with CUDA 13.0"),
+        (COMPILED, "13.0", 13000, "the library is missing from the package folder"),
+        (COMPILED, "12.8", 0, "the library is missing from the package folder"),  # no driver: nothing will run
+        (NO_NVCC, "13.0", 13000, "no nvcc"),
+        (PURE, "13.0", 13000, PURE["reason"]),
+        ({"native": True, "reason": None}, "13.0", 13000, "there is no record of a build with CUDA"),
+        (None, "13.0", 13000, NO_RECORD["reason"]),
+    ],
+)
+def test_reasons_not_to_load_cuda(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    record: dict[str, Any] | None,
+    of_torch: str | None,
+    driver: int,
+    reason: str,
+) -> None:
+    if record is not None:
+        (tmp_path / "_build.json").write_text(json.dumps(record))
+    monkeypatch.setattr(_native, "_FOLDER", tmp_path)
+    monkeypatch.setenv("SPECTRANS_NATIVE", "1")
+    monkeypatch.setattr(torch.version, "cuda", of_torch)
+    monkeypatch.setattr(torch._C, "_cuda_getDriverVersion", lambda: driver, raising=False)
+    status = _native._load_ops("cuda")
+    assert status == {"loaded": False, "path": None, "reason": reason}
+    monkeypatch.setitem(_native._STATUS, "ops_cuda", status)
+    told = spectrans.info()["cuda"]
+    assert told["architectures"] == (["9.0"] if record is COMPILED else [])
+    assert told["reason"] == reason
+    assert "cuda" not in spectrans.info()["build"]
+
+
+def test_cuda_is_loaded_where_torch_has_it() -> None:
+    facts = spectrans.info()
+    if torch.version.cuda is None:
+        assert not facts["libraries"]["ops_cuda"]["loaded"]
+        assert facts["cuda"]["reason"]
+    registered = torch._C._dispatch_has_kernel_for_dispatch_key("spectrans::mixing", "CUDA")
+    assert facts["libraries"]["ops_cuda"]["loaded"] == registered
 
 
 # -- python -m spectrans -----------------------------------------------------------------------------------------------

@@ -28,6 +28,9 @@ struct Stream {
 [[nodiscard]] SPECTRANS_API const char* why_not(const SpectralNorm& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const LargestModulus& call);
 
+// Why the current device runs none of the kernels, or null.
+[[nodiscard]] SPECTRANS_API const char* why_none_here();
+
 // Queue a call that `why_not` has nothing against; no operand is empty. A launch that fails throws
 // std::runtime_error with CUDA's message.
 SPECTRANS_API void mixing(const Mixing& call, const Stream& stream);

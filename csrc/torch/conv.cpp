@@ -1,8 +1,9 @@
-// CPU kernels of spectrans::conv and its derivative.
+// spectrans::conv and its derivative.
 #include <optional>
 #include <tuple>
 #include <utility>
 
+#include "op.h"
 #include "signal.h"
 
 namespace spectrans::torch_ops {
@@ -39,42 +40,41 @@ struct Arguments {
 };
 
 // u [..., n, d], k [m, d], pre and post like u, skip [d] -> strides of torch.empty_like(u)
-Tensor conv_cpu(const Tensor& u, const Tensor& k, const Optional& pre, const Optional& post, const Optional& skip,
-                bool causal, bool adjoint) {
+Tensor conv(Device& device, const Tensor& u, const Tensor& k, const Optional& pre, const Optional& post,
+            const Optional& skip, bool causal, bool adjoint) {
   Arguments arguments(u, k, pre, post, skip, causal);
-  Tensor y = empty_result(u);
+  Tensor y = device.fresh(torch::stable::empty_like(u));
   if (u.numel() == 0) return y;
   arguments.call.adjoint = adjoint;
   arguments.call.y = signal(y, "y");
-  conv(arguments.call, thread_pool());
+  device.run(kernels::conv, arguments.call);
   return y;
 }
 
 // The gradients of u, k, pre and post, in one pass; [0] for a gate that is absent.
-std::tuple<Tensor, Tensor, Tensor, Tensor> conv_backward_cpu(const Tensor& grad, const Tensor& u, const Tensor& k,
-                                                             const Optional& pre, const Optional& post,
-                                                             const Optional& skip, bool causal) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> conv_backward(Device& device, const Tensor& grad, const Tensor& u,
+                                                         const Tensor& k, const Optional& pre, const Optional& post,
+                                                         const Optional& skip, bool causal) {
   Arguments arguments(u, k, pre, post, skip, causal);
   Conv& call = arguments.call;
   expect_same(grad, u, "grad must have the shape and dtype of u");
   call.grad = signal(grad, "grad");
   const auto of_gate = [&](const Optional& gate) {
-    return gate.has_value() ? empty_result(*gate) : torch::stable::new_empty(u, {0});
+    return gate.has_value() ? device.fresh(torch::stable::empty_like(*gate)) : torch::stable::new_empty(u, {0});
   };
-  Tensor of_u = empty_result(u), of_k = torch::stable::empty_like(k), of_pre = of_gate(pre), of_post = of_gate(post);
+  Tensor of_u = device.fresh(torch::stable::empty_like(u)), of_k = torch::stable::empty_like(k), of_pre = of_gate(pre),
+         of_post = of_gate(post);
   if (u.numel() == 0) return {of_u, torch::stable::zero_(of_k), of_pre, of_post};
   call.grad_u = signal(of_u, "grad_u");
   call.grad_k = signal(of_k, "grad_k");
   if (pre.has_value()) call.grad_pre = signal(of_pre, "grad_pre");
   if (post.has_value()) call.grad_post = signal(of_post, "grad_post");
-  conv(call, thread_pool());
+  device.run(kernels::conv, call);
   return {of_u, of_k, of_pre, of_post};
 }
 
 }  // namespace
-}  // namespace spectrans::torch_ops
 
-STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
-  m.impl("conv", TORCH_BOX(&spectrans::torch_ops::conv_cpu));
-  m.impl("conv_backward", TORCH_BOX(&spectrans::torch_ops::conv_backward_cpu));
-}
+SPECTRANS_REGISTER(Op<"conv", conv>, Op<"conv_backward", conv_backward>)
+
+}  // namespace spectrans::torch_ops

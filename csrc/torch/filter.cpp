@@ -1,6 +1,7 @@
-// CPU kernels of spectrans::filter and its derivatives.
+// spectrans::filter and its derivatives.
 #include <tuple>
 
+#include "op.h"
 #include "signal.h"
 
 namespace spectrans::torch_ops {
@@ -25,48 +26,47 @@ Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
 }
 
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
-Tensor filter_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
+Tensor filter(Device& device, const Tensor& x, const Tensor& response, bool adjoint) {
   const Element type = element(x, "x");
   Filter call{.element = type, .x = signal(x, "x"), .adjoint = adjoint};
   const Tensor held = set_response(call, response);
-  Tensor y = empty_result(x);
+  Tensor y = device.fresh(torch::stable::empty_like(x));
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
-  filter(call, thread_pool());
+  device.run(kernels::filter, call);
   return y;
 }
 
 // sum over the batch: grad, x [..., n, d] -> [n / 2 + 1, d, 2]
-Tensor filter_response_grad_cpu(const Tensor& grad, const Tensor& x) {
+Tensor filter_response_grad(Device& device, const Tensor& grad, const Tensor& x) {
   const Element type = element(x, "x");
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x")};
   Tensor result = empty_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
   call.response_grad = result.data_ptr();
-  filter(call, thread_pool());
+  device.run(kernels::filter, call);
   return result;
 }
 
 // Both derivatives in one pass over grad.
-std::tuple<Tensor, Tensor> filter_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
+std::tuple<Tensor, Tensor> filter_backward(Device& device, const Tensor& grad, const Tensor& x,
+                                           const Tensor& response) {
   const Element type = element(x, "x");
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
   const Tensor held = set_response(call, response);
-  Tensor y = empty_result(grad), response_grad = empty_response(x, call.x, type);
+  Tensor y = device.fresh(torch::stable::empty_like(grad)), response_grad = empty_response(x, call.x, type);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.y = signal(y, "y");
   call.response_grad = response_grad.data_ptr();
-  filter(call, thread_pool());
+  device.run(kernels::filter, call);
   return {y, response_grad};
 }
 
 }  // namespace
-}  // namespace spectrans::torch_ops
 
-STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
-  m.impl("filter", TORCH_BOX(&spectrans::torch_ops::filter_cpu));
-  m.impl("filter_response_grad", TORCH_BOX(&spectrans::torch_ops::filter_response_grad_cpu));
-  m.impl("filter_backward", TORCH_BOX(&spectrans::torch_ops::filter_backward_cpu));
-}
+SPECTRANS_REGISTER(Op<"filter", filter>, Op<"filter_response_grad", filter_response_grad>,
+                   Op<"filter_backward", filter_backward>)
+
+}  // namespace spectrans::torch_ops

@@ -1,6 +1,7 @@
-// CPU kernels of spectrans::filter2d and its derivatives.
+// spectrans::filter2d and its derivatives.
 #include <tuple>
 
+#include "op.h"
 #include "signal.h"
 
 namespace spectrans::torch_ops {
@@ -34,49 +35,48 @@ Tensor empty_response(const Tensor& x, const Filter2d& call) {
 int64_t height(const Tensor& response) { return response.dim() > 0 ? response.size(0) : 0; }
 
 // irfft2(rfft2(x) H): x [..., h w, d], response [h, w / 2 + 1, d, 2] -> strides of torch.empty_like(x)
-Tensor filter2d_cpu(const Tensor& x, const Tensor& response, bool adjoint) {
+Tensor filter2d(Device& device, const Tensor& x, const Tensor& response, bool adjoint) {
   Filter2d call = call_of(x, "x", height(response));
   const Tensor held = set_response(call, response);
-  Tensor y = empty_result(x);
+  Tensor y = device.fresh(torch::stable::empty_like(x));
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   call.adjoint = adjoint;
-  filter2d(call, thread_pool());
+  device.run(kernels::filter2d, call);
   return y;
 }
 
 // sum over the batch: grad, x [..., h w, d] -> [h, w / 2 + 1, d, 2]
-Tensor filter2d_response_grad_cpu(const Tensor& grad, const Tensor& x, int64_t h) {
+Tensor filter2d_response_grad(Device& device, const Tensor& grad, const Tensor& x, int64_t h) {
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", h);
   Tensor result = empty_response(x, call);
   if (x.numel() == 0) return torch::stable::zero_(result);
   call.with = signal(x, "x");
   call.response_grad = result.data_ptr();
-  filter2d(call, thread_pool());
+  device.run(kernels::filter2d, call);
   return result;
 }
 
 // Both derivatives in one pass over grad.
-std::tuple<Tensor, Tensor> filter2d_backward_cpu(const Tensor& grad, const Tensor& x, const Tensor& response) {
+std::tuple<Tensor, Tensor> filter2d_backward(Device& device, const Tensor& grad, const Tensor& x,
+                                             const Tensor& response) {
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", height(response));
   const Tensor held = set_response(call, response);
-  Tensor y = empty_result(grad), response_grad = empty_response(x, call);
+  Tensor y = device.fresh(torch::stable::empty_like(grad)), response_grad = empty_response(x, call);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.with = signal(x, "x");
   call.y = signal(y, "y");
   call.response_grad = response_grad.data_ptr();
   call.adjoint = true;
-  filter2d(call, thread_pool());
+  device.run(kernels::filter2d, call);
   return {y, response_grad};
 }
 
 }  // namespace
-}  // namespace spectrans::torch_ops
 
-STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
-  m.impl("filter2d", TORCH_BOX(&spectrans::torch_ops::filter2d_cpu));
-  m.impl("filter2d_response_grad", TORCH_BOX(&spectrans::torch_ops::filter2d_response_grad_cpu));
-  m.impl("filter2d_backward", TORCH_BOX(&spectrans::torch_ops::filter2d_backward_cpu));
-}
+SPECTRANS_REGISTER(Op<"filter2d", filter2d>, Op<"filter2d_response_grad", filter2d_response_grad>,
+                   Op<"filter2d_backward", filter2d_backward>)
+
+}  // namespace spectrans::torch_ops

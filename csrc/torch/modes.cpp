@@ -1,7 +1,8 @@
-// CPU kernels of spectrans::modes and spectrans::modes_inverse.
+// spectrans::modes and spectrans::modes_inverse.
 #include <utility>
 #include <vector>
 
+#include "op.h"
 #include "signal.h"
 
 namespace spectrans::torch_ops {
@@ -18,24 +19,23 @@ Signal sequences(const Tensor& tensor, const char* name, bool channels_first, bo
 }
 
 // x [..., n, d] -> [..., modes, d, 2]; channels_first: x [..., d, n] -> [..., d, modes, 2]; contiguous
-Tensor modes_cpu(const Tensor& x, int64_t modes, bool channels_first, bool mirrored, int64_t norm) {
+Tensor modes(Device& device, const Tensor& x, int64_t modes, bool channels_first, bool mirrored, int64_t norm) {
   const Element type = element(x, "x");
   Modes call{type, sequences(x, "x", channels_first), {}, false, mirrored, static_cast<int>(norm)};
   expect(1 <= modes && modes <= call.x.n / 2 + 1, "modes must be between 1 and n // 2 + 1");
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape[shape.size() - (channels_first ? 1 : 2)] = modes;
   shape.push_back(2);
-  Tensor bins = torch::stable::new_empty(x, shape, compute_type(type));
+  Tensor bins = device.fresh(torch::stable::new_empty(x, shape, compute_type(type)));
   if (x.numel() == 0) return bins;
-  prefer_huge_pages(bins);
   call.bins = sequences(bins, "bins", channels_first, true);
-  spectrans::modes(call, thread_pool());
+  device.run(kernels::modes, call);
   return bins;
 }
 
 // spectrum [..., modes, d, 2] -> [..., n, d]; channels_first: [..., d, modes, 2] -> [..., d, n]; contiguous
-Tensor modes_inverse_cpu(const Tensor& spectrum, int64_t n, ScalarType dtype, bool channels_first, bool mirrored,
-                         int64_t norm) {
+Tensor modes_inverse(Device& device, const Tensor& spectrum, int64_t n, ScalarType dtype, bool channels_first,
+                     bool mirrored, int64_t norm) {
   const Element type = element(dtype, "dtype");
   expect(spectrum.scalar_type() == compute_type(type), "spectrum must have the dtype that dtype is computed in");
   const int64_t dims = spectrum.dim();
@@ -45,18 +45,15 @@ Tensor modes_inverse_cpu(const Tensor& spectrum, int64_t n, ScalarType dtype, bo
   expect(1 <= call.bins.n && call.bins.n <= n / 2 + 1, "spectrum must have between 1 and n // 2 + 1 modes");
   std::vector<int64_t> shape(spectrum.sizes().begin(), spectrum.sizes().end() - 1);
   shape[shape.size() - (channels_first ? 1 : 2)] = n;
-  Tensor x = torch::stable::new_empty(spectrum, shape, dtype);
+  Tensor x = device.fresh(torch::stable::new_empty(spectrum, shape, dtype));
   if (x.numel() == 0) return x;
-  prefer_huge_pages(x);
   call.x = sequences(x, "x", channels_first);
-  spectrans::modes(call, thread_pool());
+  device.run(kernels::modes, call);
   return x;
 }
 
 }  // namespace
-}  // namespace spectrans::torch_ops
 
-STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
-  m.impl("modes", TORCH_BOX(&spectrans::torch_ops::modes_cpu));
-  m.impl("modes_inverse", TORCH_BOX(&spectrans::torch_ops::modes_inverse_cpu));
-}
+SPECTRANS_REGISTER(Op<"modes", modes>, Op<"modes_inverse", modes_inverse>)
+
+}  // namespace spectrans::torch_ops

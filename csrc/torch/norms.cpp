@@ -1,8 +1,9 @@
-// CPU kernels of the norm checks: spectrans::energy, energies, orthogonality_error, spectral_norm, largest_modulus.
+// The norm checks: spectrans::energy, energies, orthogonality_error, spectral_norm, largest_modulus.
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "op.h"
 #include "signal.h"
 
 namespace spectrans::torch_ops {
@@ -46,17 +47,18 @@ Tensor energies_of(const Tensor& x, const std::vector<int64_t>& dims, const char
 }
 
 // x [any] -> [axes not in dims], float64
-Tensor energy_cpu(const Tensor& x, std::vector<int64_t> dims) {
+Tensor energy(Device& device, const Tensor& x, const std::vector<int64_t>& dims) {
   Energies calls{};
   Tensor energy = energies_of(x, dims, "x", calls);
-  if (calls.count > 0) spectrans::energy(calls, thread_pool());
+  if (calls.count > 0) device.run(kernels::energy, calls);
   return energy;
 }
 
-std::tuple<Tensor, Tensor> energies_cpu(const Tensor& a, const Tensor& b, std::vector<int64_t> dims) {
+std::tuple<Tensor, Tensor> energies(Device& device, const Tensor& a, const Tensor& b,
+                                    const std::vector<int64_t>& dims) {
   Energies calls{};
   Tensor of_a = energies_of(a, dims, "a", calls), of_b = energies_of(b, dims, "b", calls);
-  if (calls.count > 0) spectrans::energy(calls, thread_pool());
+  if (calls.count > 0) device.run(kernels::energy, calls);
   return {of_a, of_b};
 }
 
@@ -78,18 +80,19 @@ Matrices matrices(const Tensor& t, const char* name, bool pairs) {
 }
 
 // t [..., m, n], or [..., m, n, 2] for pairs -> [...], float64
-Tensor orthogonality_error_cpu(const Tensor& t, bool pairs) {
+Tensor orthogonality_error(Device& device, const Tensor& t, bool pairs) {
   const Matrices of = matrices(t, "t", pairs);
   Tensor error = torch::stable::new_empty(t, of.batch, ScalarType::Double);
   if (error.numel() == 0) return error;
-  spectrans::orthogonality({element(t, "t"), pairs, of.signal, static_cast<double*>(error.data_ptr())}, thread_pool());
+  const Orthogonality call{element(t, "t"), pairs, of.signal, static_cast<double*>(error.data_ptr())};
+  device.run(kernels::orthogonality, call);
   return error;
 }
 
 constexpr int64_t kVeryWide = 4;
 
 // x [..., m, d], or [..., m, d, 2] for pairs -> value [...], u [..., m], v [..., d], or u [..., m, 2], v [..., d, 2]
-std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs) {
+std::tuple<Tensor, Tensor, Tensor> spectral_norm(Device& device, const Tensor& x, bool pairs) {
   const Element type = element(x, "x");
   Matrices of = matrices(x, "x", pairs);
   const int64_t step = pairs ? 2 : 1;
@@ -116,12 +119,13 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm_cpu(const Tensor& x, bool pairs
   Tensor value = torch::stable::new_empty(x, of.batch, compute), u = torch::stable::new_empty(x, rows, compute),
          v = torch::stable::new_empty(x, columns, compute);
   if (x.numel() == 0) return {torch::stable::zero_(value), torch::stable::zero_(u), torch::stable::zero_(v)};
-  spectrans::spectral_norm({type, pairs, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()}, thread_pool());
+  const SpectralNorm call{type, pairs, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()};
+  device.run(kernels::spectral_norm, call);
   return {value, u, v};
 }
 
 // pairs [batch, count, 2] -> [batch], int64
-Tensor largest_modulus_cpu(const Tensor& pairs) {
+Tensor largest_modulus(Device& device, const Tensor& pairs) {
   const Element type = element(pairs, "pairs");
   expect(type == Element::float32 || type == Element::float64, "pairs must be float32 or float64");
   expect(pairs.dim() == 3 && pairs.size(2) == 2, "pairs must have shape [batch, count, 2]");
@@ -129,18 +133,14 @@ Tensor largest_modulus_cpu(const Tensor& pairs) {
   const Tensor held = torch::stable::contiguous(pairs);
   Tensor index = torch::stable::new_empty(pairs, {pairs.size(0)}, ScalarType::Long);
   if (index.numel() == 0) return index;
-  spectrans::largest_modulus(
-      {type, held.data_ptr(), held.size(0), held.size(1), static_cast<int64_t*>(index.data_ptr())}, thread_pool());
+  const LargestModulus call{type, held.data_ptr(), held.size(0), held.size(1), static_cast<int64_t*>(index.data_ptr())};
+  device.run(kernels::largest_modulus, call);
   return index;
 }
 
 }  // namespace
-}  // namespace spectrans::torch_ops
 
-STABLE_TORCH_LIBRARY_IMPL(spectrans, CPU, m) {
-  m.impl("energy", TORCH_BOX(&spectrans::torch_ops::energy_cpu));
-  m.impl("energies", TORCH_BOX(&spectrans::torch_ops::energies_cpu));
-  m.impl("orthogonality_error", TORCH_BOX(&spectrans::torch_ops::orthogonality_error_cpu));
-  m.impl("spectral_norm", TORCH_BOX(&spectrans::torch_ops::spectral_norm_cpu));
-  m.impl("largest_modulus", TORCH_BOX(&spectrans::torch_ops::largest_modulus_cpu));
-}
+SPECTRANS_REGISTER(Op<"energy", energy>, Op<"energies", energies>, Op<"orthogonality_error", orthogonality_error>,
+                   Op<"spectral_norm", spectral_norm>, Op<"largest_modulus", largest_modulus>)
+
+}  // namespace spectrans::torch_ops

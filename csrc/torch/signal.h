@@ -1,20 +1,14 @@
-// From stable-ABI tensors to the kernels' pointers and strides, and torch's thread pool as theirs.
+// From stable-ABI tensors to the kernels' pointers and strides.
 #pragma once
 
-#include <torch/csrc/stable/library.h>
-#include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 #include <torch/headeronly/core/ScalarType.h>
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
 
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 
-#include "../cpu/kernels.h"
+#include "../calls.h"
 
 namespace spectrans::torch_ops {
 
@@ -75,33 +69,6 @@ inline Signal signal(const Tensor& tensor, const char* name, bool pairs = false)
     ++result.axes;
   }
   return result;
-}
-
-// A large result is mostly fresh memory, and faulting it in by pages of 4 KB costs several times what computing it
-// does.
-inline void prefer_huge_pages([[maybe_unused]] const Tensor& tensor) {
-#if defined(__linux__)
-  constexpr std::uintptr_t page = 4096, huge = std::uintptr_t{2} << 20;
-  const auto start = reinterpret_cast<std::uintptr_t>(tensor.data_ptr());
-  const std::uintptr_t bytes = tensor.numel() * tensor.element_size();
-  if (bytes < 2 * huge) return;
-  const std::uintptr_t first = (start + page - 1) / page * page, last = (start + bytes) / page * page;
-  madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // advice: failing is fine
-#endif
-}
-
-// Uninitialised, dense, in the shape, dtype and (where x is dense) strides of x.
-inline Tensor empty_result(const Tensor& x) {
-  Tensor result = torch::stable::empty_like(x);
-  prefer_huge_pages(result);
-  return result;
-}
-
-inline ThreadPool thread_pool() {
-  return {[](int64_t count, int64_t grain, void (*body)(int64_t, int64_t, void*), void* context) {
-            STABLE_TORCH_ERROR_CODE_CHECK(torch_parallel_for(0, count, grain, body, context));
-          },
-          static_cast<int>(torch::stable::get_num_threads())};
 }
 
 }  // namespace spectrans::torch_ops

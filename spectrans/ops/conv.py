@@ -8,25 +8,23 @@ import torch
 from torch import Tensor
 
 from spectrans.ops.library import (
-    TAGS,
     call,
     compute_dtype,
+    define_op,
     into_channels,
     library,
     out_of_channels,
     register_autograd,
+    register_reference,
     with_strides_of,
 )
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 
-library.define(
-    "conv(Tensor u, Tensor k, Tensor? pre, Tensor? post, Tensor? skip, bool causal, bool adjoint) -> Tensor", tags=TAGS
-)
-library.define(
+define_op("conv(Tensor u, Tensor k, Tensor? pre, Tensor? post, Tensor? skip, bool causal, bool adjoint) -> Tensor")
+define_op(
     "conv_backward(Tensor grad, Tensor u, Tensor k, Tensor? pre, Tensor? post, Tensor? skip, bool causal)"
-    " -> (Tensor, Tensor, Tensor, Tensor)",
-    tags=TAGS,
+    " -> (Tensor, Tensor, Tensor, Tensor)"
 )
 
 Gradients = tuple[Tensor, Tensor, Tensor, Tensor]  # of u, k, pre, post; [0] for a gate that is absent
@@ -149,8 +147,8 @@ def _conv_backward(
     )
 
 
-library.impl("conv", _conv, "CompositeExplicitAutograd")
-library.impl("conv_backward", _conv_backward, "CompositeExplicitAutograd")
+register_reference("conv", _conv)
+register_reference("conv_backward", _conv_backward)
 
 conv = torch.ops.spectrans.conv.default
 conv_backward = torch.ops.spectrans.conv_backward.default

@@ -14,6 +14,25 @@ library = torch.library.Library("spectrans", "DEF")
 TAGS = (torch.Tag.pt2_compliant_tag, torch.Tag.needs_exact_strides)
 
 
+def define_op(schema: str) -> None:
+    """Define an op, and with the same arguments two more, for a native library that has kernels for some calls only.
+
+    It calls ``..._reference`` where it has none. Its ``..._why_not`` tells the reason, or "" where it has one, and runs
+    nothing. These are no overloads of the op: torch may abort at exit, where one of several loses its schema first.
+    """
+    signature, _, result = schema.partition(" -> ")
+    name, _, arguments = signature.partition("(")
+    library.define(schema, tags=TAGS)
+    for suffix, returned in (("reference", result), ("why_not", "str")):
+        library.define(f"{name}_{suffix}({arguments.replace('SymInt', 'int')} -> {returned}")
+
+
+def register_reference(name: str, reference: Callable[..., Any]) -> None:
+    """Register what an op runs on a device without a kernel, and without any library."""
+    for op in (name, f"{name}_reference"):
+        library.impl(op, reference, "CompositeExplicitAutograd")
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """The dtype an op computes in: float64 for float64, float32 for everything narrower."""
     return torch.float64 if dtype is torch.float64 else torch.float32

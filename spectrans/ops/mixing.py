@@ -7,17 +7,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd, with_strides_of
+from spectrans.ops.library import (
+    call,
+    compute_dtype,
+    define_op,
+    library,
+    register_autograd,
+    register_reference,
+    with_strides_of,
+)
 
 #: The op's integer `norm` is an index into torch.fft's names; the scale is N ** (-norm / 2).
 NORMS = ("backward", "ortho", "forward")
 
 # -- schema ------------------------------------------------------------------------------------------------------------
 
-library.define(
-    "mixing(Tensor x, bool sequence, bool hidden, bool hartley, int norm) -> Tensor",
-    tags=TAGS,
-)
+define_op("mixing(Tensor x, bool sequence, bool hidden, bool hartley, int norm) -> Tensor")
 
 # -- reference ---------------------------------------------------------------------------------------------------------
 
@@ -42,7 +47,7 @@ def _mixing(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: int) -
     return with_strides_of(x, mixing_reference(x, sequence, hidden, hartley, norm))
 
 
-library.impl("mixing", _mixing, "CompositeExplicitAutograd")
+register_reference("mixing", _mixing)
 
 mixing = torch.ops.spectrans.mixing.default
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd
+from spectrans.ops.library import call, compute_dtype, define_op, library, register_autograd, register_reference
 from spectrans.ops.mixing import NORMS
 
 # X[k] = w_k sum_j x[j] exp(-2 pi i j k / n) and x[j] = sum_k w_k Re(X[k] exp(2 pi i j k / n)), k < modes, with
@@ -16,14 +16,9 @@ from spectrans.ops.mixing import NORMS
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 
-library.define(
-    "modes(Tensor x, SymInt modes, bool channels_first, bool mirrored, int norm) -> Tensor",
-    tags=TAGS,
-)
-library.define(
-    "modes_inverse(Tensor spectrum, SymInt n, ScalarType dtype, bool channels_first, bool mirrored, int norm)"
-    " -> Tensor",
-    tags=TAGS,
+define_op("modes(Tensor x, SymInt modes, bool channels_first, bool mirrored, int norm) -> Tensor")
+define_op(
+    "modes_inverse(Tensor spectrum, SymInt n, ScalarType dtype, bool channels_first, bool mirrored, int norm) -> Tensor"
 )
 
 # -- references --------------------------------------------------------------------------------------------------------
@@ -77,8 +72,8 @@ def modes_inverse_reference(
     return x.to(dtype).contiguous()
 
 
-library.impl("modes", modes_reference, "CompositeExplicitAutograd")
-library.impl("modes_inverse", modes_inverse_reference, "CompositeExplicitAutograd")
+register_reference("modes", modes_reference)
+register_reference("modes_inverse", modes_inverse_reference)
 
 modes = torch.ops.spectrans.modes.default
 modes_inverse = torch.ops.spectrans.modes_inverse.default

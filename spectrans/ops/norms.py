@@ -9,17 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import TAGS, call, compute_dtype, library, register_autograd
+from spectrans.ops.library import call, compute_dtype, define_op, library, register_autograd, register_reference
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 # `dims` are negative, so that they mean the same under vmap. `pairs`: complex matrices as real ones, (re, im) last.
 
-library.define("energy(Tensor x, int[] dims) -> Tensor", tags=TAGS)
-library.define("energies(Tensor a, Tensor b, int[] dims) -> (Tensor, Tensor)", tags=TAGS)
-library.define("orthogonality_error(Tensor t, bool pairs) -> Tensor", tags=TAGS)
-library.define("spectral_norm(Tensor x, bool pairs) -> (Tensor, Tensor, Tensor)", tags=TAGS)
-library.define("spectral_norm_backward(Tensor grad, Tensor x, Tensor u, Tensor v, bool pairs) -> Tensor", tags=TAGS)
-library.define("largest_modulus(Tensor pairs) -> Tensor", tags=TAGS)
+define_op("energy(Tensor x, int[] dims) -> Tensor")
+define_op("energies(Tensor a, Tensor b, int[] dims) -> (Tensor, Tensor)")
+define_op("orthogonality_error(Tensor t, bool pairs) -> Tensor")
+define_op("spectral_norm(Tensor x, bool pairs) -> (Tensor, Tensor, Tensor)")
+define_op("spectral_norm_backward(Tensor grad, Tensor x, Tensor u, Tensor v, bool pairs) -> Tensor")
+define_op("largest_modulus(Tensor pairs) -> Tensor")
 
 # -- references --------------------------------------------------------------------------------------------------------
 
@@ -118,7 +118,7 @@ _REFERENCES: dict[str, Callable[..., Any]] = {
     "largest_modulus": largest_modulus_reference,
 }
 for _name, _reference in _REFERENCES.items():
-    library.impl(_name, _reference, "CompositeExplicitAutograd")
+    register_reference(_name, _reference)
 
 energy = torch.ops.spectrans.energy.default
 energies = torch.ops.spectrans.energies.default

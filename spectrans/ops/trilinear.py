@@ -17,13 +17,14 @@ import torch
 from torch import Tensor
 
 from spectrans.ops.library import (
-    TAGS,
     call,
     compute_dtype,
+    define_op,
     into_channels,
     library,
     out_of_channels,
     register_autograd,
+    register_reference,
     with_strides_of,
 )
 
@@ -39,9 +40,9 @@ def define(
 ) -> tuple[Op, Op, Op]:
     """Define the ops `name` (F and F*), `name`_response_grad (R) and `name`_backward (F* and R in one pass)."""
     more = "".join(f", int {size}" for size in grid)
-    library.define(f"{name}(Tensor x, Tensor response, bool adjoint) -> Tensor", tags=TAGS)
-    library.define(f"{name}_response_grad(Tensor grad, Tensor x{more}) -> Tensor", tags=TAGS)
-    library.define(f"{name}_backward(Tensor grad, Tensor x, Tensor response) -> (Tensor, Tensor)", tags=TAGS)
+    define_op(f"{name}(Tensor x, Tensor response, bool adjoint) -> Tensor")
+    define_op(f"{name}_response_grad(Tensor grad, Tensor x{more}) -> Tensor")
+    define_op(f"{name}_backward(Tensor grad, Tensor x, Tensor response) -> (Tensor, Tensor)")
     names = tuple(f"spectrans::{name}{suffix}" for suffix in ("", "_response_grad", "_backward"))
 
     def sizes(response: Tensor) -> tuple[int, ...]:
@@ -57,7 +58,7 @@ def define(
 
     references: tuple[Op, ...] = (filter_impl, response_grad_reference, backward_impl)
     for op, implementation in zip(names, references, strict=True):
-        library.impl(op, implementation, "CompositeExplicitAutograd")
+        register_reference(op, implementation)
     filter, response_grad, backward = (getattr(torch.ops.spectrans, op.split("::")[1]).default for op in names)
 
     # -- fake kernels --------------------------------------------------------------------------------------------------

@@ -79,7 +79,7 @@ def test_shape_consistency() -> None:
 def test_spectral_norm(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     x = oracle.draw(*shape).to(dtype)
     norm = Plain(4).compute_spectral_norm(x)
-    expected = torch.linalg.svdvals(torch.from_numpy(oracle.wide(x)).reshape(-1, shape[-1])).max()
+    expected = torch.linalg.svdvals(oracle.tensor(oracle.wide(x)).reshape(-1, shape[-1])).max()
     assert norm.shape == () and norm.dtype is dtype.to_real()
     # A backward stable SVD perturbs the matrix by p(m, n) u |A|, p a modest polynomial: here its size.
     assert abs(norm - expected) <= x.numel() * torch.finfo(dtype).eps * expected

@@ -409,7 +409,7 @@ def test_fake_strides(layout: str) -> None:
 
 def test_autocast_keeps_the_dtype(backend: str) -> None:
     h = oracle.draw_response2d(2, 4, 4, torch.float32)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
         for dtype in oracle.DTYPES:
             x = draw(2, grid=(2, 4), d=4, dtype=dtype)
             y = spectral_filter2d(x, h, (2, 4))

@@ -250,7 +250,7 @@ def test_fake_strides(layout: str) -> None:
 
 
 def test_autocast_keeps_the_dtype(backend: str) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
         for dtype in oracle.DTYPES:
             x = oracle.draw(2, 8, 4, dtype=dtype)
             y = fourier_mixing(x)

@@ -381,7 +381,7 @@ def test_fake_strides(layout: str) -> None:
 
 
 def test_autocast_keeps_the_dtype(backend: str) -> None:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
         for dtype in oracle.DTYPES:
             x, pairs = oracle.draw(2, 8, 4, dtype=dtype), draw_spectrum(2, 3, 4, dtype=dtype)
             check(rfft_modes(x, 3), x, 3)
@@ -409,6 +409,6 @@ def test_padding_is_interpolation(backend: str, n: int) -> None:
     # A signal made of the first frequencies, on a grid four times as fine.
     t, count = np.arange(4 * n) / (4 * n), n // 4
     wave = sum((k + 1) * np.cos(2 * np.pi * (k * t + k / 7)) for k in range(count))
-    fine = torch.from_numpy(wave).unsqueeze(-1)
+    fine = oracle.tensor(wave).unsqueeze(-1)
     y = irfft_modes(rfft_modes(fine[::4], count, norm="forward"), 4 * n, norm="forward")
     oracle.assert_close(y, wave[:, None], n=4 * n, magnitude=2 * oracle.norm(fine), transforms=2)

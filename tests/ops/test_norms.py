@@ -51,7 +51,7 @@ def random_complex(t: np.ndarray, dtype: torch.dtype) -> Tensor:
     if dtype.is_complex:
         rows, columns = (np.exp(2j * np.pi * np.random.default_rng(n).random(n)) for n in t.shape[-2:])
         t = rows[:, None] * t * columns
-    return torch.from_numpy(t.copy()).to(dtype)
+    return oracle.tensor(t.copy()).to(dtype)
 
 
 def spoilt(t: Tensor, at: tuple[int, ...], value: float) -> Tensor:
@@ -397,8 +397,8 @@ def test_orthogonality_error_of_blocks(backend: str) -> None:
 def test_orthogonality_error_of_exact_matrices(backend: str) -> None:
     for dtype in DTYPES:
         for t in (np.eye(9), np.eye(9)[::-1].copy(), np.eye(4, 9), matrices.SQUARE["permutation"](12)):
-            assert orthogonality_error(torch.from_numpy(t).to(dtype)) == 0
-        hadamard = torch.from_numpy(matrices.SQUARE["Hadamard"](16) / 4).to(dtype)
+            assert orthogonality_error(oracle.tensor(t).to(dtype)) == 0
+        hadamard = oracle.tensor(matrices.SQUARE["Hadamard"](16) / 4).to(dtype)
         assert orthogonality_error(hadamard) == 0
         assert orthogonality_error(2 * hadamard) == 12  # 3 ||I||
         assert orthogonality_error(torch.zeros(9, 4, dtype=dtype)) == 3
@@ -769,7 +769,7 @@ def check_lipschitz(response: Tensor, n: int) -> None:
     """Against the matrix of the filter, found by filtering the identity."""
     d = complex_response(response).shape[-1]
     full = torch.zeros(n // 2 + 1, d, dtype=torch.complex128)
-    full[: response.shape[0]] = torch.from_numpy(complex_response(response))
+    full[: response.shape[0]] = oracle.tensor(complex_response(response))
     columns = spectral_filter(torch.eye(n, dtype=torch.float64).unsqueeze(-1).expand(n, n, d), full)
     expected = np.linalg.norm(oracle.wide(columns), 2, axis=(0, 1)).max()
     # Three transforms' worth of error in each of n columns.
@@ -799,7 +799,7 @@ def test_lipschitz_constant_of_a_grid_filter(backend: str, grid: tuple[int, int]
             response = base.clone()
             if at is not None:
                 (torch.view_as_real(response) if response.is_complex() else response)[(*at, 1, 1)] = 50.0
-            full = torch.from_numpy(complex_response(response))
+            full = oracle.tensor(complex_response(response))
             columns = spectral_filter2d(torch.eye(n, dtype=torch.float64).unsqueeze(-1).expand(n, n, 3), full, grid)
             expected = np.linalg.norm(oracle.wide(columns), 2, axis=(0, 1)).max()
             # Besides, a sum of two is halved where both of a pair are held: one rounding, of parts up to max |H|.
@@ -994,7 +994,7 @@ def test_largest_modulus(dtype: torch.dtype) -> None:
             index = ops.largest_modulus(t)
             modulus = np.hypot(*np.moveaxis(exact(t), -1, 0))
             assert index.dtype is torch.int64 and index.shape == (3,)
-            chosen = modulus[np.arange(3), index.numpy()]
+            chosen = modulus[np.arange(3), index.cpu().numpy()]
             assert (chosen >= modulus.max(-1) * (1 - 2 * torch.finfo(dtype).eps)).all()
     assert ops.largest_modulus(torch.zeros(0, 5, 2, dtype=dtype)).shape == (0,)
 
@@ -1360,7 +1360,7 @@ def test_autocast_changes_nothing(backend: str) -> None:
     for dtype in DTYPES:
         x = oracle.draw(2, 3, 4, dtype=dtype)
         leaf = x.clone().requires_grad_()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
             found = everything(x)
             (grad,) = torch.autograd.grad(sum(t.double().sum() for t in everything(leaf)), leaf)
         (expected,) = torch.autograd.grad(sum(t.double().sum() for t in everything(leaf)), leaf)
