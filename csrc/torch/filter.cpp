@@ -13,8 +13,8 @@ namespace {
   expect(response.dim() == 3 && response.size(0) == x.n / 2 + 1 && response.size(1) == x.d && response.size(2) == 2,
          "response must have shape [n // 2 + 1, d, 2]");
   expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
-  const bool usable = response.stride(2) == 1 && (response.stride(0) == 2 || response.stride(1) == 2);
-  const Tensor held = usable ? response : torch::stable::contiguous(response);
+  const bool beside = response.stride(0) == 2 || response.stride(1) == 2;
+  const Tensor held = aligned_pairs(beside ? response : torch::stable::contiguous(response));
   call.response = held.data_ptr();
   call.bin_stride = held.stride(0);
   call.channel_stride = held.stride(1);

@@ -20,7 +20,7 @@ Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
   expect(response.dim() == 4 && response.size(1) == w / 2 + 1 && response.size(2) == call.x.d && response.size(3) == 2,
          "response must have shape [h, w // 2 + 1, d, 2]");
   expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
-  const Tensor held = torch::stable::contiguous(response);
+  const Tensor held = aligned_pairs(torch::stable::contiguous(response));
   call.response = held.data_ptr();
   call.bin_stride = 2 * call.x.d;
   call.channel_stride = 2;

@@ -40,7 +40,7 @@ Tensor modes_inverse(Device& device, const Tensor& spectrum, int64_t n, ScalarTy
   expect(spectrum.scalar_type() == compute_type(type), "spectrum must have the dtype that dtype is computed in");
   const int64_t dims = spectrum.dim();
   expect(dims >= 3 && spectrum.size(dims - 1) == 2, "spectrum must have shape [..., modes, d, 2]");
-  const Tensor held = spectrum.stride(dims - 1) == 1 ? spectrum : torch::stable::contiguous(spectrum);
+  const Tensor held = aligned_pairs(spectrum);
   Modes call{type, {}, sequences(held, "spectrum", channels_first, true), true, mirrored, static_cast<int>(norm)};
   expect(1 <= call.bins.n && call.bins.n <= n / 2 + 1, "spectrum must have between 1 and n // 2 + 1 modes");
   std::vector<int64_t> shape(spectrum.sizes().begin(), spectrum.sizes().end() - 1);

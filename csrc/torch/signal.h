@@ -71,4 +71,16 @@ inline Signal signal(const Tensor& tensor, const char* name, bool pairs = false)
   return result;
 }
 
+// Pairs (re, im) that can be moved in one access each, a GPU's accesses being aligned to their size; a copy if need be.
+inline Tensor aligned_pairs(const Tensor& pairs) {
+  const int64_t last = pairs.dim() - 1;
+  const auto begin = reinterpret_cast<std::uintptr_t>(pairs.data_ptr());
+  bool aligned = pairs.stride(last) == 1 && begin % (2 * pairs.element_size()) == 0;
+  for (int64_t axis = 0; axis < last; ++axis)
+    aligned = aligned && (pairs.stride(axis) % 2 == 0 || pairs.size(axis) == 1);
+  if (aligned) return pairs;
+  Tensor copy = torch::stable::new_empty(pairs, pairs.sizes());
+  return torch::stable::copy_(copy, pairs);
+}
+
 }  // namespace spectrans::torch_ops
