@@ -1,9 +1,9 @@
-// Sums of squares, in float64 whatever the storage type: of float32 and halves the squares are exact, and cannot
+// Sums of squares, in float64 whatever the storage type: squares of float32 and of halves are exact there, and cannot
 // overflow.
 //
-// float64 costs nothing where its units are at least a quarter as wide as memory is quick: a conversion and a fused
-// multiply-add an element. An H100 reads 0.75e12 floats a second and converts 3.6e12 (16 a cycle and multiprocessor),
-// an A100 0.4e12 and 2.4e12; of halves it reads twice as many.
+// A conversion and a fused multiply-add an element is less than data-centre GPUs have time for: an H100 reads 0.75e12
+// floats a second, or 1.5e12 halves, and converts 3.6e12 (16 a cycle and multiprocessor, half as many as it adds); an
+// A100 0.4e12, or 0.8e12, and 2.4e12. Consumer GPUs (2 a cycle) are about as fast as their memory with floats.
 #pragma once
 
 #include <algorithm>
@@ -15,8 +15,7 @@ namespace spectrans::cuda {
 namespace {
 
 constexpr int kEnergyThreads = 256, kInFlight = 4;  // loads that a thread has under way
-// Bytes that a block reads. Sums are cut at places that depend on shapes alone: pieces of the largest size where there
-// are enough of those for all multiprocessors of a large device.
+// Bytes that a block reads: the more, the more blocks there are. Sums are cut at places that depend on shapes alone.
 constexpr std::int64_t kLeastPiece = 4 * 1024, kMostPiece = 64 * 1024, kEnoughPieces = 1024;
 
 // Neighbours that one access of 16 bytes moves.
@@ -36,7 +35,7 @@ struct Axis {
 // `across` groups of lanes wide, and its task is all of them over a piece of the lines.
 struct EnergyPass {
   const void* x;
-  double* to;  // [results, pieces]
+  double* to;  // [results, pieces], or [pieces, results] of kept lanes
   int kept, reduced;
   Axis axis[kMaxAxes];  // kept ones, then those reduced; lanes apart
   std::int64_t lanes, lane_stride, lane_out;
@@ -161,13 +160,13 @@ SPECTRANS_DEVICE void sum_beside(const EnergyPass& pass, std::int64_t block) {
     }
     __syncthreads();
   }
-  double* to = pass.to + (result_of(pass, item) + first / pass.run * pass.lane_out) * pass.pieces + piece;
+  double* to = pass.to + piece * pass.results + result_of(pass, item) + first / pass.run * pass.lane_out;
   for (int result = thread; result * pass.run < lanes; result += kEnergyThreads) {
     double total = 0;
     for (int l = result * pass.run; l < (result + 1) * pass.run; ++l) {
       total += room.load(l % width * kEnergyThreads + l / width);
     }
-    store(to + result * pass.lane_out * pass.pieces, pass.repeats * total);
+    store(to + result * pass.lane_out, pass.repeats * total);
   }
 }
 
@@ -176,7 +175,8 @@ struct EnergyParameters {
 };
 
 template <class S, bool along>
-__global__ void __launch_bounds__(kEnergyThreads, along ? 4 : 3) energy_kernel(const __grid_constant__ EnergyParameters parameters) {
+__global__ void __launch_bounds__(kEnergyThreads, along ? 4 : 3)
+    energy_kernel(const __grid_constant__ EnergyParameters parameters) {
   const int block = static_cast<int>(blockIdx.x), second = block >= parameters.of[0].blocks ? 1 : 0;
   const EnergyPass& pass = parameters.of[second];
   const std::int64_t of_pass = block - (second != 0 ? parameters.of[0].blocks : 0);
@@ -187,11 +187,11 @@ __global__ void __launch_bounds__(kEnergyThreads, along ? 4 : 3) energy_kernel(c
   }
 }
 
-// Sums of `pieces` neighbours, `team` threads each.
+// Sums of the pieces of each result, by `team` threads each.
 struct Pieces {
   const double* from;
   double* to;
-  std::int64_t results, pieces;
+  std::int64_t results, pieces, result_step, piece_step;
   int team, blocks;
 };
 
@@ -204,18 +204,21 @@ __global__ void __launch_bounds__(kEnergyThreads) sum_kernel(const __grid_consta
   const int second = block >= parameters.of[0].blocks ? 1 : 0;
   const Pieces& sums = parameters.of[second];
   const std::int64_t of_sums = block - (second != 0 ? parameters.of[0].blocks : 0);
-  const std::int64_t result = of_sums * (kEnergyThreads / sums.team) + thread / sums.team;
+  const int team = sums.team, side = kEnergyThreads / team;  // neighbours read neighbours
+  const int x = sums.piece_step == 1 ? thread / team : thread % side;
+  const int y = sums.piece_step == 1 ? thread % team : thread / side;
+  const std::int64_t result = of_sums * side + x;
   double sum = 0;
   if (result < sums.results) {
-    for (std::int64_t at = thread % sums.team; at < sums.pieces; at += sums.team) {
-      sum += load(sums.from + result * sums.pieces + at);
+    for (std::int64_t at = y; at < sums.pieces; at += team) {
+      sum += load(sums.from + result * sums.result_step + at * sums.piece_step);
     }
   }
-  sum = group_sum(shared<double>(0), thread, sums.team, sum);
-  if (result < sums.results && thread % sums.team == 0) store(sums.to + result, sum);
+  sum = group_sum(shared<double>(0), x * team + y, team, sum);
+  if (result < sums.results && y == 0) store(sums.to + result, sum);
 }
 
-// ---- on the host -------------------------------------------------------------------------------------------------------
+// ---- on the host ----------------------------------------------------------------------------------------------------
 
 class EnergyPlan {
  public:
@@ -338,7 +341,7 @@ class EnergyPlan {
       pass.parts = ceil_div(pass.lanes, pass.lanes_per_piece);
       pass.per_line = 1;
       const std::int64_t of_line = std::min(pass.lanes, pass.lanes_per_piece);
-      pass.lines_per_piece = std::max<std::int64_t>(kInFlight * pass.down, piece / of_line);
+      pass.lines_per_piece = std::max<std::int64_t>(2 * kInFlight * pass.down, piece / of_line);
     }
     pass.pieces = ceil_div(pass.lines, pass.lines_per_piece) * pass.per_line;
     pass.tasks = items * pass.parts * pass.pieces;
@@ -371,6 +374,8 @@ inline void energies(const Energies& call, const Stream& stream) {
     pieces.to = pass.to;
     pieces.results = pass.results;
     pieces.pieces = pass.pieces;
+    pieces.result_step = pass.along ? pass.pieces : 1;
+    pieces.piece_step = pass.along ? 1 : pass.results;
     const std::size_t count = static_cast<std::size_t>(pass.results) * static_cast<std::size_t>(pass.pieces);
     pass.to = static_cast<double*>(stream.allocate(count * sizeof(double), stream.context));
     pieces.from = pass.to;

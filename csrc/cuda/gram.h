@@ -34,9 +34,9 @@ template <bool is_complex, int tall, int wide>
 struct GramTile {
   static constexpr bool complex = is_complex;
   static constexpr int high = tall, across = wide, size = kGramY * tall, parts = complex ? 2 : 1;
-  static constexpr int pitch = size + 1;             // odd: columns of a panel are stored without bank conflicts
-  static constexpr int panel = kDepth * pitch;       // doubles
-  static constexpr int sums = parts * size * size;   // of a tile
+  static constexpr int pitch = size + 1;            // odd: columns of a panel are stored without bank conflicts
+  static constexpr int panel = kDepth * pitch;      // doubles
+  static constexpr int sums = parts * size * size;  // of a tile
   static_assert(size == kGramX * wide);
 };
 
@@ -120,7 +120,8 @@ SPECTRANS_DEVICE double share(double re, double im, std::int64_t row, std::int64
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(kGramThreads, Tile::complex ? 4 : 3) gram_kernel(const __grid_constant__ GramParameters p) {
+__global__ void __launch_bounds__(kGramThreads, Tile::complex ? 4 : 3)
+    gram_kernel(const __grid_constant__ GramParameters p) {
   constexpr int high = Tile::high, across = Tile::across;
   const int thread = static_cast<int>(threadIdx.x), x = gram_x(thread), y = gram_y(thread);
   std::int64_t item = blockIdx.x, i, j;
@@ -202,7 +203,7 @@ __global__ void __launch_bounds__(kSplitThreads) split_kernel(const __grid_const
   for (int at = thread; at < Tile::size * Tile::size; at += kSplitThreads) {
     const std::int64_t row = i * Tile::size + at / Tile::size, column = j * Tile::size + at % Tile::size;
     if (row >= p.rows || column >= p.rows) continue;
-    const double *from = p.sums + std::int64_t{blockIdx.x} * Tile::sums + at;
+    const double* from = p.sums + std::int64_t{blockIdx.x} * Tile::sums + at;
     const std::int64_t step = p.blocks * Tile::sums;
     const double re = sum_splits(from, step, p.splits);
     const double im = Tile::complex ? sum_splits(from + Tile::size * Tile::size, step, p.splits) : 0;
@@ -228,7 +229,7 @@ __global__ void __launch_bounds__(kSplitThreads) root_kernel(const __grid_consta
   if (thread == 0) store(p.to + blockIdx.x, sqrt(sum));
 }
 
-// ---- on the host -------------------------------------------------------------------------------------------------------
+// ---- on the host ----------------------------------------------------------------------------------------------------
 
 constexpr int kDoubleBytes = static_cast<int>(sizeof(double));
 
@@ -239,13 +240,18 @@ inline double* allocate_doubles(const Stream& stream, std::int64_t count) {
 // Blocks that multiply a large device is kept busy by, and products of which a block should not do less.
 constexpr std::int64_t kManyBlocks = 256, kLeastDepth = 512;
 
-// How a product is divided: as shapes alone tell, so that sums have the same bits everywhere.
+// How a product is divided: as shapes alone tell, so that sums have the same bits everywhere. (Of no rows or no samples
+// there is a tile of zeros.)
 struct GramPlan {
   std::int64_t tiles, pairs, depth;
   int splits, size;
 
-  GramPlan(std::int64_t items, std::int64_t rows, std::int64_t reals, bool complex) : size(rows <= 16 ? 16 : complex ? 32 : 64) {
-    tiles = ceil_div(rows, size);
+  GramPlan(std::int64_t items, std::int64_t rows, std::int64_t reals, bool complex)
+      : size(rows <= 16 ? 16
+             : complex  ? 32
+                        : 64) {
+    tiles = std::max<std::int64_t>(1, ceil_div(rows, size));
+    reals = std::max<std::int64_t>(1, reals);
     pairs = tiles * (tiles + 1) / 2;
     const std::int64_t wanted = std::min(ceil_div(kManyBlocks, items * pairs), ceil_div(reals, kLeastDepth));
     depth = ceil_div(ceil_div(reals, wanted), kDepth) * kDepth;

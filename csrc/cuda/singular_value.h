@@ -19,7 +19,7 @@ namespace {
 constexpr int kValueThreads = 256, kFewThreads = 64;
 constexpr std::int64_t kMaxRows = 4096;  // of the real matrix: three of its rows fit the shared memory of any device
 
-// ---- exponents -----------------------------------------------------------------------------------------------------
+// ---- exponents ------------------------------------------------------------------------------------------------------
 
 constexpr int kPeakElements = 4096;  // of a block
 
@@ -61,21 +61,25 @@ __global__ void __launch_bounds__(kValueThreads) exponent_kernel(const __grid_co
   if (threadIdx.x == 0) store(p.exponents + blockIdx.x, usual ? ilogb(peak) : 0);
 }
 
-// ---- tridiagonalisation ----------------------------------------------------------------------------------------------
+// ---- tridiagonalisation ---------------------------------------------------------------------------------------------
 
 // Of each item, n the rows of the real matrix.
 struct Tridiagonal {
   int n;
-  double* matrix;       // [n, n], overwritten
-  double* reflections;  // [n, n] row k: the unit vector u of I - 2 u u^T, zero up to k
-  double* products;     // [2, n]
+  double* matrix;             // [n, n], overwritten
+  double* reflections;        // [n, n] row k: the unit vector u of I - 2 u u^T, zero up to k
+  double* products;           // [2, n]
   double *diagonal, *beside;  // [n]
 };
 
 SPECTRANS_DEVICE Tridiagonal of_item(const Tridiagonal& of, std::int64_t item) {
   const std::int64_t n = of.n;
-  return {of.n, of.matrix + item * n * n, of.reflections + item * n * n, of.products + item * 2 * n,
-          of.diagonal + item * n, of.beside + item * n};
+  return {of.n,
+          of.matrix + item * n * n,
+          of.reflections + item * n * n,
+          of.products + item * 2 * n,
+          of.diagonal + item * n,
+          of.beside + item * n};
 }
 
 struct AssembleParameters {
@@ -91,9 +95,8 @@ __global__ void __launch_bounds__(kSplitThreads) assemble_kernel(const __grid_co
   std::int64_t item = blockIdx.x, i, j;
   place_tile(divide(item, p.pairs), p.tiles, i, j);
   double* const to = p.to.matrix + item * p.to.n * p.to.n;
-  const auto put = [&](std::int64_t row, std::int64_t column, double value) SPECTRANS_INLINE_LAMBDA {
-    store(to + row * p.to.n + column, value);
-  };
+  const auto put = [&](std::int64_t row, std::int64_t column, double value)
+                       SPECTRANS_INLINE_LAMBDA { store(to + row * p.to.n + column, value); };
   for (int at = static_cast<int>(threadIdx.x); at < Tile::size * Tile::size; at += kSplitThreads) {
     const std::int64_t row = i * Tile::size + at / Tile::size, column = j * Tile::size + at % Tile::size;
     if (row > column || column >= p.rows) continue;
@@ -194,7 +197,7 @@ __global__ void __launch_bounds__(kValueThreads) reduce_kernel(const __grid_cons
   }
 }
 
-// ---- the largest eigenvalue of T and its vector ------------------------------------------------------------------------
+// ---- the largest eigenvalue of T and its vector ---------------------------------------------------------------------
 
 struct PairParameters {
   Tridiagonal of;
@@ -321,7 +324,7 @@ __global__ void __launch_bounds__(kValueThreads) pair_kernel(const __grid_consta
   normalise(x, n, room);
 }
 
-// ---- the value and the vectors -----------------------------------------------------------------------------------------
+// ---- the value and the vectors --------------------------------------------------------------------------------------
 
 struct ValueParameters {
   Rows of;
@@ -412,13 +415,14 @@ __global__ void __launch_bounds__(kValueThreads) vectors_kernel(const __grid_con
   }
 }
 
-// ---- on the host -------------------------------------------------------------------------------------------------------
+// ---- on the host ----------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kMostScratch = std::int64_t{1} << 29;  // bytes, if one matrix needs no more
+constexpr std::int64_t kMostScratch = std::int64_t{1} << 28;  // bytes, if one matrix needs no more
 
 class LargestSingularValue {
  public:
-  LargestSingularValue(const SpectralNorm& call, const Stream& stream) : call_(call), stream_(stream) {
+  LargestSingularValue(const SpectralNorm& call, const Stream& stream, std::int64_t most_scratch = kMostScratch)
+      : call_(call), stream_(stream) {
     const Signal& x = call.x;
     transposed_ = x.n > x.d;
     parts_ = call.pairs ? 2 : 1;
@@ -427,12 +431,12 @@ class LargestSingularValue {
     n_ = rows_.rows * parts_;
     across_ = rows_.beside ? 8 : 32;
     blocks_ = ceil_div(rows_.samples, across_);
+    const std::int64_t bytes = kDoubleBytes * (3 * n_ * n_ + rows_.samples * parts_ + blocks_);
+    items_ = std::clamp<std::int64_t>(most_scratch / bytes, 1, x.batch);
   }
 
   void run() {
     if (call_.element == Element::float64) find_exponents();
-    const std::int64_t bytes = kDoubleBytes * (3 * n_ * n_ + rows_.samples * parts_ + blocks_);
-    items_ = std::clamp<std::int64_t>(kMostScratch / bytes, 1, call_.x.batch);
     allocate();
     for (std::int64_t first = 0; first < call_.x.batch; first += items_) {
       run(first, std::min(items_, call_.x.batch - first));
@@ -449,7 +453,8 @@ class LargestSingularValue {
   void find_exponents() {
     const std::int64_t batch = call_.x.batch, reals = rows_.rows * rows_.samples * parts_;
     const std::int64_t blocks = ceil_div(reals, kPeakElements);
-    int* exponents = static_cast<int*>(stream_.allocate(static_cast<std::size_t>(batch) * sizeof(int), stream_.context));
+    int* exponents =
+        static_cast<int*>(stream_.allocate(static_cast<std::size_t>(batch) * sizeof(int), stream_.context));
     const PeakParameters parameters{rows_, reals, blocks, parts_, doubles(batch * blocks), exponents};
     launch(peak_kernel, grid(batch * blocks, kValueThreads, kValueThreads), stream_.stream, parameters);
     launch(exponent_kernel, grid(batch, kValueThreads, kValueThreads), stream_.stream, parameters);
@@ -466,14 +471,24 @@ class LargestSingularValue {
     tridiagonal_.diagonal = take(n_);
     tridiagonal_.beside = take(n_);
     pair_ = {tridiagonal_, take(n_), take(n_), take(n_), take(1)};
-    value_ = {rows_,   0,           blocks_,     parts_,
-              across_, transposed_, wide(),      pair_.vector,
-              pair_.state, doubles(items_ * rows_.samples * parts_), doubles(items_ * blocks_), take(1),
-              call_.value, call_.u, call_.v};
+    value_ = {rows_,
+              0,
+              blocks_,
+              parts_,
+              across_,
+              transposed_,
+              wide(),
+              pair_.vector,
+              pair_.state,
+              doubles(items_ * rows_.samples * parts_),
+              doubles(items_ * blocks_),
+              take(1),
+              call_.value,
+              call_.u,
+              call_.v};
     const GramPlan plan = gram_plan(items_);
-    with_tile(call_.pairs, plan.size, [&]<class Tile>(Tile) {
-      sums_ = doubles(plan.splits * items_ * plan.pairs * Tile::sums);
-    });
+    with_tile(call_.pairs, plan.size,
+              [&]<class Tile>(Tile) { sums_ = doubles(plan.splits * items_ * plan.pairs * Tile::sums); });
   }
 
   [[nodiscard]] bool wide() const { return call_.element == Element::float64; }
@@ -523,7 +538,7 @@ class LargestSingularValue {
   const SpectralNorm& call_;
   const Stream& stream_;
   Rows rows_;
-  std::int64_t n_, items_ = 0, blocks_;
+  std::int64_t n_, items_, blocks_;  // items_: of the batch at a time
   int parts_, across_;
   bool transposed_;
   Tridiagonal tridiagonal_{};

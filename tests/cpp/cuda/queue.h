@@ -4,12 +4,25 @@
 #include <cmath>
 #include <list>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "cuda/device.h"
 #include "cuda/kernels.h"
 
 namespace emulated {
+
+// As cudaMalloc aligns.
+template <class S>
+struct Allocator {
+  using value_type = S;
+  Allocator() = default;
+  template <class Other>
+  explicit Allocator(const Allocator<Other>&) {}
+  S* allocate(std::size_t count) { return static_cast<S*>(::operator new(count * sizeof(S), std::align_val_t{256})); }
+  void deallocate(S* at, std::size_t) { ::operator delete(at, std::align_val_t{256}); }
+  bool operator==(const Allocator&) const { return true; }
+};
 
 // Memory of a storage type, filled with rounded values; reads of it are doubles.
 template <class S>
@@ -27,7 +40,7 @@ class Buffer {
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(memory_.size()); }
 
  private:
-  std::vector<S> memory_;
+  std::vector<S, Allocator<S>> memory_;
   emulation::Registered known_;
 };
 
