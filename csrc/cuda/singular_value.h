@@ -120,6 +120,8 @@ __global__ void __launch_bounds__(kSplitThreads) assemble_kernel(const __grid_co
   }
 }
 
+constexpr int kRowsInFlight = 8;
+
 // Steps first .. first + steps. Several blocks share a matrix if it is one step: columns [block columns, ...).
 struct ReduceParameters {
   Tridiagonal of;
@@ -144,6 +146,7 @@ __global__ void __launch_bounds__(kValueThreads) reduce_kernel(const __grid_cons
     for (int j = k + thread; j < n; j += threads) {
       const double of_old = k == 0 ? 0 : load(of.reflections + (k - 1LL) * n + j);
       const double product = k == 0 ? 0 : load(of.products + (k - 1) % 2 * n + j);
+      u.store(j, load(of.matrix + std::int64_t{k} * n + j));
       old.store(j, of_old);
       w.store(j, product);
       along += of_old * product;
@@ -155,7 +158,7 @@ __global__ void __launch_bounds__(kValueThreads) reduce_kernel(const __grid_cons
     const double old_k = old.load(k), w_k = w.load(k);
     double squared = 0;
     for (int j = k + thread; j < n; j += threads) {
-      const double value = load(of.matrix + std::int64_t{k} * n + j) - old_k * w.load(j) - w_k * old.load(j);
+      const double value = u.load(j) - old_k * w.load(j) - w_k * old.load(j);
       u.store(j, value);
       if (j > k) squared += value * value;
     }
@@ -184,10 +187,20 @@ __global__ void __launch_bounds__(kValueThreads) reduce_kernel(const __grid_cons
       if (active) {
         const double old_c = old.load(column), w_c = w.load(column);
         double* const at = of.matrix + column;
-        for (int j = k + 1 + y; j < n; j += down) {
-          const double value = load(at + std::int64_t{j} * n) - old.load(j) * w_c - w.load(j) * old_c;
-          store(at + std::int64_t{j} * n, value);
-          sum += value * u.load(j);
+        // Several loads before the first store: it might be to where the next load is from, for all a compiler knows.
+        for (int j = k + 1 + y; j < n; j += kRowsInFlight * down) {
+          double value[kRowsInFlight];
+          unroll<0, kRowsInFlight>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+            const int row = j + i * down;
+            if (row < n) value[i] = load(at + std::int64_t{row} * n);
+          });
+          unroll<0, kRowsInFlight>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+            const int row = j + i * down;
+            if (row >= n) return;
+            value[i] = value[i] - old.load(row) * w_c - w.load(row) * old_c;
+            store(at + std::int64_t{row} * n, value[i]);
+            sum += value[i] * u.load(row);
+          });
         }
       }
       sum = group_sum(room, x * down + y, down, sum);
@@ -206,14 +219,17 @@ struct PairParameters {
   double* state;      // [item] 1, or 0: the matrix is zero, or NaN: it is not finite
 };
 
-// Whether an eigenvalue exceeds x: then a pivot of T - x is positive (Sylvester).
+// Whether an eigenvalue exceeds x: then a pivot of T - x is positive (Sylvester). The loop goes on when it knows, so
+// that its loads need not wait for what it finds.
 SPECTRANS_DEVICE bool exceeded(const Tridiagonal& of, double x) {
   double pivot = load(of.diagonal) - x;
-  for (int i = 1; i < of.n && pivot < 0; ++i) {
+  bool positive = pivot >= 0;
+  for (int i = 1; i < of.n; ++i) {
     const double beside = load(of.beside + i - 1);
     pivot = load(of.diagonal + i) - x - beside * beside / pivot;
+    positive = positive || pivot >= 0;
   }
-  return pivot >= 0;
+  return positive;
 }
 
 SPECTRANS_DEVICE double nonzero(double pivot) { return pivot == 0 ? 0x1p-1000 : pivot; }
@@ -270,12 +286,39 @@ SPECTRANS_DEVICE void eigenvector(const Tridiagonal& of, double theta, double* d
   __syncthreads();
 }
 
-SPECTRANS_DEVICE void normalise(double* y, int n, Shared<double> room) {
+// The places of a vector that a thread keeps in registers: its index, and further ones a block apart.
+template <class F>
+SPECTRANS_DEVICE void each_own(int n, const F& f) {
+  unroll<0, kMaxRows / kValueThreads>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+    const int j = static_cast<int>(threadIdx.x + i * blockDim.x);
+    if (j < n) f.template operator()<i>(j);
+  });
+}
+
+SPECTRANS_DEVICE void normalise(double* x, int n, Shared<double> room) {
   const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
   double squared = 0;
-  for (int j = thread; j < n; j += threads) squared += load(y + j) * load(y + j);
+  each_own(n, [&]<int i>(int) SPECTRANS_INLINE_LAMBDA { squared += x[i] * x[i]; });
   const double scale = 1 / sqrt(group_sum(room, thread, threads, squared));
-  for (int j = thread; j < n; j += threads) store(y + j, scale * load(y + j));
+  each_own(n, [&]<int i>(int) SPECTRANS_INLINE_LAMBDA { x[i] *= scale; });
+}
+
+// y <- H_0 (H_1 (... y)), of norm 1.
+SPECTRANS_DEVICE void reflect(const Tridiagonal& of, double* y, Shared<double> room) {
+  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x), n = of.n;
+  double x[kMaxRows / kValueThreads];
+  each_own(n, [&]<int i>(int j) SPECTRANS_INLINE_LAMBDA { x[i] = load(y + j); });
+  normalise(x, n, room);
+  for (int k = n - 2; k >= 0; --k) {
+    double u[kMaxRows / kValueThreads], along = 0;
+    each_own(n, [&]<int i>(int j)
+                    SPECTRANS_INLINE_LAMBDA { u[i] = j > k ? load(of.reflections + std::int64_t{k} * n + j) : 0; });
+    each_own(n, [&]<int i>(int) SPECTRANS_INLINE_LAMBDA { along += u[i] * x[i]; });
+    along = 2 * group_sum(room, thread, threads, along);
+    each_own(n, [&]<int i>(int) SPECTRANS_INLINE_LAMBDA { x[i] -= along * u[i]; });
+  }
+  normalise(x, n, room);
+  each_own(n, [&]<int i>(int j) SPECTRANS_INLINE_LAMBDA { store(y + j, x[i]); });
 }
 
 __global__ void __launch_bounds__(kValueThreads) pair_kernel(const __grid_constant__ PairParameters p) {
@@ -311,17 +354,7 @@ __global__ void __launch_bounds__(kValueThreads) pair_kernel(const __grid_consta
     low += step * most;
   }
   eigenvector(of, high, p.down + item * n, p.up + item * n, x, room);
-  normalise(x, n, room);
-  // x = H_0 (H_1 (... y)); each thread keeps to its places of x.
-  for (int k = n - 2; k >= 0; --k) {
-    const double* const u = of.reflections + std::int64_t{k} * n;
-    const int begin = k + 1 + (thread + threads - (k + 1) % threads) % threads;
-    double along = 0;
-    for (int j = begin; j < n; j += threads) along += load(u + j) * load(x + j);
-    along = 2 * group_sum(room, thread, threads, along);
-    for (int j = begin; j < n; j += threads) store(x + j, load(x + j) - along * load(u + j));
-  }
-  normalise(x, n, room);
+  reflect(of, x, room);
 }
 
 // ---- the value and the vectors --------------------------------------------------------------------------------------
@@ -516,12 +549,14 @@ class LargestSingularValue {
     launch(vectors_kernel, grid(items * ceil_div(reals, kPeakElements), kValueThreads, 0), stream_.stream, value_);
   }
 
-  // A small matrix, or one of many, is one block's from the first step to the last; a large one has a launch a step.
+  // Up to kNarrow rows, columns of 64 bytes are enough blocks for all multiprocessors; of more, wider ones, for each
+  // block finds the reflection anew. A small matrix, or one of many, is one block's from the first step to the last; a
+  // large one has a launch a step.
   void reduce(std::int64_t items) {
     const int n = tridiagonal_.n;
     const bool alone = n <= kAlone || (n <= 4 * kAlone && items_ >= kManyItems);
     const int threads = n <= kFewRows ? kFewThreads : kValueThreads;
-    ReduceParameters parameters{tridiagonal_, 0, n, 1, n, 16};
+    ReduceParameters parameters{tridiagonal_, 0, n, 1, n, n <= kNarrow ? 8 : 16};
     if (!alone) {
       parameters.steps = 1;
       parameters.columns = parameters.across;
@@ -532,7 +567,7 @@ class LargestSingularValue {
     }
   }
 
-  static constexpr int kFewRows = 32, kAlone = 128;
+  static constexpr int kFewRows = 32, kAlone = 128, kNarrow = 1024;
   static constexpr std::int64_t kManyItems = 64;
 
   const SpectralNorm& call_;
