@@ -11,15 +11,19 @@
 
 namespace emulated {
 
+// As cudaMalloc aligns.
 template <class S>
-struct Aligned {
+struct Allocator {
   using value_type = S;
-  static constexpr std::align_val_t kAlignment{256};
-  S* allocate(std::size_t count) { return static_cast<S*>(::operator new(count * sizeof(S), kAlignment)); }
-  void deallocate(S* memory, std::size_t) { ::operator delete(memory, kAlignment); }
+  Allocator() = default;
+  template <class Other>
+  explicit Allocator(const Allocator<Other>&) {}
+  S* allocate(std::size_t count) { return static_cast<S*>(::operator new(count * sizeof(S), std::align_val_t{256})); }
+  void deallocate(S* at, std::size_t) { ::operator delete(at, std::align_val_t{256}); }
+  bool operator==(const Allocator&) const { return true; }
 };
 
-// Memory of a storage type, aligned as a GPU's allocations are, filled with rounded values; reads of it are doubles.
+// Memory of a storage type, filled with rounded values; reads of it are doubles.
 template <class S>
 class Buffer {
  public:
@@ -35,7 +39,7 @@ class Buffer {
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(memory_.size()); }
 
  private:
-  std::vector<S, Aligned<S>> memory_;
+  std::vector<S, Allocator<S>> memory_;
   emulation::Registered known_;
 };
 
