@@ -17,6 +17,7 @@ struct Work {
   int storage_size;    // of an element in memory
   int size;            // of a real number in arithmetic
   bool columns_first;  // neighbouring channels are neighbours in memory, or not
+  bool weighted = false;
 };
 
 struct Geometry {
