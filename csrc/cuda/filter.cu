@@ -258,10 +258,14 @@ struct Shape {
   Shape(const Filter& call, std::int64_t h_, int tiles, int last_limit)
       : h(h_), width(call.x.n / h_), even(width % 2 == 0),
         transform(plan(h_, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
-        chosen(
-            geometry(transform,
-                     {call.x.d, tiles, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1, kThreads<T>},
-                     device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
+        chosen(geometry(transform,
+                        {.channels = call.x.d,
+                         .tiles = tiles,
+                         .storage_size = sizeof(S),
+                         .size = sizeof(T),
+                         .columns_first = call.x.d_stride == 1 || call.x.n_stride != 1,
+                         .max_threads = kThreads<T>},
+                        device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
         tiles_of_channels(static_cast<unsigned>((call.x.d + chosen.layout.columns - 1) / chosen.layout.columns)) {}
 
   [[nodiscard]] Grid grid(std::int64_t items) const {

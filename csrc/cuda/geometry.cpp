@@ -22,6 +22,10 @@ std::int64_t lay_out(const Plan& plan, const Work& work, int columns, Layout& la
   layout.columns = columns;
   layout.columns_first = work.columns_first;
   take(layout.twiddles, std::int64_t{plan.twiddles} * 2 * work.size);
+  if (work.weighted) {
+    take(layout.weights, std::int64_t{plan.first} * 2 * work.size);
+    return (at + 15) / 16 * 16;
+  }
   take(layout.turns, std::int64_t{plan.blocks} * 2 * work.size);
   take(layout.row_addresses, plan.rows * 2);
   take(layout.bin_addresses, plan.blocks * 2);

@@ -13,10 +13,11 @@ constexpr int kMaxThreads = 512;
 // What a block has to hold, and how its columns lie in memory.
 struct Work {
   std::int64_t channels;
-  int tiles;           // of complex values, for every column
-  int storage_size;    // of an element in memory
-  int size;            // of a real number in arithmetic
-  bool columns_first;  // neighbouring channels are neighbours in memory, or not
+  int tiles;              // of complex values, for every column
+  int storage_size;       // of an element in memory
+  int size;               // of a real number in arithmetic
+  bool columns_first;     // neighbouring channels are neighbours in memory, or not
+  bool weighted = false;  // by right angles: room for the roots of the weights
   int max_threads = kMaxThreads;
 };
 

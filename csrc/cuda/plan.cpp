@@ -1,6 +1,7 @@
 // Factorisation of lengths into the stages of a block's transform.
 #include "plan.h"
 
+#include <bit>
 #include <initializer_list>
 
 namespace spectrans::cuda {
@@ -76,11 +77,26 @@ void add_stages(Plan& plan, const Radices& radices, std::int64_t length, std::in
   }
 }
 
-}  // namespace
+std::int64_t cheapest_length(std::int64_t n, int last_limit, int stage_limit) {
+  const auto power = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(n)));
+  if (power == n) return n;
+  std::int64_t best = power, best_cost = power * factor(power, last_limit, stage_limit).count;
+  for (std::int64_t sevens = 1; sevens < power; sevens *= 7) {
+    for (std::int64_t fives = sevens; fives < power; fives *= 5) {
+      for (std::int64_t threes = fives; threes < power; threes *= 3) {
+        std::int64_t length = threes;
+        while (length < n) length *= 2;
+        const std::int64_t cost = length * factor(length, last_limit, stage_limit).count;
+        if (cost > best_cost || (cost == best_cost && length >= best)) continue;
+        best = length;
+        best_cost = cost;
+      }
+    }
+  }
+  return best;
+}
 
-bool has_plan(std::int64_t rows, std::int64_t row) { return smooth(rows) && smooth(row) && rows * row <= 1 << 15; }
-
-Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) {
+Plan make_plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit, bool in_order_of_bins) {
   Plan result{};
   result.rows = static_cast<int>(rows);
   result.row = static_cast<int>(row);
@@ -92,6 +108,7 @@ Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) 
 
   result.padded = result.last % 2 == 0;
   result.by_last = divider(result.last);
+  result.first = result.row / (of_row.count > 1 ? of_row.radix[0] : 1);
   const auto address = [&](std::int64_t position) {
     return static_cast<int>(position + (result.padded ? position / result.last : 0) +
                             (result.first_padded ? position / result.by_first.divisor : 0));
@@ -99,7 +116,7 @@ Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) 
   const Divider first = result.stage[0].by_step;
   const bool even = address(first.divisor) % 2 == 0;
   result.by_first = first;
-  result.first_padded = result.stages > 1 && even;
+  result.first_padded = in_order_of_bins && result.stages > 1 && even;
   for (int s = 0; s < result.stages; ++s) result.stage[s].step = address(result.stage[s].by_step.divisor);
   result.addresses = address(rows * row);
 
@@ -115,6 +132,18 @@ Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) 
       result.twiddles += kFine + (result.stage[s].radix * result.stage[s].m >> kFineLog2) + 1;
   }
   return result;
+}
+
+}  // namespace
+
+bool has_plan(std::int64_t rows, std::int64_t row) { return smooth(rows) && smooth(row) && rows * row <= 1 << 15; }
+
+Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit) {
+  return make_plan(rows, row, last_limit, stage_limit, true);
+}
+
+Plan weighted_plan(std::int64_t n, int last_limit, int stage_limit) {
+  return make_plan(1, cheapest_length(n, last_limit, stage_limit), last_limit, stage_limit, false);
 }
 
 }  // namespace spectrans::cuda

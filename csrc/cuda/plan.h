@@ -50,6 +50,7 @@ struct Plan {
   int stages;  // of both axes, the last included
   Stage stage[kMaxStages];
   int last, blocks;  // radix of the last stage, blocks of it in a row
+  int first;         // of a row: butterflies that samples are brought in by
   int addresses;     // of one column, padding included
   int twiddles;      // of all stages
   // Where values a power of two apart would share a bank, one place is left free after every `last` values and after
@@ -59,12 +60,13 @@ struct Plan {
 };
 
 // How a block's threads and shared memory are shared out among its columns. The tiles come first, then the tables:
-// the twiddles, the turns exp(-2 pi i bin / (2 row)), and the addresses of bins on each axis.
+// the twiddles, the turns exp(-2 pi i bin / (2 row)), and the addresses of bins on each axis; for
+// weighted lines (right_angle.h) the twiddles and the weights.
 struct Layout {
   int columns;         // of one tile, a power of two
   int workers;         // threads to a column
   bool columns_first;  // neighbouring threads have neighbouring columns, not neighbouring samples
-  int twiddles, turns, row_addresses, bin_addresses;  // where they begin, in bytes
+  int twiddles, turns, row_addresses, bin_addresses, weights;  // where they begin, in bytes
 };
 
 // Whether rows x row values can be transformed in shared memory: the lengths have no prime factor but 2, 3, 5 and 7.
@@ -73,5 +75,10 @@ struct Layout {
 // last_limit: the largest radix of the last stage, 8 or 4 (where its values of several tiles are in registers at once);
 // stage_limit: of the others, 16 or 8.
 [[nodiscard]] Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit);
+
+// For weighted lines of n samples (right_angle.h): of the length from n on that costs least, every stage taking all its
+// values through shared memory once. Bins are taken where they lie: values a first step apart need not be in different
+// banks.
+[[nodiscard]] Plan weighted_plan(std::int64_t n, int last_limit, int stage_limit);
 
 }  // namespace spectrans::cuda
