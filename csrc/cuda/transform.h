@@ -392,18 +392,21 @@ SPECTRANS_DEVICE int block_pairs(const Plan& plan) {
   return (plan.blocks - own) / 2 * plan.rows + own * (plan.rows / 2 + 1);
 }
 
+// In order of their bins where there is one row: neighbouring threads have neighbouring bins.
 template <class T>
 SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
   const Plan& plan = frame.plan;
-  const int apart = (plan.blocks - 1) / 2;
+  const int apart = (plan.blocks - 1) / 2, half = plan.rows / 2 + 1, others = half + apart * plan.rows;
   BlockPair pair;
-  if (t < apart * plan.rows) {
-    pair.row = t / apart;
-    pair.bin = t - pair.row * apart + 1;
+  if (t < half) {
+    pair.row = t;
+    pair.bin = 0;
+  } else if (t < others) {
+    pair.row = (t - half) / apart;
+    pair.bin = t - half - pair.row * apart + 1;
   } else {
-    const int own = t - apart * plan.rows, half = plan.rows / 2 + 1;
-    pair.bin = own < half ? 0 : plan.blocks / 2;
-    pair.row = own < half ? own : own - half;
+    pair.row = t - others;
+    pair.bin = plan.blocks / 2;
   }
   pair.mirrored_row = pair.row == 0 ? 0 : plan.rows - pair.row;
   const int mirrored_bin = pair.bin == 0 ? 0 : plan.blocks - pair.bin;
