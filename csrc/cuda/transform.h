@@ -327,15 +327,28 @@ SPECTRANS_DEVICE void write_block(const Tile<T>& tile, const Block& block, Compl
   unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(block.base + i, v[i]); });
 }
 
-// bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes.
-template <int LastLimit, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+template <int R, class T>
+SPECTRANS_DEVICE void clear(const Tile<T>& tile, int base) {
+  unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i, {T(0), T(0)}); });
+}
+
+// No bin is left out.
+constexpr int kAllBins = 1 << 30;
+
+// bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes. Blocks
+// whose bins are all `end` or more are left out: their bins are zero where Writes.
+template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
+SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
       const Block block = block_at(frame, t);
+      if (block.bin >= end) {
+        if constexpr (Writes) clear<R>(tile, block.base);
+        continue;
+      }
       Complex<T> v[R];
-      read_block<R>(tile, block, v);
+      if constexpr (Reads) read_block<R>(tile, block, v);
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { bins(block.row, block.bin + i * plan.blocks, v[i]); });
       if constexpr (Writes) write_block<R>(tile, block, v);
     }
@@ -392,18 +405,21 @@ SPECTRANS_DEVICE int block_pairs(const Plan& plan) {
   return (plan.blocks - own) / 2 * plan.rows + own * (plan.rows / 2 + 1);
 }
 
+// In order of their bins where there is one row: neighbouring threads have neighbouring bins.
 template <class T>
 SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
   const Plan& plan = frame.plan;
-  const int apart = (plan.blocks - 1) / 2;
+  const int apart = (plan.blocks - 1) / 2, half = plan.rows / 2 + 1, others = half + apart * plan.rows;
   BlockPair pair;
-  if (t < apart * plan.rows) {
-    pair.row = t / apart;
-    pair.bin = t - pair.row * apart + 1;
+  if (t < half) {
+    pair.row = t;
+    pair.bin = 0;
+  } else if (t < others) {
+    pair.row = (t - half) / apart;
+    pair.bin = t - half - pair.row * apart + 1;
   } else {
-    const int own = t - apart * plan.rows, half = plan.rows / 2 + 1;
-    pair.bin = own < half ? 0 : plan.blocks / 2;
-    pair.row = own < half ? own : own - half;
+    pair.row = t - others;
+    pair.bin = plan.blocks / 2;
   }
   pair.mirrored_row = pair.row == 0 ? 0 : plan.rows - pair.row;
   const int mirrored_bin = pair.bin == 0 ? 0 : plan.blocks - pair.bin;
@@ -479,13 +495,20 @@ SPECTRANS_DEVICE Complex<T> turned(Complex<T> turn) {
 // 2 row real samples, k = 0 .. row - 1; what it leaves there is transformed back, twice again, where Writes. A bin
 // can come up twice: those of a pair that is its own mirror image, and then by the same thread. In columns k = 0 only
 // rows up to half are bins `at`, and in columns row only the others, and row 0, `mirrored`: the rest are their
-// conjugates.
+// conjugates. Pairs whose bins are all `end` or more are left out: their bins are zero where Writes.
 template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
+      if (pair.bin >= end) {
+        if constexpr (Writes) {
+          clear<R>(tile, pair.mirrored_base);
+          clear<R>(tile, pair.base);
+        }
+        continue;
+      }
       const Complex<T> turn = frame.turn(pair.bin);
       PairValues<R, T> values;
       if constexpr (Reads) values.read(tile, pair);
