@@ -6,7 +6,7 @@ PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pytest cpp-test cuda-test cuda-check cuda-tools gpu-check neon neon-tools bench bench-cpp lint sanitize wheel clean
+.PHONY: help demo test pytest cpp-test cuda-test cuda-traffic cuda-check cuda-tools gpu-check neon neon-tools bench bench-cpp lint sanitize wheel clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,11 @@ cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: n
 	$(BIN)/cmake --build $(EMULATION) --target _ops_emulated
 	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(EMULATION)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
 	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck"
+
+cuda-traffic: $(VENV)/installed  ## bytes, sectors and banks of the CUDA kernels, counted by the emulation
+	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
+	$(BIN)/cmake --build build/tests --target cuda_traffic
+	build/tests/cuda_traffic
 
 cuda-tools:
 	@PYTHONPATH=tools $(PYTHON) -c 'from toolkit import find_nvcc; exit(find_nvcc() is None)' || { \

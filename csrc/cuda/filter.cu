@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) filter_odd(const FilterParamet
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
-    middle<kLast, true>(frame, tile, [&](int row, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLast, true, true>(frame, tile, [&](int row, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       value = p.response.filtered(value, row, k, read);
     });
     inverse(frame, tile, RealSamples<S>(p.y, item, channel, p.d));
