@@ -54,17 +54,20 @@ struct FilterParameters {
   int d;
 };
 
-// Two blocks of the last stage are in registers at once. In float that leaves room for three blocks of 256 threads in a
-// multiprocessor.
-constexpr int kLast = 4, kFloatThreads = 384;
+constexpr int kLast = 4;  // two blocks of the last stage are in registers at once
+
+// Threads of a block, and a bound on them that leaves a compiler the registers it needs: in float 80 for the even
+// lines, so that three blocks of 256 threads fit into a multiprocessor, and 128 for the others.
 template <class T>
-constexpr int kThreads = sizeof(T) == 4 ? kFloatThreads : kMaxThreads;
+constexpr int kThreads = sizeof(T) == 4 ? 384 : 256;
 template <class T>
-constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
+constexpr int kBound = sizeof(T) == 4 ? kMaxThreads : 256;
+template <class S>
+using ArithmeticOf = typename Arithmetic<S>::type;
 
 // Lines of even length.
 template <class S>
-__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
+__global__ void __launch_bounds__(kThreads<ArithmeticOf<S>>, sizeof(ArithmeticOf<S>) == 4 ? 2 : 1)
     filter_even(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
@@ -85,7 +88,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
 
 // Lines of odd length, as complex ones.
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) filter_odd(const FilterParameters<S> p) {
+__global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) filter_odd(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
@@ -132,14 +135,15 @@ struct BackwardParameters {
   Sums<T> sums;
   std::int64_t batch, chunk;
   int d;
+  bool filters;  // or the response's gradient alone
 };
 
 // Four blocks of the last stage are in registers at once.
 template <class T>
 constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
 
-template <class S, bool Filters>
-__global__ void __launch_bounds__(kMaxThreads, 1) backward_even(const BackwardParameters<S> p) {
+template <class S>
+__global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
@@ -150,25 +154,25 @@ __global__ void __launch_bounds__(kMaxThreads, 1) backward_even(const BackwardPa
     for (std::int64_t item = begin; item < end; ++item) {
       forward(frame, of_grad, EvenOddSamples<S>(p.grad, item, channel, p.d));
       forward(frame, of_x, EvenOddSamples<S>(p.x, item, channel, p.d));
-      middle_pairs<kLastOfTwo<T>, Filters>(
-          frame, of_grad, of_x,
-          [&](const BlockPair& pair, int k, Complex<T>& g, Complex<T>& mirrored_g, const Complex<T>& x,
-              const Complex<T>& mirrored_x) SPECTRANS_INLINE_LAMBDA {
-            const int mirrored_k = p.plan.row - k;
-            if (channel < p.d) {
-              p.sums.add(p.sums.at(chunk, pair.row, k, channel), x, g, item == begin);
-              if (!pair.repeats(k)) {
-                p.sums.add(p.sums.at(chunk, pair.mirrored_row, mirrored_k, channel), mirrored_x, mirrored_g,
-                           item == begin);
-              }
-            }
-            if constexpr (Filters) {
-              const Complex<T> h = p.response(pair.row, k, read), m = p.response(pair.mirrored_row, mirrored_k, read);
-              g = times(g, h.re, h.im);
-              mirrored_g = times(mirrored_g, m.re, m.im);
-            }
-          });
-      if constexpr (Filters) {
+      middle_pairs<kLastOfTwo<T>, true>(frame, of_grad, of_x,
+                                        [&](const BlockPair& pair, int k, Complex<T>& g, Complex<T>& mirrored_g,
+                                            const Complex<T>& x, const Complex<T>& mirrored_x) SPECTRANS_INLINE_LAMBDA {
+                                          const int mirrored_k = p.plan.row - k;
+                                          if (channel < p.d) {
+                                            p.sums.add(p.sums.at(chunk, pair.row, k, channel), x, g, item == begin);
+                                            if (!pair.repeats(k)) {
+                                              p.sums.add(p.sums.at(chunk, pair.mirrored_row, mirrored_k, channel),
+                                                         mirrored_x, mirrored_g, item == begin);
+                                            }
+                                          }
+                                          if (p.filters) {
+                                            const Complex<T> h = p.response(pair.row, k, read),
+                                                             m = p.response(pair.mirrored_row, mirrored_k, read);
+                                            g = times(g, h.re, h.im);
+                                            mirrored_g = times(mirrored_g, m.re, m.im);
+                                          }
+                                        });
+      if (p.filters) {
         inverse(frame, of_grad, EvenOddSamples<S>(p.y, item, channel, p.d));
       } else {
         __syncthreads();
@@ -177,8 +181,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1) backward_even(const BackwardPa
   }
 }
 
-template <class S, bool Filters>
-__global__ void __launch_bounds__(kMaxThreads, 1) backward_odd(const BackwardParameters<S> p) {
+template <class S>
+__global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_odd(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
@@ -189,14 +193,14 @@ __global__ void __launch_bounds__(kMaxThreads, 1) backward_odd(const BackwardPar
     for (std::int64_t item = begin; item < end; ++item) {
       forward(frame, of_grad, RealSamples<S>(p.grad, item, channel, p.d));
       forward(frame, of_x, RealSamples<S>(p.x, item, channel, p.d));
-      middle<kLastOfTwo<T>, Filters>(frame, of_grad, of_x,
-                                     [&](int row, int k, Complex<T>& g, const Complex<T>& x) SPECTRANS_INLINE_LAMBDA {
-                                       if (2 * k < p.plan.row && channel < p.d) {
-                                         p.sums.add(p.sums.at(chunk, row, k, channel), x, g, item == begin);
-                                       }
-                                       if constexpr (Filters) g = p.response.filtered(g, row, k, read);
-                                     });
-      if constexpr (Filters) {
+      middle<kLastOfTwo<T>, true>(frame, of_grad, of_x,
+                                  [&](int row, int k, Complex<T>& g, const Complex<T>& x) SPECTRANS_INLINE_LAMBDA {
+                                    if (2 * k < p.plan.row && channel < p.d) {
+                                      p.sums.add(p.sums.at(chunk, row, k, channel), x, g, item == begin);
+                                    }
+                                    if (p.filters) g = p.response.filtered(g, row, k, read);
+                                  });
+      if (p.filters) {
         inverse(frame, of_grad, RealSamples<S>(p.y, item, channel, p.d));
       } else {
         __syncthreads();
@@ -302,7 +306,7 @@ std::int64_t chunk_of(std::int64_t batch, std::int64_t d) {
   return std::clamp(batch * ((d + channels - 1) / channels) / enough, std::int64_t{1}, most);
 }
 
-template <class S, bool Filters>
+template <class S>
 void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
   const Shape<S> shape(call, h, 2, kLastOfTwo<T>);
@@ -319,9 +323,9 @@ void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
                                          sums,
                                          call.x.batch,
                                          chunk,
-                                         d};
-  launch(shape.even ? &backward_even<S, Filters> : &backward_odd<S, Filters>, shape.grid(chunks), stream.stream,
-         parameters);
+                                         d,
+                                         call.y.data != nullptr};
+  launch(shape.even ? &backward_even<S> : &backward_odd<S>, shape.grid(chunks), stream.stream, parameters);
   const T scale = T(1) / (T(call.x.n) * (shape.even ? 4 : 1));
   const std::int64_t count = h * half * d, blocks = std::min((count + kSumThreads - 1) / kSumThreads, kMaxBlocksAlongY);
   launch(
@@ -333,10 +337,8 @@ void run(const Filter& call, std::int64_t h, const Stream& stream) {
   with_storage(call.element, [&]<class S>(S) {
     if (call.response_grad == nullptr) {
       run_forward<S>(call, h, stream);
-    } else if (call.y.data == nullptr) {
-      run_backward<S, false>(call, h, stream);
     } else {
-      run_backward<S, true>(call, h, stream);
+      run_backward<S>(call, h, stream);
     }
   });
 }

@@ -500,7 +500,8 @@ template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+    const int count = block_pairs(plan);
+    for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
       if (pair.bin >= end) {
         if constexpr (Writes) {
@@ -529,7 +530,8 @@ template <int LastLimit, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+    const int count = block_pairs(plan);
+    for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
       const Complex<T> turn = frame.turn(pair.bin);
       PairValues<R, T> values, others;
