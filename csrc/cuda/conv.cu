@@ -70,22 +70,33 @@ struct Spectrum {
   }
 };
 
-// What a thread keeps of its bins from one transform to the next: in shared memory where there is room.
+// What a thread keeps of its bins from one transform to the next: in shared memory where there is room, else in
+// scratch.
 template <class T>
 struct Kept {
-  bool in_tile;
-  Tile<T> tile;
+  bool here;
+  Shared<Pair<T>> values;
   Spectrum<T> scratch;
 
+  SPECTRANS_DEVICE Kept(const Frame<T>& frame, bool here_, int which, const Spectrum<T>& scratch_)
+      : here(here_), values(shared<Pair<T>>(frame.layout.kept)), scratch(scratch_) {
+    values.base += which * frame.layout.columns * scratch.all.row + frame.column * scratch.all.column_step;
+  }
+
   template <int R>
-  SPECTRANS_DEVICE void load(int slot, int address, Complex<T>* v) const {
-    if (!in_tile) return scratch.template load<R>(slot, v);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = tile.load(address + i); });
+  SPECTRANS_DEVICE void load(int slot, Complex<T>* v) const {
+    if (!here) return scratch.template load<R>(slot, v);
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      const Pair<T> value = values.load((slot + i * (scratch.all.row / R)) * scratch.all.step);
+      v[i] = {value.re, value.im};
+    });
   }
   template <int R>
-  SPECTRANS_DEVICE void store(int slot, int address, const Complex<T>* v) const {
-    if (!in_tile) return scratch.template store<R>(slot, v);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(address + i, v[i]); });
+  SPECTRANS_DEVICE void store(int slot, const Complex<T>* v) const {
+    if (!here) return scratch.template store<R>(slot, v);
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      values.store((slot + i * (scratch.all.row / R)) * scratch.all.step, {v[i].re, v[i].im});
+    });
   }
 };
 
@@ -257,7 +268,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) transform_taps(const TapParame
   const Spectrum<T> spectrum(p.spectra, 0, channel, channel < p.d);
   const T length = T(p.plan.row);
   forward(frame, tile, TapSamples<T>(frame, p.taps, p.range, channel, channel < p.d));
-  middle_slots<kLast<T>, true, false>(frame, tile, [&]<int R>(int slot, int, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
+  middle_slots<kLast<T>, true, false>(frame, tile, [&]<int R>(int slot, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = {v[i].re / length, v[i].im / length}; });
     spectrum.template store<R>(slot, v);
   });
@@ -270,7 +281,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) transform_back(const TapParame
   prepare_weighted(frame);
   const std::int64_t channel = std::int64_t{blockIdx.x} * p.layout.columns + frame.column;
   const Tile<T> tile = frame.tile();
-  middle_slots<kLast<T>, false, true>(frame, tile, [&]<int R>(int slot, int, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
+  middle_slots<kLast<T>, false, true>(frame, tile, [&]<int R>(int slot, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
     for (std::int64_t sum = 0; sum < p.sums; ++sum) {
       Complex<T> part[R];
       Spectrum<T>(p.spectra, sum * p.apart, channel, channel < p.d).template load<R>(slot, part);
@@ -318,7 +329,7 @@ struct ConvParameters {
   Pass pass[2];
   const T* skip;
   Spectra<T> kernel, v, sums;  // the latter two of every chunk of a backward call
-  bool keeps_in_tiles;         // V and the running sum
+  bool keeps;                  // V and the running sum in shared memory
   std::int64_t batch, chunks, d;
   int items, n;  // items of a chunk
 };
@@ -334,8 +345,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1) convolve(const ConvParameters<
   const Tile<T> tile = frame.tile();
   const Spectrum<T> kernel(p.kernel, 0, channel, active);
   for (std::int64_t chunk = blockIdx.y; chunk < p.chunks; chunk += gridDim.y) {
-    const Kept<T> spectrum{p.keeps_in_tiles, frame.tile(1), {p.v, chunk, channel, active}},
-        sum{p.keeps_in_tiles, frame.tile(2), {p.sums, chunk, channel, active}};
+    const Kept<T> spectrum(frame, p.keeps, 0, {p.v, chunk, channel, active}),
+        sum(frame, p.keeps, 1, {p.sums, chunk, channel, active});
     const std::int64_t left = p.batch - chunk * p.items;
     const int items = left < p.items ? static_cast<int>(left) : p.items;
     for (int i = 0; i < (Backward ? 2 * items : items); ++i) {
@@ -344,35 +355,33 @@ __global__ void __launch_bounds__(kMaxThreads, 1) convolve(const ConvParameters<
       const WeightedSamples<S, Backward ? 2 : 1> samples(frame, pass, skip, chunk * p.items + (Backward ? i / 2 : i),
                                                          channel, active ? p.n : 0);
       forward(frame, tile, samples);
-      middle_slots<kLast<T>, true, true>(
-          frame, tile, [&]<int R>(int slot, int address, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
-            if constexpr (Backward) {
-              if (second) {
-                Complex<T> product[R];
-                spectrum.template load<R>(slot, address, product);
-                unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-                  product[q] = times_conj(v[q], product[q].re, product[q].im);
-                });
-                if (i > 1) {
-                  Complex<T> before[R];
-                  sum.template load<R>(slot, address, before);
-                  unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA { product[q] = before[q] + product[q]; });
-                }
-                if (i + 1 < 2 * items) {
-                  sum.template store<R>(slot, address, product);
-                } else {
-                  sum.scratch.template store<R>(slot, product);
-                }
-              } else {
-                spectrum.template store<R>(slot, address, v);
-              }
+      middle_slots<kLast<T>, true, true>(frame, tile, [&]<int R>(int slot, Complex<T>* v) SPECTRANS_INLINE_LAMBDA {
+        if constexpr (Backward) {
+          if (second) {
+            Complex<T> product[R];
+            spectrum.template load<R>(slot, product);
+            unroll<0, R>([&]<int q>()
+                             SPECTRANS_INLINE_LAMBDA { product[q] = times_conj(v[q], product[q].re, product[q].im); });
+            if (i > 1) {
+              Complex<T> before[R];
+              sum.template load<R>(slot, before);
+              unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA { product[q] = before[q] + product[q]; });
             }
-            Complex<T> k[R];
-            kernel.template load<R>(slot, k);
-            unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-              v[q] = pass.correlation ? times_conj(v[q], k[q].re, k[q].im) : times(v[q], k[q].re, k[q].im);
-            });
-          });
+            if (i + 1 < 2 * items) {
+              sum.template store<R>(slot, product);
+            } else {
+              sum.scratch.template store<R>(slot, product);
+            }
+          } else {
+            spectrum.template store<R>(slot, v);
+          }
+        }
+        Complex<T> k[R];
+        kernel.template load<R>(slot, k);
+        unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+          v[q] = pass.correlation ? times_conj(v[q], k[q].re, k[q].im) : times(v[q], k[q].re, k[q].im);
+        });
+      });
       if (pass.y[0].data != nullptr) {
         inverse(frame, tile, samples);
       } else {
@@ -396,14 +405,15 @@ class Launches {
  public:
   Launches(const Conv& call, const Stream& stream)
       : call_(call), stream_(stream), backward_(call.grad.data != nullptr),
-        plan_(weighted_plan(call.u.n, kLast<T>, kStage<T>)), geometry_(shape(call.u, sizeof(S), 1)) {
+        plan_(weighted_plan(call.u.n, kLast<T>, kStage<T>)), geometry_(shape(call.u, sizeof(S), 0)) {
     if (geometry_.shared_bytes == 0) {
       throw std::runtime_error("CUDA: this device has too little shared memory for a convolution of this length");
     }
     if (!backward_) return;
-    const Geometry roomy = shape(call.u, sizeof(S), 3);
-    keeps_in_tiles_ = roomy.shared_bytes > 0 && roomy.layout.columns >= geometry_.layout.columns;
-    if (keeps_in_tiles_) geometry_ = roomy;
+    const Geometry roomy = shape(call.u, sizeof(S), 2);
+    keeps_ =
+        roomy.shared_bytes > 0 && (!roomy.layout.columns_first || roomy.layout.columns >= geometry_.layout.columns);
+    if (keeps_) geometry_ = roomy;
   }
 
   void operator()() const {
@@ -428,9 +438,9 @@ class Launches {
     main.pass[1].by[1] = of(call_.u);
     // From shapes alone, so that the bits of the sum are those of any device.
     share_out(main, std::clamp<std::int64_t>(call_.u.batch * call_.u.d / (4 * kEnoughBlocks), 4, kSumsAtOnce));
-    main.keeps_in_tiles = keeps_in_tiles_;
+    main.keeps = keeps_;
     main.sums = allocate(main.chunks);
-    if (!keeps_in_tiles_) main.v = allocate(main.chunks);
+    main.v = keeps_ ? main.sums : allocate(main.chunks);  // kept, in the same order
     launch(&convolve<S, true>, grid(geometry_, main.chunks), stream_.stream, main);
     std::int64_t sums = main.chunks, apart = 1;
     for (; sums > kSumsAtOnce; sums = ceil_div(sums, kSumsAtOnce), apart *= kSumsAtOnce) {
@@ -454,9 +464,9 @@ class Launches {
     main.chunks = ceil_div(main.batch, items);
   }
 
-  [[nodiscard]] Geometry shape(const Signal& signal, int storage_size, int tiles) const {
+  [[nodiscard]] Geometry shape(const Signal& signal, int storage_size, int kept) const {
     const bool columns_first = signal.d_stride == 1 || signal.n_stride != 1;
-    return geometry(plan_, {signal.d, tiles, storage_size, sizeof(T), columns_first, true},
+    return geometry(plan_, {signal.d, 1, storage_size, sizeof(T), columns_first, true, kept},
                     device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   }
   [[nodiscard]] std::int64_t tiles(const Geometry& geometry) const {
@@ -481,7 +491,7 @@ class Launches {
   // Between taps and spectra, by blocks in the shape that suits the taps.
   void transform(void (*kernel)(TapParameters<T>), const Signal& taps, const Spectra<T>& spectra, std::int64_t sums,
                  std::int64_t apart) const {
-    const Geometry chosen = shape(taps, sizeof(T), 1);
+    const Geometry chosen = shape(taps, sizeof(T), 0);
     launch(kernel, grid(chosen, 1), stream_.stream,
            TapParameters<T>{plan_, chosen.layout, lines(taps, sizeof(T)), acting_taps(call_.u.n, taps.n, call_.causal),
                             taps.d, spectra, sums, apart});
@@ -492,7 +502,7 @@ class Launches {
   const bool backward_;
   const Plan plan_;
   Geometry geometry_;
-  bool keeps_in_tiles_ = false;
+  bool keeps_ = false;
 };
 
 }  // namespace

@@ -24,6 +24,7 @@ std::int64_t lay_out(const Plan& plan, const Work& work, int columns, Layout& la
   take(layout.twiddles, std::int64_t{plan.twiddles} * 2 * work.size);
   if (work.weighted) {
     take(layout.weights, std::int64_t{plan.first} * 2 * work.size);
+    take(layout.kept, std::int64_t{plan.row} * columns * work.kept * 2 * work.size);
     return (at + 15) / 16 * 16;
   }
   take(layout.turns, std::int64_t{plan.blocks} * 2 * work.size);

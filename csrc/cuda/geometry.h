@@ -17,7 +17,8 @@ struct Work {
   int storage_size;       // of an element in memory
   int size;               // of a real number in arithmetic
   bool columns_first;     // neighbouring channels are neighbours in memory, or not
-  bool weighted = false;  // by right angles: room for the roots of the weights
+  bool weighted = false;  // by right angles: room for the weights
+  int kept = 0;           // spectra of weighted lines that stay from one transform to the next
   int max_threads = kMaxThreads;
 };
 

@@ -61,12 +61,12 @@ struct Plan {
 
 // How a block's threads and shared memory are shared out among its columns. The tiles come first, then the tables:
 // the twiddles, the turns exp(-2 pi i bin / (2 row)), and the addresses of bins on each axis; for
-// weighted lines (right_angle.h) the twiddles and the weights.
+// weighted lines (right_angle.h) the twiddles, the weights, and spectra that are kept.
 struct Layout {
   int columns;         // of one tile, a power of two
   int workers;         // threads to a column
   bool columns_first;  // neighbouring threads have neighbouring columns, not neighbouring samples
-  int twiddles, turns, row_addresses, bin_addresses, weights;  // where they begin, in bytes
+  int twiddles, turns, row_addresses, bin_addresses, weights, kept;  // where they begin, in bytes
 };
 
 // Whether rows x row values can be transformed in shared memory: the lengths have no prime factor but 2, 3, 5 and 7.

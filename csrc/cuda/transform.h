@@ -371,9 +371,9 @@ SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const T
   });
 }
 
-// The same for a single row, a block at a time where the blocks lie: slots.template operator()<R>(slot, address, v) for
-// values whose slots are slot, slot + blocks, ..., next to those of the neighbouring threads, and whose addresses are
-// address, address + 1, ... Both are one thread's own. Without Reads, values are zero before.
+// The same for a single row, a block at a time where the blocks lie: slots.template operator()<R>(slot, v) for values
+// whose slots are slot, slot + blocks, ..., next to those of the neighbouring threads, and their thread's own. Without
+// Reads, values are zero before.
 template <int LastLimit, bool Reads, bool Writes, class T, class Slots>
 SPECTRANS_DEVICE void middle_slots(const Frame<T>& frame, const Tile<T>& tile, const Slots& slots) {
   const Plan& plan = frame.plan;
@@ -382,7 +382,7 @@ SPECTRANS_DEVICE void middle_slots(const Frame<T>& frame, const Tile<T>& tile, c
       const Block block{0, 0, frame.address(t * R)};
       Complex<T> v[R] = {};
       if constexpr (Reads) read_block<R>(tile, block, v);
-      slots.template operator()<R>(t, block.base, v);
+      slots.template operator()<R>(t, v);
       if constexpr (Writes) write_block<R>(tile, block, v);
     }
   });

@@ -363,6 +363,7 @@ int main() {
     check<float>(report, {16384, 100, 1, 1, true, false, false, false, false, true}, backward);
     check<double>(report, {8192, 100, 1, 1, true, true, false, true, true}, backward);
     check<double>(report, {4, 4, 1030, 1, true, true, false, true}, backward);
+    check_sectors(report, {4096, 4096, 2, 1, true, true, false, true, true, true}, backward);
     for (const bool channels_first : {false, true}) {
       for (const std::int64_t n : {64, 512}) {
         check_sectors(report, {n, n, 3, 16, channels_first, true, false, true, true, true}, backward);
