@@ -398,6 +398,12 @@ constexpr std::int64_t kEnoughBlocks = 1024;  // for every multiprocessor of a l
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+Geometry shape_of(const Plan& plan, const Signal& signal, int storage_size, int size, int kept) {
+  const bool columns_first = signal.d_stride == 1 || signal.n_stride != 1;
+  return geometry(plan, {signal.d, 1, storage_size, size, columns_first, true, kept},
+                  device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+}
+
 template <class S>
 class Launches {
   using T = typename Arithmetic<S>::type;
@@ -406,9 +412,6 @@ class Launches {
   Launches(const Conv& call, const Stream& stream)
       : call_(call), stream_(stream), backward_(call.grad.data != nullptr),
         plan_(weighted_plan(call.u.n, kLast<T>, kStage<T>)), geometry_(shape(call.u, sizeof(S), 0)) {
-    if (geometry_.shared_bytes == 0) {
-      throw std::runtime_error("CUDA: this device has too little shared memory for a convolution of this length");
-    }
     if (!backward_) return;
     const Geometry roomy = shape(call.u, sizeof(S), 2);
     keeps_ =
@@ -465,9 +468,7 @@ class Launches {
   }
 
   [[nodiscard]] Geometry shape(const Signal& signal, int storage_size, int kept) const {
-    const bool columns_first = signal.d_stride == 1 || signal.n_stride != 1;
-    return geometry(plan_, {signal.d, 1, storage_size, sizeof(T), columns_first, true, kept},
-                    device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+    return shape_of(plan_, signal, storage_size, sizeof(T), kept);
   }
   [[nodiscard]] std::int64_t tiles(const Geometry& geometry) const {
     return ceil_div(call_.u.d, geometry.layout.columns);
@@ -505,12 +506,22 @@ class Launches {
   bool keeps_ = false;
 };
 
+// Whether the block of one column fits into the shared memory of this device.
+template <class S>
+bool fits(const Conv& call) {
+  using T = typename Arithmetic<S>::type;
+  return shape_of(weighted_plan(call.u.n, kLast<T>, kStage<T>), call.u, sizeof(S), sizeof(T), 0).shared_bytes > 0;
+}
+
 }  // namespace
 
 const char* why_not(const Conv& call) {
   if (call.u.n > longest(call.element)) {
     return call.element == Element::float64 ? "n is beyond 8192" : "n is beyond 16384";
   }
+  bool fitting = false;
+  with_storage(call.element, [&]<class S>(S) { fitting = fits<S>(call); });
+  if (!fitting) return "n is beyond what fits into this device's shared memory";
   for (const Signal* signal :
        {&call.u, &call.pre, &call.post, &call.y, &call.grad, &call.grad_u, &call.grad_pre, &call.grad_post}) {
     if (signal->axes > kMaxLineAxes) return "the batch has too many axes";

@@ -16,8 +16,8 @@ struct Stream {
   void* context;
 };
 
-// Why no kernel here takes a call, or null: one does. Depends on dtypes, shapes and strides alone, so that it can be
-// asked on a machine without a GPU; pointers may be null but tell which operands are there.
+// Why no kernel here takes a call, or null: one does. Depends on dtypes, shapes, strides, which operands are there, and
+// how much shared memory the current device has; never on values.
 [[nodiscard]] SPECTRANS_API const char* why_not(const Mixing& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Filter& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Filter2d& call);
