@@ -14,7 +14,7 @@ namespace {
 
 constexpr int kLineThreads = 512, kOwn = 8;  // places of a line that are a thread's
 constexpr int kMaxLength = kOwn * kLineThreads;
-constexpr int kMaxLineBlocks = 256;
+constexpr int kMaxLineBlocks = 256, kLeastLines = 8;  // each finds the vector anew
 constexpr int kMaxSteps = 240;
 constexpr int kCheck = 24;                                        // steps between two proofs that are tried
 constexpr int kSegment = 32, kSlices = kValueThreads / kSegment;  // of vectors that blocks share
@@ -235,7 +235,7 @@ inline Lanczos prepare_lanczos(const Rows& lines, std::int64_t items, const Stre
   Lanczos of{};
   of.lines = lines;
   of.length = static_cast<int>(lines.samples);
-  of.each = static_cast<int>((ceil_div(lines.rows, kMaxLineBlocks) + 1) / 2 * 2);
+  of.each = static_cast<int>(std::max<std::int64_t>(kLeastLines, (ceil_div(lines.rows, kMaxLineBlocks) + 1) / 2 * 2));
   of.blocks = static_cast<int>(ceil_div(lines.rows, of.each));
   of.segments = static_cast<int>(ceil_div(lines.samples, kSegment));
   of.tolerance = lines.element == Element::float64 ? 5e-12 : 5e-8;
