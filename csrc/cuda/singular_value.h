@@ -1,11 +1,10 @@
-// The largest singular value of a matrix, and its vectors, without ever asking the device how far it is: there is no
-// iteration to stop. With B the matrix or its transpose, whichever has fewer rows, and B B^H = Q T Q^H the Householder
-// tridiagonalisation, the largest eigenvalue of T is found by multisection, its vector by a twisted factorisation, and
-// x = Q y is a left singular vector of B; |B^H x| is the value, B^H x over it the right one.
+// The largest singular value of a matrix, and its vectors, without ever asking the device how far it is.
 //
-// Everything is in float64, where the relative error of the largest eigenvalue of a product of n terms is of the order
-// of n 2^-53 whatever the smaller ones are. Lanczos' iteration (csrc/cpu/lanczos.h) would read a large matrix less
-// often, but needs as many steps as there are rows to be sure: how many it takes depends on the values.
+// With B the matrix or its transpose, whichever has fewer rows, x the eigenvector of B B^H (tridiagonal.h) is a left
+// singular vector of B, |B^H x| the value and B^H x over it the right one. All of it is in float64, where the relative
+// error of the largest eigenvalue of a product of n terms is of the order of n 2^-53, whatever the smaller ones are.
+// Large real matrices are first tried with an iteration (lanczos.h), which reads them a few dozen times; all that
+// follows returns at once where that was enough.
 //
 // Complex matrices become real ones of twice the size, [[re, -im], [im, re]] for each entry: every eigenvalue is there
 // twice, and any vector of its plane is a vector of complex numbers (re, im).

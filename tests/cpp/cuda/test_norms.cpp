@@ -516,6 +516,7 @@ void iterations(oracle::Report& report) {
   bad[77] = HUGE_VAL;
   iteration<S>(report, n, with_values(usual_values(n), n, n), 48, 1, 1);
   iteration<S>(report, n, with_values(slow_values(n), n, n), 24, open, 1);
+  if (sizeof(S) == 4) return;  // only the matrix is in another type
   iteration<S>(report, n, with_values(slow_values(n), n, n), 96, 1, 1);
   iteration<S>(report, n, with_values({3, 3, 2}, n, n), 24, 1, 9);
   iteration<S>(report, n, with_values({2}, n, n), 24, 1, 4);
@@ -539,7 +540,7 @@ void iterations(oracle::Report& report) {
     unseen[j] = 2 * other[j];
     unseen[n + j] = start[j];
   }
-  if (sizeof(S) == 8) iteration<S>(report, n, unseen, 24, 1, 4);
+  iteration<S>(report, n, unseen, 24, 1, 4);
 }
 
 // Every scale, zero and what is not finite in one batch, whole and a few items at a time.
