@@ -477,16 +477,18 @@ void spectral_norms_of_hard_matrices(oracle::Report& report, std::int64_t n, boo
 template <class S>
 void iterated_spectral_norms(oracle::Report& report) {
   const spectrans::cuda::Limits always{std::int64_t{1} << 28, 0, 24};
-  for (const bool transposed : {false, true}) {
-    for (const auto& [m, n] : {std::pair<std::int64_t, std::int64_t>{1, 1}, {20, 33}, {3, 530}}) {
-      std::vector<double> a = with_values(usual_values(std::min(m, n)), m, n);
-      const std::int64_t size = m * n;
-      a.resize(4 * size, 0.0);
-      std::copy(a.begin(), a.begin() + size, a.begin() + 3 * size);
-      a[3 * size - 1] = NAN;
-      spectral_norms<S>(report, a, 4, m, n, false, transposed, {1, 0, NAN, 1}, &always);
-    }
-  }
+  const auto in_a_batch = [&](std::int64_t m, std::int64_t n, bool transposed) {
+    const std::int64_t size = m * n;
+    std::vector<double> a = with_values(usual_values(std::min(m, n)), m, n);
+    a.resize(4 * size, 0.0);
+    std::copy(a.begin(), a.begin() + size, a.begin() + 3 * size);
+    a[3 * size - 1] = NAN;
+    spectral_norms<S>(report, a, 4, m, n, false, transposed, {1, 0, NAN, 1}, &always);
+  };
+  in_a_batch(1, 1, false);
+  in_a_batch(20, 33, false);
+  in_a_batch(33, 20, true);
+  in_a_batch(3, 530, false);  // several places a thread
   spectral_norms<S>(report, with_values(slow_values(40), 40, 50), 1, 40, 50, false, false, {1}, &always);
 }
 
