@@ -25,6 +25,16 @@ struct Rows {
   const int* exponent;
 };
 
+// What is known of items beforehand: some of them are not a kernel's business.
+constexpr double kOpen = -1;
+struct Guard {
+  const double* state = nullptr;  // [item] kOpen, or how it ended
+  bool open = false;              // which items are
+  SPECTRANS_DEVICE bool skips(std::int64_t item) const {
+    return state != nullptr && (load(state + item) == kOpen) != open;
+  }
+};
+
 constexpr int kGramThreads = 128, kGramX = 16, kGramY = 8;
 constexpr int kDepth = 16;  // reals of each row that are in shared memory at once
 
@@ -47,6 +57,7 @@ struct GramParameters {
   std::int64_t depth;         // reals of each row that one block multiplies, whole steps
   double* sums;               // [split, item, pair, part, row, column]; or null:
   double* squares;            // [item, pair] the tile's share of ||T T^H - I||^2; its root where that is all
+  Guard guard;
 };
 
 // Row i of the upper triangle has tiles - i tiles.
@@ -126,6 +137,7 @@ __global__ void __launch_bounds__(kGramThreads, Tile::complex ? 4 : 3)
   const int thread = static_cast<int>(threadIdx.x), x = gram_x(thread), y = gram_y(thread);
   std::int64_t item = blockIdx.x, i, j;
   place_tile(divide(item, p.pairs), p.tiles, i, j);
+  if (p.guard.skips(item)) return;
   const std::int64_t offset = batch_offset(p.of.signal, p.first_item + item);
   const Shrink shrink = shrink_of(p.of, p.first_item + item);
   const auto left = shared<double>(0);
@@ -270,11 +282,11 @@ void with_tile(bool complex, int size, F&& f) {
 
 template <class Tile>
 void multiply(const Rows& rows, std::int64_t first_item, std::int64_t items, const GramPlan& plan, double* sums,
-              double* squares, void* stream) {
+              double* squares, void* stream, const Guard& guard = {}) {
   const dim3 blocks(static_cast<unsigned>(items * plan.pairs), static_cast<unsigned>(plan.splits));
   const int doubles = std::max((plan.tiles == 1 ? 1 : 2) * Tile::panel, kGramThreads);
   launch(gram_kernel<Tile>, {blocks, kGramThreads, doubles * kDoubleBytes}, stream,
-         {rows, first_item, plan.tiles, plan.pairs, plan.depth, sums, squares});
+         {rows, first_item, plan.tiles, plan.pairs, plan.depth, sums, squares, guard});
 }
 
 inline void gram_errors(const Orthogonality& call, const Stream& stream) {

@@ -323,7 +323,7 @@ constexpr double kAccuracy = sizeof(T) == 8 ? 1e-10 : 1e-6;
 template <class S>
 void spectral_norms(oracle::Report& report, const std::vector<double>& a, std::int64_t batch, std::int64_t m,
                     std::int64_t n, bool pairs, bool transposed, const std::vector<double>& expected,
-                    std::int64_t most_scratch = spectrans::cuda::kMostScratch) {
+                    const spectrans::cuda::Limits* limits = nullptr) {
   using T = typename spectrans::cuda::Arithmetic<S>::type;
   const std::int64_t unit = pairs ? 2 : 1;
   std::vector<double> values(batch * m * n * unit);
@@ -343,11 +343,11 @@ void spectral_norms(oracle::Report& report, const std::vector<double>& a, std::i
   const spectrans::SpectralNorm call{element<S>(), pairs, x.of, value.data(), u.data(), v.data()};
   report.check("spectral norm, why not", m * n, spectrans::cuda::why_not(call) == nullptr ? 0 : 1, 0);
   Queue queue;
-  if (most_scratch == spectrans::cuda::kMostScratch) {
+  if (limits == nullptr) {
     spectrans::cuda::spectral_norm(call, queue.stream());
   } else {
     const spectrans::cuda::Stream stream = queue.stream();
-    spectrans::cuda::LargestSingularValue(call, stream, most_scratch).run();
+    spectrans::cuda::LargestSingularValue(call, stream, *limits).run();
   }
   const double eps = std::numeric_limits<T>::epsilon();
   for (std::int64_t item = 0; item < batch; ++item) {
@@ -391,7 +391,8 @@ void spectral_norms(oracle::Report& report, const std::vector<double>& a, std::i
     };
     left = residual(u, m, v, n, false, of_u);
     right = residual(v, n, u, m, true, of_v);
-    const double bound = 16 * eps;
+    const bool iterates = limits != nullptr && limits->direct == 0;  // until the residual is small enough
+    const double bound = 16 * eps + (!iterates ? 0 : sizeof(T) == 8 ? 5e-12 : 5e-8);
     report.check("x v = value u", m * n, static_cast<double>(left), bound);
     report.check("x^H u = value v", m * n, static_cast<double>(right), bound);
     report.check("|u|", m * n, std::abs(static_cast<double>(std::sqrt(of_u)) - 1), bound);
@@ -408,6 +409,13 @@ std::vector<double> scaled(std::vector<double> a, double scale) {
 std::vector<double> usual_values(std::int64_t rank) {
   std::vector<double> values(rank);
   for (std::int64_t k = 0; k < rank; ++k) values[k] = k == rank / 2 ? 1 : k < 3 ? 0.9 : 0.9 / static_cast<double>(k);
+  return values;
+}
+
+// Close together at the top.
+std::vector<double> slow_values(std::int64_t rank) {
+  std::vector<double> values(rank);
+  for (std::int64_t k = 0; k < rank; ++k) values[k] = std::cos(static_cast<double>(k) / static_cast<double>(rank));
   return values;
 }
 
@@ -465,10 +473,83 @@ void spectral_norms_of_hard_matrices(oracle::Report& report, std::int64_t n, boo
   of_values([](std::int64_t k) { return k == 0 ? 3.0 : 0.0; });
 }
 
+// The iteration that large matrices are tried with, in a batch with others; and few steps, which prove nothing.
+template <class S>
+void iterated_spectral_norms(oracle::Report& report) {
+  const spectrans::cuda::Limits always{std::int64_t{1} << 28, 0, 24};
+  const auto in_a_batch = [&](std::int64_t m, std::int64_t n, bool transposed) {
+    const std::int64_t size = m * n;
+    std::vector<double> a = with_values(usual_values(std::min(m, n)), m, n);
+    a.resize(4 * size, 0.0);
+    std::copy(a.begin(), a.begin() + size, a.begin() + 3 * size);
+    a[3 * size - 1] = NAN;
+    spectral_norms<S>(report, a, 4, m, n, false, transposed, {1, 0, NAN, 1}, &always);
+  };
+  in_a_batch(1, 1, false);
+  in_a_batch(20, 33, false);
+  in_a_batch(33, 20, true);
+  in_a_batch(3, 530, false);  // several places a thread
+  spectral_norms<S>(report, with_values(slow_values(40), 40, 50), 1, 40, 50, false, false, {1}, &always);
+}
+
+// What it ends with: a proof, or what is known of a matrix that is zero or not finite, or nothing.
+template <class S>
+void iteration(oracle::Report& report, std::int64_t n, const std::vector<double>& a, int steps, double state,
+               double theta) {
+  Matrices<S> x(a, 1, n, n, false, false);
+  const spectrans::cuda::Rows rows{element<S>(), x.of, n, n, n, 1, false, nullptr};
+  Queue queue;
+  const spectrans::cuda::Stream stream = queue.stream();
+  const spectrans::cuda::Lanczos of = spectrans::cuda::prepare_lanczos(rows, 1, stream);
+  spectrans::cuda::iterate(of, 1, steps, stream);
+  report.check("Lanczos, state", n, *of.state == state || (std::isnan(*of.state) && std::isnan(state)) ? 0 : 1, 0);
+  if (state != 1) return;
+  double found = 0;
+  for (int i = 0; i < of.segments; ++i) found += of.dots[of.segments + i];
+  report.check("Lanczos, theta", n, std::abs(found / theta - 1), kAccuracy<S>);
+}
+
+template <class S>
+void iterations(oracle::Report& report) {
+  constexpr double open = spectrans::cuda::kOpen;
+  const std::int64_t n = 40;
+  std::vector<double> zero(n * n, 0.0), identity = zero, bad = zero;
+  for (std::int64_t k = 0; k < n; ++k) identity[k * n + k] = 1;
+  bad[77] = HUGE_VAL;
+  iteration<S>(report, n, with_values(usual_values(n), n, n), 48, 1, 1);
+  iteration<S>(report, n, with_values(slow_values(n), n, n), 24, open, 1);
+  if (sizeof(S) == 4) return;  // only the matrix is in another type
+  iteration<S>(report, n, with_values(slow_values(n), n, n), 96, 1, 1);
+  iteration<S>(report, n, with_values({3, 3, 2}, n, n), 24, 1, 9);
+  iteration<S>(report, n, with_values({2}, n, n), 24, 1, 4);
+  iteration<S>(report, n, identity, 24, 1, 1);
+  iteration<S>(report, n, zero, 24, 0, 0);
+  iteration<S>(report, n, bad, 24, NAN, 0);
+  // Of rank two, and the start has no part of the larger one's vector.
+  std::vector<double> start(n), other(n), unseen(n * n);
+  for (std::int64_t j = 0; j < n; ++j) {
+    std::uint64_t z = (j + 1) * 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    start[j] = (static_cast<double>((z ^ (z >> 31)) >> 11) + 0.5) * 0x1p-52 - 1;
+  }
+  const double norm = std::sqrt(std::inner_product(start.begin(), start.end(), start.begin(), 0.0));
+  for (double& value : start) value /= norm;
+  other = unit_vector(n, 9);
+  const double along = std::inner_product(start.begin(), start.end(), other.begin(), 0.0);
+  for (std::int64_t j = 0; j < n; ++j) other[j] = (other[j] - along * start[j]) / std::sqrt(1 - along * along);
+  for (std::int64_t j = 0; j < n; ++j) {
+    unseen[j] = 2 * other[j];
+    unseen[n + j] = start[j];
+  }
+  iteration<S>(report, n, unseen, 24, 1, 4);
+}
+
 // Every scale, zero and what is not finite in one batch, whole and a few items at a time.
 template <class S>
 void spectral_norms_of_a_batch(oracle::Report& report, const std::vector<double>& scales) {
   const std::int64_t m = 5, n = 7;
+  const spectrans::cuda::Limits a_few{4096};
   for (const bool pairs : {false, true}) {
     std::vector<double> a, expected;
     for (const double scale : scales) {
@@ -484,7 +565,7 @@ void spectral_norms_of_a_batch(oracle::Report& report, const std::vector<double>
     }
     const auto batch = static_cast<std::int64_t>(expected.size());
     spectral_norms<S>(report, a, batch, m, n, pairs, false, expected);
-    spectral_norms<S>(report, a, batch, m, n, pairs, true, expected, 4096);
+    spectral_norms<S>(report, a, batch, m, n, pairs, true, expected, &a_few);
   }
 }
 
@@ -580,6 +661,10 @@ int main() {
   spectral_norms<__nv_bfloat16>(report, with_values(usual_values(9), 20, 9), 1, 20, 9, false, false, {1});
   spectral_norms_of_a_batch<float>(report, {1, 0, 1e30, 1e-30, 1e19, 1e-19, 3.4e38, 1.2e-38, 1e-40});
   spectral_norms_of_a_batch<double>(report, {1, 0, 1e200, 1e-200, 1e154, 1e-154, 1.79e308, 2.3e-308, 1e-310});
+  iterated_spectral_norms<float>(report);
+  iterated_spectral_norms<double>(report);
+  iterations<float>(report);
+  iterations<double>(report);
   spectrans::SpectralNorm large{};
   large.x.n = large.x.d = 4097;
   report.check("spectral norm, why not", 4097, spectrans::cuda::why_not(large) != nullptr ? 0 : 1, 0);
