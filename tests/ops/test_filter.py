@@ -374,6 +374,20 @@ def test_forward_mode(backend: str) -> None:
         check(torch.autograd.forward_ad.unpack_dual(y).tangent, v, h)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_responses_at_odd_places(dtype: torch.dtype) -> None:
+    # A pair is moved in one access, which a GPU wants aligned to its size.
+    x, expected = oracle.draw(2, 12, 5, dtype=dtype), oracle.draw_response(12, 5, dtype)
+    room = torch.empty(7 * 5 * 2 + 1, dtype=dtype)
+    for response in (
+        room[1:].view(7, 5, 2),
+        room[1:].as_strided((7, 5, 2), (10, 2, 1)),
+        torch.empty(7, 5, 3, dtype=dtype)[..., 1:],
+        torch.empty(7, 11, dtype=dtype)[:, :10].unflatten(1, (5, 2)),
+    ):
+        check(filter(x, response.copy_(expected), False), x, expected)
+
+
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_fake_strides(layout: str) -> None:
     x = oracle.LAYOUTS[layout]((3, 12, 20), torch.bfloat16)
