@@ -124,12 +124,9 @@ Plan make_plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_li
     Stage& stage = result.stage[s];
     if (stage.m == 1) continue;
     const int count = (stage.radix - 1) * stage.m;
-    stage.twiddles = count > kMaxTwiddles ? kSplit : result.twiddles;
-    if (stage.twiddles != kSplit) result.twiddles += count;
-  }
-  for (int s = 0; s < result.stages; ++s) {  // the roots come last
-    if (result.stage[s].twiddles == kSplit)
-      result.twiddles += kFine + (result.stage[s].radix * result.stage[s].m >> kFineLog2) + 1;
+    const bool from_roots = count > kMaxTwiddles;
+    stage.twiddles = from_roots ? ~result.twiddles : result.twiddles;
+    result.twiddles += from_roots ? roots_of(stage) : count;
   }
   return result;
 }

@@ -17,6 +17,8 @@
 
 #include <cstdint>
 
+#include "../fft/butterflies.h"
+
 namespace spectrans::cuda {
 
 constexpr int kMaxStages = 10;
@@ -37,13 +39,14 @@ struct Stage {
   Divider by_step;  // the step itself
   Divider by_inner;
   int m;         // twiddles of each output q; 1: all of them are 1
-  int twiddles;  // where they begin, [q - 1][j], in the table of all stages; kSplit: products of coarse and fine roots
+  int twiddles;  // where they begin, [q - 1][j], in the table of all stages; negative: ~ of where roots begin
   int axis;      // 0: rows, 1: row
 };
 
 // A stage with more twiddles than this makes them from two short tables of roots exp(-2 pi i k / (r m)): fine ones, of
 // k < kFine, then coarse ones, of multiples of it.
-constexpr int kMaxTwiddles = 2048, kSplit = -1, kFineLog2 = 7, kFine = 1 << kFineLog2;
+constexpr int kMaxTwiddles = 2048, kFineLog2 = 7, kFine = 1 << kFineLog2;
+SPECTRANS_INLINE int roots_of(const Stage& stage) { return kFine + (stage.radix * stage.m >> kFineLog2) + 1; }
 
 struct Plan {
   int rows, row;

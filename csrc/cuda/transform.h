@@ -85,19 +85,15 @@ struct Frame {
   // exp(-2 pi i j q / (r m)), q > 0
   SPECTRANS_DEVICE Complex<T> twiddle(const Stage& stage, int j, int q) const {
     const Shared<Pair<T>> table = shared<Pair<T>>(layout.twiddles);
-    if (stage.twiddles != kSplit) {
+    if (stage.twiddles >= 0) {
       const Pair<T> w = table.load(stage.twiddles + (q - 1) * stage.m + j);
       return {w.re, w.im};
     }
     // coarse (1 + fine)
-    const int roots = plan.twiddles - split_roots(stage), k = j * q;
+    const int roots = ~stage.twiddles, k = j * q;
     const Pair<T> fine = table.load(roots + (k & (kFine - 1))), coarse = table.load(roots + kFine + (k >> kFineLog2));
     return {coarse.re + (coarse.re * fine.re - coarse.im * fine.im),
             coarse.im + (coarse.re * fine.im + coarse.im * fine.re)};
-  }
-
-  static SPECTRANS_DEVICE int split_roots(const Stage& stage) {
-    return kFine + (stage.radix * stage.m >> kFineLog2) + 1;
   }
 };
 
@@ -110,7 +106,7 @@ SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
     const Stage& stage = plan.stage[s];
     if (stage.m == 1) continue;
     const int length = stage.radix * stage.m;
-    if (stage.twiddles != kSplit) {
+    if (stage.twiddles >= 0) {
       for (int i = threadIdx.x; i < (stage.radix - 1) * stage.m; i += threads) {
         const int q = i / stage.m, j = i - q * stage.m;
         const Complex<T> w = unit_root<T>(j * (q + 1), length);
@@ -118,7 +114,7 @@ SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
       }
       continue;
     }
-    const int roots = Frame<T>::split_roots(stage), begin = plan.twiddles - roots;
+    const int roots = roots_of(stage), begin = ~stage.twiddles;
     for (int i = threadIdx.x; i < roots; i += threads) {
       const int k = i < kFine ? i : (i - kFine) * kFine;
       Complex<T> w = unit_root<T>(k < length ? k : 0, length);

@@ -227,6 +227,7 @@ int main() {
   check<float>(report, 1, 4096, 1, 9, false, false);
   check<double>(report, 1, 4096, 1, 5, false, false);
   check<float>(report, 1, 16384, 1, 1, true, false);
+  check<float>(report, 1, 9604, 1, 1, true, false);  // two stages make their twiddles from roots
   for (const std::int64_t n : {1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 30, 49, 60, 64, 98, 196, 225, 512}) {
     for (const bool filters : {false, true}) {
       check_backward<float>(report, 1, n, 3, 3, false, filters);
