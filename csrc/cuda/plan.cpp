@@ -108,6 +108,7 @@ Plan make_plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_li
 
   result.padded = result.last % 2 == 0;
   result.by_last = divider(result.last);
+  result.by_blocks = divider(result.blocks);
   result.first = result.row / (of_row.count > 1 ? of_row.radix[0] : 1);
   const auto address = [&](std::int64_t position) {
     return static_cast<int>(position + (result.padded ? position / result.last : 0) +

@@ -53,9 +53,10 @@ struct Plan {
   int stages;  // of both axes, the last included
   Stage stage[kMaxStages];
   int last, blocks;  // radix of the last stage, blocks of it in a row
-  int first;         // of a row: butterflies that samples are brought in by
-  int addresses;     // of one column, padding included
-  int twiddles;      // of all stages
+  Divider by_blocks;
+  int first;      // of a row: butterflies that samples are brought in by
+  int addresses;  // of one column, padding included
+  int twiddles;   // of all stages
   // Where values a power of two apart would share a bank, one place is left free after every `last` values and after
   // every first step.
   bool padded, first_padded;

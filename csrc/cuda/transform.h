@@ -56,11 +56,14 @@ struct Frame {
     }
   }
 
-  SPECTRANS_DEVICE Tile<T> tile(int index = 0) const {
+  SPECTRANS_DEVICE Tile<T> tile(int index = 0) const { return tile_of(column, index); }
+
+  // Another column's.
+  SPECTRANS_DEVICE Tile<T> tile_of(int other, int index = 0) const {
     const int first = index * plan.addresses * layout.columns;
     const Shared<Pair<T>> all = shared<Pair<T>>(0);
-    if (layout.columns_first) return {{all.base + first + column}, layout.columns};
-    return {{all.base + first + column * plan.addresses}, 1};
+    if (layout.columns_first) return {{all.base + first + other}, layout.columns};
+    return {{all.base + first + other * plan.addresses}, 1};
   }
 
   SPECTRANS_DEVICE int address(int position) const {
@@ -74,6 +77,12 @@ struct Frame {
   SPECTRANS_DEVICE int address_of(int row, int bin) const {
     return shared<std::uint16_t>(layout.row_addresses).load(row) +
            shared<std::uint16_t>(layout.bin_addresses).load(bin);
+  }
+
+  // Where the last stage, done in place, leaves bin k of the first row.
+  SPECTRANS_DEVICE int bin_address(int k) const {
+    const int i = quotient(k, plan.by_blocks);
+    return shared<std::uint16_t>(layout.bin_addresses).load(k - i * plan.blocks) + i;
   }
 
   // exp(-2 pi i bin / (2 row))
@@ -328,6 +337,21 @@ SPECTRANS_DEVICE void clear(const Tile<T>& tile, int base) {
   unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(base + i, {T(0), T(0)}); });
 }
 
+// The last forward stage of a single row in place: bins are left at frame.bin_address(k), for any thread to read after
+// a barrier.
+template <int LastLimit, class T>
+SPECTRANS_DEVICE void last_stage(const Frame<T>& frame, const Tile<T>& tile) {
+  const Plan& plan = frame.plan;
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < plan.blocks; t += frame.layout.workers) {
+      const Block block{0, 0, frame.address(t * R)};
+      Complex<T> v[R];
+      read_block<R>(tile, block, v);
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { tile.store(block.base + i, v[i]); });
+    }
+  });
+}
+
 // No bin is left out.
 constexpr int kAllBins = 1 << 30;
 
@@ -516,6 +540,21 @@ SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, c
         if constexpr (Writes) values.template from_bins<i>(w);
       });
       if constexpr (Writes) values.write(tile, pair);
+    }
+  });
+}
+
+// The bins of a complex line of one row, to be transformed back: bins(k, at, mirrored) gives bin k and bin -k.
+template <int LastLimit, class T, class Bins>
+SPECTRANS_DEVICE void first_inverse_stage(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+  const Plan& plan = frame.plan;
+  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+      const BlockPair pair = block_pair(frame, t);
+      PairValues<R, T> values;
+      unroll<0, R>([&]<int i>()
+                       SPECTRANS_INLINE_LAMBDA { bins(pair.bin + i * plan.blocks, values.v[i], values.u[R - 1 - i]); });
+      values.write(tile, pair);
     }
   });
 }
