@@ -6,7 +6,7 @@
 namespace spectrans::cuda {
 namespace {
 
-constexpr int kSector = 32;  // bytes that memory moves at least
+constexpr int kWarp = 32;
 constexpr int kUsualThreads = 256;
 constexpr int kFewThreads = 128;  // fewer leave a multiprocessor's schedulers without work
 
@@ -46,10 +46,19 @@ int workers(const Plan& plan, int columns, int limit) {
   return ceil_div(butterflies, ceil_div(butterflies, std::max(1, limit / columns)));
 }
 
+// Of lines along memory: as many threads as there are butterflies in the first stage, or a part of them that comes out
+// even, in whole warps, as one with samples of two lines moves parts of sectors. 0: so few that it has to.
+int whole_warps(const Plan& plan) {
+  const int butterflies = plan.stages == 1 ? plan.row : plan.rows * plan.row / plan.stage[0].radix;
+  if (butterflies <= kWarp / 2) return 0;
+  return ceil_div(ceil_div(butterflies, ceil_div(butterflies, kUsualThreads)), kWarp) * kWarp;
+}
+
 }  // namespace
 
 Geometry geometry(const Plan& plan, const Work& work, int shared_limit) {
-  int columns = work.columns_first ? kSector / work.storage_size : 1;
+  int columns = work.columns_first ? work.segment / work.storage_size : 1;
+  while (columns > kSector / work.storage_size && 2 * bytes(plan, work, columns) > shared_limit) columns /= 2;
   while (columns > 1 && (bytes(plan, work, columns) > shared_limit || columns / 2 >= work.channels)) columns /= 2;
   if (bytes(plan, work, columns) > shared_limit) return {{}, 0};
   const auto wider = [&] {
@@ -58,9 +67,11 @@ Geometry geometry(const Plan& plan, const Work& work, int shared_limit) {
   while (columns * workers(plan, columns, kUsualThreads) < kFewThreads && wider()) columns *= 2;
   // Where only one block fits into a multiprocessor, it has to keep it busy alone.
   const bool alone = 2 * bytes(plan, work, columns) > shared_limit;
+  const int warps = work.columns_first || alone ? 0 : whole_warps(plan);
+  while (columns > 1 && columns * warps > kUsualThreads) columns /= 2;
   Geometry result{};
   result.shared_bytes = static_cast<int>(lay_out(plan, work, columns, result.layout));
-  result.layout.workers = workers(plan, columns, alone ? work.max_threads : kUsualThreads);
+  result.layout.workers = warps > 0 ? warps : workers(plan, columns, alone ? work.max_threads : kUsualThreads);
   return result;
 }
 

@@ -9,6 +9,7 @@
 namespace spectrans::cuda {
 
 constexpr int kMaxThreads = 512;
+constexpr int kSector = 32;  // bytes that memory moves at least
 
 // What a block has to hold, and how its columns lie in memory.
 struct Work {
@@ -20,6 +21,7 @@ struct Work {
   bool weighted = false;  // by right angles: room for the weights
   int kept = 0;           // spectra of weighted lines that stay from one transform to the next
   int max_threads = kMaxThreads;
+  int segment = kSector;  // bytes of neighbouring channels that a block would like to have, where two such blocks fit
 };
 
 struct Geometry {
