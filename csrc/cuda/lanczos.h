@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kValueThreads) segment_kernel(const __grid_con
 }
 
 // The largest eigenvalue of the tridiagonal matrix of `step` steps: the weights of the Ritz vector.
-__global__ void __launch_bounds__(kValueThreads) weight_kernel(const __grid_constant__ LanczosParameters p) {
+__global__ void __launch_bounds__(kValueThreads, 1) weight_kernel(const __grid_constant__ LanczosParameters p) {
   const std::int64_t item = blockIdx.x;
   if (!is_open(p.of, item)) return;
   const auto room = shared<double>(0);
