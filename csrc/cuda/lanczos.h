@@ -4,7 +4,7 @@
 // The schedule of launches is fixed; what is proved is not iterated further: kernels return at once. A unit vector v is
 // the proof: some eigenvalue of A^T A lies within |A^T A v - theta v| of theta = |A v|^2, which is never more than the
 // largest. (csrc/cpu/lanczos.h says why nothing less will do.) What is not proved when the schedule ends is left to the
-// tridiagonalisation. Without orthogonalisation, q's drift towards what is found already; but only when it is found.
+// tridiagonalisation. The q are not orthogonalised: they lose that only towards vectors that are found already (Paige).
 #pragma once
 
 #include "tridiagonal.h"
@@ -178,7 +178,7 @@ __global__ void __launch_bounds__(kValueThreads) segment_kernel(const __grid_con
 }
 
 // The largest eigenvalue of the tridiagonal matrix of `step` steps: the weights of the Ritz vector.
-__global__ void __launch_bounds__(kValueThreads) weight_kernel(const __grid_constant__ LanczosParameters p) {
+__global__ void __launch_bounds__(kValueThreads, 1) weight_kernel(const __grid_constant__ LanczosParameters p) {
   const std::int64_t item = blockIdx.x;
   if (!is_open(p.of, item)) return;
   const auto room = shared<double>(0);

@@ -44,13 +44,19 @@ SPECTRANS_DEVICE bool exceeds(Pair<double> b, Pair<double> a) {
 
 template <class T>
 struct Larger {
-  const Pair<T>* row;
+  const T* row;
+  bool aligned;  // pairs, to their size
+
+  SPECTRANS_DEVICE Pair<T> pair(std::int64_t at) const {
+    if (aligned) return load(reinterpret_cast<const Pair<T>*>(row) + at);
+    return {load(row + 2 * at), load(row + 2 * at + 1)};
+  }
 
   SPECTRANS_DEVICE bool exceeds(Place b, Place a) const {
     if (a.squared < 0 || b.squared < 0 || (comparable<T>(a.squared) && comparable<T>(b.squared))) {
       return b.squared > a.squared;
     }
-    const Pair<T> of_a = load(row + a.at), of_b = load(row + b.at);
+    const Pair<T> of_a = pair(a.at), of_b = pair(b.at);
     return cuda::exceeds({of_b.re, of_b.im}, {of_a.re, of_a.im});
   }
 
@@ -79,7 +85,8 @@ __global__ void __launch_bounds__(kModulusThreads) modulus_kernel(const __grid_c
   std::int64_t row = task;
   const std::int64_t first = divide(row, p.pieces) * kPairsPerPiece;
   const bool active = row < p.rows;
-  const Larger<T> larger{static_cast<const Pair<T>*>(p.pairs) + (active ? row : 0) * p.count};
+  const Larger<T> larger{static_cast<const T*>(p.pairs) + (active ? row : 0) * 2 * p.count,
+                         reinterpret_cast<std::uintptr_t>(p.pairs) % sizeof(Pair<T>) == 0};
   const std::int64_t end = active ? smaller(first + kPairsPerPiece, p.among) : 0;
   Place best{-1, INT64_MAX};
   for (std::int64_t i = first + thread % team; i < end; i += kPairsInFlight * team) {
@@ -88,7 +95,7 @@ __global__ void __launch_bounds__(kModulusThreads) modulus_kernel(const __grid_c
       const std::int64_t at = i + k * team;
       if (at < end) {
         found[k].at = p.places == nullptr ? at : load(p.places + row * p.among + at);
-        found[k].squared = squared_modulus(load(larger.row + found[k].at));
+        found[k].squared = squared_modulus(larger.pair(found[k].at));
       }
     });
     unroll<0, kPairsInFlight>([&]<int k>() SPECTRANS_INLINE_LAMBDA {

@@ -572,12 +572,13 @@ void spectral_norms_of_a_batch(oracle::Report& report, const std::vector<double>
 // ---- largest modulus ------------------------------------------------------------------------------------------------
 
 template <class S>
-std::vector<std::int64_t> largest_modulus_of(Buffer<S>& pairs, std::int64_t batch) {
+std::vector<std::int64_t> largest_modulus_of(Buffer<S>& pairs, std::int64_t batch, std::int64_t shift = 0) {
   Buffer<double> room(std::vector<double>(batch, NAN));
   auto* index = static_cast<std::int64_t*>(room.data());
   Queue queue;
-  spectrans::cuda::largest_modulus({element<S>(), pairs.data(), batch, pairs.size() / 2 / batch, index},
-                                   queue.stream());
+  spectrans::cuda::largest_modulus(
+      {element<S>(), static_cast<S*>(pairs.data()) + shift, batch, (pairs.size() - shift) / 2 / batch, index},
+      queue.stream());
   return {index, index + batch};
 }
 
@@ -597,6 +598,11 @@ void largest_modulus(oracle::Report& report, std::int64_t batch, std::int64_t co
   }
   Buffer<S> pairs(values);
   report.check("largest modulus", count, largest_modulus_of(pairs, batch) == expected ? 0 : 1, 0);
+  std::vector<double> moved(values);
+  moved.insert(moved.begin(), 0.0);
+  Buffer<S> not_aligned(moved);
+  report.check("largest modulus, not aligned", count,
+               largest_modulus_of(not_aligned, batch, 1) == largest_modulus_of(pairs, batch) ? 0 : 1, 0);
   for (std::int64_t row = 0; row < batch; ++row) {
     nan[row] = row * 104729 % count;
     double* of_row = values.data() + 2 * row * count;
