@@ -21,7 +21,7 @@
 using dim3 = emulation::Dim3;
 
 enum cudaError_t { cudaSuccess = 0 };
-enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount, cudaDevAttrL2CacheSize };
 
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
 inline cudaError_t cudaGetDevice(int* device) {
@@ -29,8 +29,12 @@ inline cudaError_t cudaGetDevice(int* device) {
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  const bool shared = attribute == cudaDevAttrMaxSharedMemoryPerBlockOptin;
-  *value = shared ? emulation::limits().shared_bytes : emulation::limits().multiprocessors;
+  const emulation::Limits& limits = emulation::limits();
+  switch (attribute) {
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = limits.shared_bytes; break;
+    case cudaDevAttrMultiProcessorCount: *value = limits.multiprocessors; break;
+    case cudaDevAttrL2CacheSize: *value = limits.l2_bytes; break;
+  }
   return cudaSuccess;
 }
 
