@@ -4,6 +4,7 @@
 #include "geometry.h"
 #include "kernels.h"
 #include "lines.h"
+#include "long.h"
 
 namespace spectrans::cuda {
 namespace {
@@ -244,6 +245,79 @@ __global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T>
   }
 }
 
+// ---- long lines
+// --------------------------------------------------------------------------------------------------------
+
+template <class T>
+struct FilterRows {
+  RowsParameters<T> of;
+  Response<T> response;
+};
+
+template <class T>
+__global__ void __launch_bounds__(kBound<T>, 1) filter_rows(const FilterRows<T> p) {
+  const Frame<T> frame(p.of.plan, p.of.layout);
+  prepare(frame);
+  const RowOfThread<T> row(p.of, frame.column);
+  const int channel = p.of.slab.first_channel + row.channel;
+  const Tile<T> tile = frame.tile();
+  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
+    forward(frame, tile, row.samples(item));
+    middle<kLastOfLong<T>, true>(frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+      value = p.response.filtered(value, 0, row.bin(k), channel);
+    });
+    inverse(frame, tile, row.samples(item));
+  }
+}
+
+template <class T>
+struct BackwardRows {
+  RowsParameters<T> grad, x;
+  Response<T> response;
+  Sums<T> sums;
+  std::int64_t chunk;
+  bool filters;
+};
+
+// A chunk may begin in one slab and end in another.
+template <class T>
+__global__ void __launch_bounds__(kBound<T>, 1) backward_rows(const BackwardRows<T> p) {
+  const Frame<T> frame(p.grad.plan, p.grad.layout);
+  prepare(frame);
+  const RowOfThread<T> of_grad(p.grad, frame.column), of_x(p.x, frame.column);
+  const Slab& slab = p.grad.slab;
+  const int channel = slab.first_channel + of_grad.channel;
+  const Tile<T> grad = frame.tile(0), x = frame.tile(1);
+  const std::int64_t end = slab.first_item + slab.items;
+  for (std::int64_t chunk = slab.first_item / p.chunk + blockIdx.y; chunk * p.chunk < end; chunk += gridDim.y) {
+    std::int64_t item = chunk * p.chunk < slab.first_item ? slab.first_item : chunk * p.chunk;
+    for (; item < end && item < (chunk + 1) * p.chunk; ++item) {
+      const std::int64_t in_slab = item - slab.first_item;
+      forward(frame, grad, of_grad.samples(in_slab));
+      forward(frame, x, of_x.samples(in_slab));
+      middle<kLastOfTwo<T>, true>(frame, grad, x,
+                                  [&](int, int k2, Complex<T>& g, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+                                    const HalfBin bin = of_grad.half_bin(k2);
+                                    if (of_grad.active && !bin.repeats) {
+                                      Pair<T>* const at = p.sums.at(chunk, 0, bin.k, channel);
+                                      const bool first = item == chunk * p.chunk;
+                                      if (bin.mirrored) {  // conj(conj(x) g) = conj(g) x
+                                        p.sums.add(at, g, value, first);
+                                      } else {
+                                        p.sums.add(at, value, g, first);
+                                      }
+                                    }
+                                    if (p.filters) g = p.response.filtered(g, 0, of_grad.bin(k2), channel);
+                                  });
+      if (p.filters) {
+        inverse(frame, grad, of_grad.samples(in_slab));
+      } else {
+        __syncthreads();
+      }
+    }
+  }
+}
+
 // ---- launches
 // ----------------------------------------------------------------------------------------------------------
 
@@ -256,25 +330,26 @@ struct Shape {
   std::int64_t h, width;
   bool even;
   Plan transform;
+  Work work;
   Geometry chosen;
-  unsigned tiles_of_channels;
 
   Shape(const Filter& call, std::int64_t h_, int tiles, int last_limit)
       : h(h_), width(call.x.n / h_), even(width % 2 == 0),
         transform(plan(h_, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
-        chosen(geometry(transform,
-                        {.channels = call.x.d,
-                         .tiles = tiles,
-                         .storage_size = sizeof(S),
-                         .size = sizeof(T),
-                         .columns_first = call.x.d_stride == 1 || call.x.n_stride != 1,
-                         .max_threads = kThreads<T>},
-                        device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))),
-        tiles_of_channels(static_cast<unsigned>((call.x.d + chosen.layout.columns - 1) / chosen.layout.columns)) {}
+        work{.channels = call.x.d,
+             .tiles = tiles,
+             .storage_size = sizeof(S),
+             .size = sizeof(T),
+             .columns_first = call.x.d_stride == 1 || call.x.n_stride != 1,
+             .max_threads = kThreads<T>},
+        chosen(geometry(transform, work, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin))) {}
+
+  [[nodiscard]] bool too_long() const { return cuda::too_long(chosen, work); }
 
   [[nodiscard]] Grid grid(std::int64_t items) const {
-    return {dim3(tiles_of_channels, static_cast<unsigned>(std::min(items, kMaxBlocksAlongY))), chosen.threads(),
-            chosen.shared_bytes};
+    const std::int64_t columns = chosen.layout.columns, tiles = (work.channels + columns - 1) / columns;
+    return {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min(items, kMaxBlocksAlongY))),
+            chosen.threads(), chosen.shared_bytes};
   }
 
   // Bins come doubled from a line held as half as many complex values, and go back doubled.
@@ -306,35 +381,99 @@ std::int64_t chunk_of(std::int64_t batch, std::int64_t d) {
   return std::clamp(batch * ((d + channels - 1) / channels) / enough, std::int64_t{1}, most);
 }
 
+// The chunks' sums, and the gradient they make.
+template <class T>
+struct Summation {
+  std::int64_t chunk, chunks;
+  int width;
+  Sums<T> sums;
+
+  Summation(const Filter& call, std::int64_t h, const Stream& stream)
+      : chunk(chunk_of(call.x.batch, call.x.d)), chunks((call.x.batch + chunk - 1) / chunk),
+        width(static_cast<int>(call.x.n / h)),
+        sums{nullptr, static_cast<int>(h), width / 2 + 1, static_cast<int>(call.x.d)} {
+    sums.data = static_cast<Pair<T>*>(stream.allocate(chunks * bins() * sizeof(Pair<T>), stream.context));
+  }
+
+  [[nodiscard]] std::int64_t bins() const { return std::int64_t{sums.rows} * sums.half * sums.d; }
+
+  // scale: of the products that were summed
+  void finish(const Filter& call, T scale, const Stream& stream) const {
+    const std::int64_t blocks = std::min((bins() + kSumThreads - 1) / kSumThreads, kMaxBlocksAlongY);
+    launch(&add_chunks<T>, {dim3(static_cast<unsigned>(blocks)), kSumThreads, 0}, stream.stream,
+           SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, width, scale / T(call.x.n)});
+  }
+};
+
 template <class S>
 void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
   const Shape<S> shape(call, h, 2, kLastOfTwo<T>);
-  const int half = static_cast<int>(shape.width / 2 + 1), d = static_cast<int>(call.x.d);
-  const std::int64_t chunk = chunk_of(call.x.batch, d), chunks = (call.x.batch + chunk - 1) / chunk;
-  void* const scratch = stream.allocate(chunks * h * half * d * sizeof(Pair<T>), stream.context);
-  const Sums<T> sums{static_cast<Pair<T>*>(scratch), static_cast<int>(h), half, d};
-  const BackwardParameters<S> parameters{shape.transform,
-                                         shape.chosen.layout,
-                                         lines(call.x, sizeof(S)),
-                                         lines(call.with, sizeof(S)),
-                                         lines(call.y, sizeof(S)),
-                                         shape.response(call),
-                                         sums,
-                                         call.x.batch,
-                                         chunk,
-                                         d,
-                                         call.y.data != nullptr};
-  launch(shape.even ? &backward_even<S> : &backward_odd<S>, shape.grid(chunks), stream.stream, parameters);
-  const T scale = T(1) / (T(call.x.n) * (shape.even ? 4 : 1));
-  const std::int64_t count = h * half * d, blocks = std::min((count + kSumThreads - 1) / kSumThreads, kMaxBlocksAlongY);
-  launch(
-      &add_chunks<T>, {dim3(static_cast<unsigned>(blocks)), kSumThreads, 0}, stream.stream,
-      SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, static_cast<int>(shape.width), scale});
+  const Summation<T> summation(call, h, stream);
+  const BackwardParameters<S> parameters{
+      shape.transform,          shape.chosen.layout,        lines(call.x, sizeof(S)), lines(call.with, sizeof(S)),
+      lines(call.y, sizeof(S)), shape.response(call),       summation.sums,           call.x.batch,
+      summation.chunk,          static_cast<int>(call.x.d), call.y.data != nullptr};
+  launch(shape.even ? &backward_even<S> : &backward_odd<S>, shape.grid(summation.chunks), stream.stream, parameters);
+  summation.finish(call, shape.even ? T(0.25) : T(1), stream);
+}
+
+// Whether a sequence is better split than held in one block.
+template <class S>
+bool is_long(const Filter& call) {
+  const std::int64_t n = call.x.n;
+  if (!has_plan(1, n % 2 == 0 ? n / 2 : n)) return true;
+  const bool backward = call.response_grad != nullptr;
+  using T = typename Arithmetic<S>::type;
+  return has_split(n) && Shape<S>(call, 1, backward ? 2 : 1, backward ? kLastOfTwo<T> : kLast).too_long();
+}
+
+// Bins of long lines come doubled.
+template <class T>
+Response<T> response_of_long(const Filter& call) {
+  return {static_cast<const Pair<T>*>(call.response),
+          call.bin_stride / 2,
+          call.channel_stride / 2,
+          1,
+          static_cast<int>(call.x.n),
+          call.adjoint,
+          T(1) / (T(call.x.n) * 2)};
+}
+
+template <class S>
+void run_long_forward(const Filter& call, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const LongLines<S> lines(call.x, 1, stream);
+  lines.each_slab([&](const Slab& slab) {
+    lines.forward(call.x, slab);
+    launch(&filter_rows<T>, lines.grid_of_rows(slab), stream.stream,
+           FilterRows<T>{lines.rows(slab), response_of_long<T>(call)});
+    lines.inverse(call.y, slab);
+  });
+}
+
+template <class S>
+void run_long_backward(const Filter& call, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const LongLines<S> lines(call.x, 2, stream);
+  const Summation<T> summation(call, 1, stream);
+  lines.each_slab([&](const Slab& slab) {
+    lines.forward(call.x, slab, 0);
+    lines.forward(call.with, slab, 1);
+    launch(&backward_rows<T>, lines.grid_of_rows(slab), stream.stream,
+           BackwardRows<T>{lines.rows(slab, 0), lines.rows(slab, 1), response_of_long<T>(call), summation.sums,
+                           summation.chunk, call.y.data != nullptr});
+    if (call.y.data != nullptr) lines.inverse(call.y, slab, 0);
+  });
+  summation.finish(call, T(0.25), stream);
 }
 
 void run(const Filter& call, std::int64_t h, const Stream& stream) {
   with_storage(call.element, [&]<class S>(S) {
+    if (h == 1 && is_long<S>(call)) {
+      if (call.response_grad == nullptr) return run_long_forward<S>(call, stream);
+      return run_long_backward<S>(call, stream);
+    }
     if (call.response_grad == nullptr) {
       run_forward<S>(call, h, stream);
     } else {
@@ -343,22 +482,29 @@ void run(const Filter& call, std::int64_t h, const Stream& stream) {
   });
 }
 
-// Values of one column that fit the shared memory of every GPU, twice for the two tiles of the backward pass.
-constexpr std::int64_t kMaxColumnBytes = 64 * 1024;
+// Values of one grid that fit the shared memory of every GPU, twice for the two tiles of the backward pass.
+constexpr std::int64_t kMaxGridBytes = 64 * 1024;
 
-const char* why_not(const Filter& call, std::int64_t h) {
-  const std::int64_t width = call.x.n / h, row = width % 2 == 0 ? width / 2 : width;
-  const std::int64_t value = call.element == Element::float64 ? 16 : 8, tiles = call.response_grad != nullptr ? 2 : 1;
-  if (std::max({call.x.axes, call.y.axes, call.with.axes}) > kMaxLineAxes) return "the batch has too many axes";
-  if (!has_plan(h, row)) return "a length has a prime factor beyond 7, or is too long";
-  if (h * row * value * tiles > kMaxColumnBytes) return "the sequence does not fit into a block's shared memory";
-  return nullptr;
+bool has_too_many_axes(const Filter& call) {
+  return std::max({call.x.axes, call.y.axes, call.with.axes}) > kMaxLineAxes;
 }
 
 }  // namespace
 
-const char* why_not(const Filter& call) { return why_not(call, 1); }
-const char* why_not(const Filter2d& call) { return why_not(call, call.h); }
+const char* why_not(const Filter& call) {
+  if (has_too_many_axes(call)) return "the batch has too many axes";
+  if (!has_split(call.x.n) && !has_plan(1, call.x.n)) return "n has a prime factor beyond 7, or is too long";
+  return nullptr;
+}
+
+const char* why_not(const Filter2d& call) {
+  const std::int64_t width = call.x.n / call.h, row = width % 2 == 0 ? width / 2 : width;
+  const std::int64_t value = call.element == Element::float64 ? 16 : 8, tiles = call.response_grad != nullptr ? 2 : 1;
+  if (has_too_many_axes(call)) return "the batch has too many axes";
+  if (!has_plan(call.h, row)) return "a side of the grid has a prime factor beyond 7, or is too long";
+  if (call.h * row * value * tiles > kMaxGridBytes) return "the grid does not fit into a block's shared memory";
+  return nullptr;
+}
 
 void filter(const Filter& call, const Stream& stream) { run(call, 1, stream); }
 void filter2d(const Filter2d& call, const Stream& stream) { run(call, call.h, stream); }

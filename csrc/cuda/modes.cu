@@ -5,6 +5,7 @@
 #include "geometry.h"
 #include "kernels.h"
 #include "lines.h"
+#include "long.h"
 
 namespace spectrans::cuda {
 namespace {
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) forward_odd(const ModesParamet
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
     T* const line = p.bins.line(item, channel);
-    middle<kLast<T>, true, false>(
+    middle<kLast<T>, false>(
         frame, tile,
         [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
           if (channel < p.d) p.bins.write(line, k, value);
@@ -148,7 +149,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) inverse_odd(const ModesParamet
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     const T* const line = p.bins.line(item, read);
-    middle<kLast<T>, false, true>(
+    middle<kLast<T>, true, false>(
         frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA { value = p.bins.read(line, k); },
         p.bins.count);
     inverse(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
@@ -156,23 +157,70 @@ __global__ void __launch_bounds__(kMaxThreads, 1) inverse_odd(const ModesParamet
   }
 }
 
-// Bins come doubled from a line held as half as many complex values; going back, an interior bin is half of itself and
-// half of its mirror image, but where only real parts are stored it is all of itself.
+// ---- long lines -----------------------------------------------------------------------------------------------------
+
 template <class T>
-Weights<T> weights(const Modes& call) {
+struct ModesRows {
+  RowsParameters<T> of;
+  Bins<T> bins;
+};
+
+template <class T>
+__global__ void __launch_bounds__(kMaxThreads, 1) forward_rows(const ModesRows<T> p) {
+  const Frame<T> frame(p.of.plan, p.of.layout);
+  prepare(frame);
+  const RowOfThread<T> row(p.of, frame.column);
+  const Tile<T> tile = frame.tile();
+  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
+    forward(frame, tile, row.samples(item));
+    T* const line = p.bins.line(p.of.slab.first_item + item, p.of.slab.first_channel + row.channel);
+    middle<kLastOfLong<T>, false>(frame, tile, [&](int, int k2, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+      const HalfBin bin = row.half_bin(k2);
+      if (row.active && !bin.repeats) p.bins.write(line, bin.k, {value.re, bin.mirrored ? -value.im : value.im});
+    });
+    __syncthreads();
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kMaxThreads, 1) inverse_rows(const ModesRows<T> p) {
+  const Frame<T> frame(p.of.plan, p.of.layout);
+  prepare(frame);
+  const RowOfThread<T> row(p.of, frame.column);
+  const Tile<T> tile = frame.tile();
+  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
+    const T* const line = p.bins.line(p.of.slab.first_item + item, p.of.slab.first_channel + row.channel);
+    middle<kLastOfLong<T>, true, false>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+      const HalfBin bin = row.half_bin(k2);
+      value = p.bins.read(line, bin.k);
+      if (bin.mirrored) value.im = -value.im;
+    });
+    inverse(frame, tile, row.samples(item));
+    __syncthreads();
+  }
+}
+
+// ---- launches -------------------------------------------------------------------------------------------------------
+
+// What is done to bins beside their weights, forward and inverse. Doubled: forward, bins come twice as large; inverse,
+// an interior bin is half of itself and half of its mirror image. Single: lines of odd length in one block; inverse,
+// only their real parts are stored, so that an interior bin is all of itself.
+enum class Scale { doubled, single };
+
+template <class T>
+Weights<T> weights(const Modes& call, Scale scale) {
   const double n = static_cast<double>(call.x.n);
   const double norm = call.norm == 0 ? 1 : call.norm == 1 ? 1 / std::sqrt(n) : 1 / n;
-  const bool even = call.x.n % 2 == 0;
-  const double edge = !call.inverse && even ? norm / 2 : norm;
-  const double interior = (call.mirrored ? 2 : 1) * (even ? norm / 2 : norm);
+  const double halved = scale == Scale::doubled ? norm / 2 : norm;
+  const double edge = call.inverse ? norm : halved, interior = (call.mirrored ? 2 : 1) * halved;
   const T high = static_cast<T>(edge), interior_high = static_cast<T>(interior);
   return {high, static_cast<T>(edge - high), interior_high, static_cast<T>(interior - interior_high)};
 }
 
 template <class T>
-Bins<T> bins(const Modes& call) {
+Bins<T> bins(const Modes& call, Scale scale) {
   Bins<T> result{lines(call.bins, sizeof(T)), reinterpret_cast<std::uintptr_t>(call.bins.data) % (2 * sizeof(T)) == 0,
-                 static_cast<int>(call.bins.n), static_cast<int>(call.x.n), weights<T>(call)};
+                 static_cast<int>(call.bins.n), static_cast<int>(call.x.n), weights<T>(call, scale)};
   const auto even = [&](std::int64_t stride) { result.together = result.together && stride % 2 == 0; };
   even(call.bins.n_stride);
   even(call.bins.d_stride);
@@ -183,15 +231,31 @@ Bins<T> bins(const Modes& call) {
 constexpr std::int64_t kMaxBlocksAlongY = 65535;
 
 template <class S>
+void run_long(const Modes& call, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const LongLines<S> lines(call.x, 1, stream);
+  lines.each_slab([&](const Slab& slab) {
+    if (!call.inverse) lines.forward(call.x, slab);
+    launch(call.inverse ? &inverse_rows<T> : &forward_rows<T>, lines.grid_of_rows(slab), stream.stream,
+           ModesRows<T>{lines.rows(slab), bins<T>(call, Scale::doubled)});
+    if (call.inverse) lines.inverse(call.x, slab);
+  });
+}
+
+template <class S>
 void run(const Modes& call, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
   const bool even = call.x.n % 2 == 0;
-  const Plan transform = plan(1, even ? call.x.n / 2 : call.x.n, kLast<T>, sizeof(T) == 4 ? 16 : 8);
+  const std::int64_t row = even ? call.x.n / 2 : call.x.n;
+  if (!has_plan(1, row)) return run_long<S>(call, stream);
+  const Plan transform = plan(1, row, kLast<T>, sizeof(T) == 4 ? 16 : 8);
   const Work work{call.x.d, 1, sizeof(S), sizeof(T), call.x.d_stride == 1 || call.x.n_stride != 1};
   const Geometry chosen = geometry(transform, work, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  if (too_long(chosen, work) && has_split(call.x.n)) return run_long<S>(call, stream);
   const int columns = chosen.layout.columns;
-  const ModesParameters<S> parameters{transform,     chosen.layout, lines(call.x, sizeof(S)),
-                                      bins<T>(call), call.x.batch,  static_cast<int>(call.x.d)};
+  const Bins<T> of = bins<T>(call, even ? Scale::doubled : Scale::single);
+  const ModesParameters<S> parameters{transform, chosen.layout, lines(call.x, sizeof(S)),
+                                      of,        call.x.batch,  static_cast<int>(call.x.d)};
   const dim3 blocks(static_cast<unsigned>((call.x.d + columns - 1) / columns),
                     static_cast<unsigned>(std::min(call.x.batch, kMaxBlocksAlongY)));
   const auto kernel =
@@ -199,16 +263,11 @@ void run(const Modes& call, const Stream& stream) {
   launch(kernel, {blocks, chosen.threads(), chosen.shared_bytes}, stream.stream, parameters);
 }
 
-// Values of one column that fit the shared memory of every GPU.
-constexpr std::int64_t kMaxColumnBytes = 64 * 1024;
-
 }  // namespace
 
 const char* why_not(const Modes& call) {
-  const std::int64_t n = call.x.n, row = n % 2 == 0 ? n / 2 : n, value = call.element == Element::float64 ? 16 : 8;
   if (std::max(call.x.axes, call.bins.axes) > kMaxLineAxes) return "the batch has too many axes";
-  if (!has_plan(1, row)) return "a length has a prime factor beyond 7, or is too long";
-  if (row * value > kMaxColumnBytes) return "the sequence does not fit into a block's shared memory";
+  if (!has_split(call.x.n) && !has_plan(1, call.x.n)) return "n has a prime factor beyond 7, or is too long";
   return nullptr;
 }
 

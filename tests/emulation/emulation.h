@@ -26,7 +26,7 @@ Dim3 grid_size();
 struct Limits {
   int shared_bytes = 227 * 1024;  // of a block
   int multiprocessors = 4;
-  int l2_bytes = 32 << 20;
+  int l2_bytes = 50 << 20;
 };
 Limits& limits();
 

@@ -105,4 +105,19 @@ class Queue {
   std::vector<std::unique_ptr<Buffer<double>>> scratch_;
 };
 
+// A device with less memory of either kind, while this lives.
+class Limited {
+ public:
+  explicit Limited(int shared_bytes, int l2_bytes = emulation::Limits{}.l2_bytes) {
+    emulation::limits().shared_bytes = shared_bytes;
+    emulation::limits().l2_bytes = l2_bytes;
+  }
+  ~Limited() { emulation::limits() = before_; }
+  Limited(const Limited&) = delete;
+  Limited& operator=(const Limited&) = delete;
+
+ private:
+  emulation::Limits before_ = emulation::limits();
+};
+
 }  // namespace emulated

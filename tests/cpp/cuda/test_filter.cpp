@@ -163,7 +163,7 @@ void check_backward(oracle::Report& report, std::int64_t h, std::int64_t w, std:
 }
 
 // Of one call, what it moves beside what it has to.
-void traffic(oracle::Report& report, std::int64_t n, std::int64_t d, bool channels_first) {
+void traffic(oracle::Report& report, std::int64_t n, std::int64_t d, bool channels_first, bool is_long = false) {
   Buffer<float> x(oracle::noise(2 * n * d, 1)), y(std::vector<double>(2 * n * d, NAN));
   Buffer<float> response(oracle::noise(2 * (n / 2 + 1) * d, 2));
   spectrans::Filter call{};
@@ -181,8 +181,48 @@ void traffic(oracle::Report& report, std::int64_t n, std::int64_t d, bool channe
               channels_first ? "[d, n]" : "[n, d]", static_cast<long long>(n),
               counts.global_sectors / counts.global_ideal, counts.shared_passes / counts.shared_ideal,
               counts.shared_passes / (2.0 * static_cast<double>(n * d)), counts.barriers);
-  // Rows of a response [d, n / 2 + 1] begin anywhere in a sector, which tells where they are short.
-  if (!channels_first || n >= 1024) report.check("sectors", n, counts.global_sectors / counts.global_ideal, 1.1);
+  if (is_long) {
+    // Samples once, rows four times; and the response, which here every item reads for itself, channels first in pieces
+    // of four bins that begin anywhere in a sector.
+    const double pieces = channels_first ? 2 : 1;
+    const double least =
+        static_cast<double>(x.bytes() + y.bytes()) * 3 + 2 * pieces * static_cast<double>(response.bytes());
+    std::printf("  %.1f bytes a sample, at least %.1f\n", counts.global_bytes / static_cast<double>(2 * n * d),
+                least / static_cast<double>(2 * n * d));
+    report.check("bytes of long lines", n, counts.global_bytes / least, 1.1);
+  }
+  // Rows of a response [d, n / 2 + 1] begin anywhere in a sector, which tells where they are short; pieces of long
+  // lines may, too.
+  if (!channels_first || (n >= 1024 && !is_long))
+    report.check("sectors", n, counts.global_sectors / counts.global_ideal, 1.1);
+}
+
+// A device whose blocks have room for `tiles` lines of n samples, and none for tables.
+template <class S>
+Limited too_little(std::int64_t n, int tiles = 1) {
+  return Limited(static_cast<int>(tiles * n * sizeof(typename spectrans::cuda::Arithmetic<S>::type)));
+}
+
+template <class S>
+void long_lengths(oracle::Report& report) {
+  for (const std::int64_t n : {96, 100, 105, 135, 200, 243, 256, 343, 441, 512, 840, 1000, 1024, 1575, 2401, 4096}) {
+    {
+      const Limited device = too_little<S>(n);
+      check<S>(report, 1, n, 2, 3, false, false);
+      check<S>(report, 1, n, 1, 3, true, true);
+    }
+    const Limited device = too_little<S>(n, 2);
+    check_backward<S>(report, 1, n, 2, 3, false, true);
+    check_backward<S>(report, 1, n, 1, 3, true, false);
+  }
+  // Several slabs: of items, and of an item's channels.
+  for (const std::int64_t n : {1000, 1575}) {
+    for (const int l2_bytes : {1 << 18, 1 << 15}) {
+      const Limited device(16 << 10, l2_bytes);
+      check<S>(report, 1, 4 * n, 3, 37, false, false);
+      check_backward<S>(report, 1, 4 * n, 3, 5, true, true);
+    }
+  }
 }
 
 template <class S>
@@ -255,5 +295,31 @@ int main() {
     traffic(report, n, 32, false);
     traffic(report, n, 4, true);
   }
+  {
+    const Limited device(24 << 10);
+    for (const std::int64_t n : {8192, 12000}) {
+      traffic(report, n, 32, false, true);
+      traffic(report, n, 4, true, true);
+    }
+  }
+  long_lengths<float>(report);
+  long_lengths<double>(report);
+  for (const std::int64_t n : {96, 735, 1024}) {
+    {
+      const Limited device = too_little<float>(n);
+      check<__half>(report, 1, n, 2, 37, false, false);
+      check<__nv_bfloat16>(report, 1, n, 2, 5, true, true);
+    }
+    const Limited device = too_little<float>(n, 2);
+    check_backward<__half>(report, 1, n, 2, 21, false, true);
+  }
+  // Chunks of two items, some of them in two slabs.
+  check_backward<float>(report, 1, 12, 1031, 1, false, true);
+  {
+    const Limited device(2 * 96 * sizeof(float), 96 * sizeof(float) * 37);
+    check_backward<float>(report, 1, 96, 1031, 1, false, true);
+  }
+  check<float>(report, 1, 65536, 1, 3, false, false);
+  check<float>(report, 1, 1 << 20, 1, 1, true, false);
   return report.finish();
 }

@@ -157,6 +157,25 @@ void lengths(oracle::Report& report) {
   }
 }
 
+// Lines that a block has no room for: on a device whose blocks have little, and long ones.
+template <class S>
+void long_lengths(oracle::Report& report) {
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  int turn = 0;
+  for (const std::int64_t n : {96, 105, 243, 343, 512, 1000, 1575, 4096}) {
+    const Limited device(static_cast<int>(n * sizeof(T)));
+    for (const std::int64_t modes : {std::int64_t{1}, n / 3, n / 2 + 1}) {
+      for (const bool channels_first : {false, true}) {
+        check<S>(report, {n, modes, 2, 5, channels_first, turn % 2 == 1, turn % 3});
+        ++turn;
+      }
+    }
+  }
+  const Limited device(16 << 10, 1 << 16);  // several slabs
+  check<S>(report, {6300, 1000, 3, 37, false, true, 2});
+  check<S>(report, {6300, 3151, 3, 5, true, false, 1});
+}
+
 // Bins that are not aligned as pairs, samples back to front, one channel for all: strides of every kind.
 void check_strides(oracle::Report& report) {
   const Case of{24, 7, 2, 3, false, true, 1};
@@ -258,6 +277,8 @@ void check_why_not(oracle::Report& report) {
     return spectrans::cuda::why_not(call) != nullptr;
   };
   report.check("modes: why not", 1024, refused(1024, 1) ? 1 : 0, 0);
+  report.check("modes: why not, long", 1 << 20, refused(1 << 20, 1) ? 1 : 0, 0);
+  report.check("modes: why not, too long", 1 << 21, refused(1 << 21, 1) ? 0 : 1, 0);
   report.check("modes: why not, prime", 1022, refused(1022, 1) ? 0 : 1, 0);
   report.check("modes: why not, axes", 1024, refused(1024, 7) ? 0 : 1, 0);
 }
@@ -279,6 +300,14 @@ int main() {
   check<float>(report, {4096, 65, 1, 9, false, true, 2});
   check<double>(report, {4096, 2049, 1, 3, true, false, 1});
   check<float>(report, {16384, 5000, 1, 1, true, false, 0});
+  long_lengths<float>(report);
+  long_lengths<double>(report);
+  {
+    const Limited device(735 * sizeof(float));
+    check<__half>(report, {735, 99, 2, 37, false, true, 0});
+    check<__nv_bfloat16>(report, {735, 368, 2, 3, true, false, 1});
+  }
+  check<float>(report, {65536, 513, 1, 2, true, false, 2});
   check_strides(report);
   check_traffic(report);
   check_why_not(report);
