@@ -263,7 +263,7 @@ __global__ void __launch_bounds__(kBound<T>, 1) filter_rows(const FilterRows<T> 
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     forward(frame, tile, row.samples(item));
-    middle<kLastOfLong<T>, true>(frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLastOfLong<T>, true, true>(frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       value = p.response.filtered(value, 0, row.bin(k), channel);
     });
     inverse(frame, tile, row.samples(item));

@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) forward_odd(const ModesParamet
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     forward(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
     T* const line = p.bins.line(item, channel);
-    middle<kLast<T>, false>(
+    middle<kLast<T>, true, false>(
         frame, tile,
         [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
           if (channel < p.d) p.bins.write(line, k, value);
@@ -149,7 +149,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) inverse_odd(const ModesParamet
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.batch; item += gridDim.y) {
     const T* const line = p.bins.line(item, read);
-    middle<kLast<T>, true, false>(
+    middle<kLast<T>, false, true>(
         frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA { value = p.bins.read(line, k); },
         p.bins.count);
     inverse(frame, tile, RealSamples<S>(p.x, item, channel, p.d));
@@ -174,7 +174,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) forward_rows(const ModesRows<T
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     forward(frame, tile, row.samples(item));
     T* const line = p.bins.line(p.of.slab.first_item + item, p.of.slab.first_channel + row.channel);
-    middle<kLastOfLong<T>, false>(frame, tile, [&](int, int k2, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLastOfLong<T>, true, false>(frame, tile, [&](int, int k2, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       const HalfBin bin = row.half_bin(k2);
       if (row.active && !bin.repeats) p.bins.write(line, bin.k, {value.re, bin.mirrored ? -value.im : value.im});
     });
@@ -190,7 +190,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) inverse_rows(const ModesRows<T
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     const T* const line = p.bins.line(p.of.slab.first_item + item, p.of.slab.first_channel + row.channel);
-    middle<kLastOfLong<T>, true, false>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLastOfLong<T>, false, true>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       const HalfBin bin = row.half_bin(k2);
       value = p.bins.read(line, bin.k);
       if (bin.mirrored) value.im = -value.im;

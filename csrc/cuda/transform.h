@@ -357,7 +357,7 @@ constexpr int kAllBins = 1 << 30;
 
 // bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes. Blocks
 // whose bins are all `end` or more are left out: their bins are zero where Writes.
-template <int LastLimit, bool Writes, bool Reads = true, class T, class Bins>
+template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
 SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
