@@ -80,6 +80,13 @@ def native_library() -> None:
         pytest.skip(f"{device} kernels not loaded: {status['reason']}")
 
 
+@pytest.fixture
+def cpu_kernels(native_library: None) -> None:
+    """Skips the test where other kernels than the CPU's are in use: what it holds them to is not promised of those."""
+    if EMULATED or torch.get_default_device().type != "cpu":
+        pytest.skip("about the CPU kernels")
+
+
 @pytest.fixture(params=[1, 2])
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Runs the test with one thread and with two."""

@@ -22,7 +22,7 @@ from spectrans.ops.modes import modes, modes_inverse, modes_inverse_reference, m
 
 LONG = (1000, 1023, 1024, 1536, 2187, 3125, 4096, 4099, 8191, 10007)
 
-pytestmark = pytest.mark.usefixtures("native_library", "_fused_multiply_add")
+pytestmark = pytest.mark.usefixtures("cpu_kernels", "_fused_multiply_add")
 
 
 @pytest.fixture
