@@ -212,14 +212,23 @@ template <class S>
 Work work_of_columns(const Signal& signal, int h2) {
   using T = typename Arithmetic<S>::type;
   const std::int64_t pairs = (h2 + 1) / 2;
-  if (channels_first(signal)) return {pairs, 1, 2 * sizeof(S), sizeof(T), true};
-  return {signal.d * pairs, 1, sizeof(S), sizeof(T), true};
+  const bool first = channels_first(signal);
+  return {.channels = first ? pairs : signal.d * pairs,
+          .tiles = 1,
+          .storage_size = static_cast<int>(first ? 2 * sizeof(S) : sizeof(S)),
+          .size = sizeof(T),
+          .columns_first = true};
 }
 
 template <class S>
 Work work_of_rows(const Signal& signal, int h1, int tiles) {
   using T = typename Arithmetic<S>::type;
-  return {channels_first(signal) ? h1 / 2 + 1 : signal.d, tiles, 2 * sizeof(T), sizeof(T), true};
+  return {.channels = channels_first(signal) ? h1 / 2 + 1 : signal.d,
+          .tiles = tiles,
+          .storage_size = 2 * sizeof(T),
+          .size = sizeof(T),
+          .columns_first = true,
+          .max_threads = kRowThreads<T>};
 }
 
 }  // namespace

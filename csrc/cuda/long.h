@@ -20,6 +20,10 @@ namespace spectrans::cuda {
 template <class T>
 constexpr int kLastOfLong = sizeof(T) == 4 ? 8 : 4;
 
+// Most threads of a block of a kernel over rows.
+template <class T>
+constexpr int kRowThreads = sizeof(T) == 4 ? kMaxThreads : 256;
+
 // The rows k1 <= h1 / 2 of several lines: [item, group, tile, h2, lane]. Lanes, which neighbouring threads take, are
 // neighbouring channels, so that groups are of channels and a tile is a row; or, of channels whose samples are
 // neighbours in memory, neighbouring rows, so that a group is a channel.
