@@ -49,7 +49,8 @@ struct SignalColumns {
 };
 
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) columns_forward(const SignalColumns<S> p) {
+__global__ void __launch_bounds__(kColumnThreads<typename Arithmetic<S>::type>, 1)
+    columns_forward(const SignalColumns<S> p) {
   const Columns<typename Arithmetic<S>::type> columns(p.of);
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     forward(columns, item, p.samples(columns, item));
@@ -57,7 +58,8 @@ __global__ void __launch_bounds__(kMaxThreads, 1) columns_forward(const SignalCo
 }
 
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) columns_inverse(const SignalColumns<S> p) {
+__global__ void __launch_bounds__(kColumnThreads<typename Arithmetic<S>::type>, 1)
+    columns_inverse(const SignalColumns<S> p) {
   const Columns<typename Arithmetic<S>::type> columns(p.of);
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     inverse(columns, item, p.samples(columns, item));
@@ -94,7 +96,8 @@ Work work_of_columns(const Signal& signal, int h2, int storage_size, int size) {
           .tiles = 1,
           .storage_size = first ? 2 * storage_size : storage_size,
           .size = size,
-          .columns_first = true};
+          .columns_first = true,
+          .max_threads = size == 4 ? kColumnThreads<float> : kColumnThreads<double>};
 }
 
 template <class S>

@@ -20,7 +20,9 @@ namespace spectrans::cuda {
 template <class T>
 constexpr int kLastOfLong = sizeof(T) == 4 ? 8 : 4;
 
-// Most threads of a block of a kernel over rows.
+// Most threads of a block of a kernel over columns, and of one over rows.
+template <class T>
+constexpr int kColumnThreads = sizeof(T) == 4 ? kMaxThreads : 256;
 template <class T>
 constexpr int kRowThreads = sizeof(T) == 4 ? kMaxThreads : 256;
 
