@@ -155,7 +155,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) tap_rows(const RowsParamete
   const SpectrumRow<T> spectrum(p.rows, row);
   const Tile<T> tile = frame.tile();
   forward(frame, tile, row.samples(0));
-  middle<kLastOfLong<T>, false>(frame, tile, [&](int, int k2, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+  middle<kLastOfLong<T>, true, false>(frame, tile, [&](int, int k2, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
     if (row.active) spectrum.store(k2, value);
   });
 }
@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) conv_rows(const ConvRows<T>
   const Tile<T> tile = frame.tile();
   for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
     forward(frame, tile, row.samples(item));
-    middle<kLastOfLong<T>, true>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+    middle<kLastOfLong<T>, true, true>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
       value = p.product(value, kernel.load(k2));
     });
     inverse(frame, tile, row.samples(item));
@@ -232,7 +232,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) sum_rows(const SumRows<T> p
   const RowOfThread<T> row(p.of, frame.column);
   const SpectrumRow<T> sum(p.of.rows, row);
   const Tile<T> tile = frame.tile();
-  middle<kLastOfLong<T> / 2, true, false>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
+  middle<kLastOfLong<T> / 2, false, true>(frame, tile, [&](int, int k2, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
     const Complex<T> total = sum.load(k2);
     value = {total.re * p.scale, total.im * p.scale};
   });

@@ -101,11 +101,11 @@ Work work_of_columns(const Signal& signal, int h2, int storage_size, int size) {
 }
 
 template <class S>
-Work work_of_rows(const Signal& signal, int h1, int tiles) {
+Work work_of_rows(const Signal& signal, int h1, int tiles, int bin_size) {
   using T = typename Arithmetic<S>::type;
   return {.channels = channels_first(signal) ? h1 / 2 + 1 : signal.d,
           .tiles = tiles,
-          .storage_size = 2 * sizeof(T),
+          .storage_size = bin_size,
           .size = sizeof(T),
           .columns_first = true,
           .max_threads = kRowThreads<T>};
@@ -129,12 +129,12 @@ bool too_long(const Geometry& block, const Work& work) {
 
 // Tiles of columns and of rows, in whole sectors, are to be about as large as each other.
 template <class S>
-LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one)
+LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one, int bin_size)
     : signal_(signal), stream_(stream), limit_(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)),
       lanes_are_rows_(channels_first(signal)), sets_(sets) {
   const std::int64_t n = signal.n;
   const std::int64_t columns = kSectorBytes / (lanes_are_rows_ ? 2 * sizeof(S) : sizeof(S));
-  const std::int64_t lanes = sets * kSectorBytes / (2 * sizeof(T));
+  const std::int64_t lanes = sets * kSectorBytes / bin_size;
   std::int64_t least = 0;
   const auto consider = [&](std::int64_t h1, std::int64_t h2) {
     // Where rows begin in the middle of a sector, neighbouring columns of one channel take one more.
@@ -152,7 +152,7 @@ LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream, in
   }
   column_plan_ = plan_of<S>(h1_, 1);
   row_plan_ = plan_of<S>(h2_, sets);
-  row_geometry_ = geometry(row_plan_, work_of_rows<S>(signal, h1_, sets), limit_);
+  row_geometry_ = geometry(row_plan_, work_of_rows<S>(signal, h1_, sets, bin_size), limit_);
   const bool fits = row_geometry_.shared_bytes > 0 && geometry_of_columns(signal, sizeof(S)).shared_bytes > 0;
   if (!fits)
     throw std::runtime_error("CUDA: this device has too little shared memory for lines of " + std::to_string(n) +

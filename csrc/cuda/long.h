@@ -294,7 +294,8 @@ class LongLines {
 
   // sets: of rows, one for each signal that is transformed at the same time
   // sets_of_one: that follow them, of one item's rows
-  LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one = 0);
+  // bin_size: in bytes, of what the operation writes for a bin; as wide as whole sectors of it take
+  LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one = 0, int bin_size = sizeof(Pair<T>));
 
   template <class F>
   void each_slab(F&& f) const {
