@@ -11,6 +11,7 @@
 // sum.
 #include <algorithm>
 
+#include "conv.h"
 #include "geometry.h"
 #include "kernels.h"
 #include "lines.h"
@@ -102,72 +103,20 @@ struct Kept {
 
 // ---- samples --------------------------------------------------------------------------------------------------------
 
-// One channel of one item, or nothing.
-template <class S>
-struct Line {
-  S* data;
-  const Lines* of;
-
-  Line() = default;
-  SPECTRANS_DEVICE Line(const Lines& lines, std::int64_t item, std::int64_t channel)
-      : data(lines.data == nullptr ? nullptr : static_cast<S*>(lines.data) + offset(lines, item, channel)), of(&lines) {
-  }
-  SPECTRANS_DEVICE S* at(int j) const { return data + j * of->n_stride; }
-};
-
-// Samples first + i step of a line of n, times those of its gate where there is one.
-template <class S>
-struct Gated {
-  Line<const S> x, gate;
-  int n;
-
-  template <int R, class T>
-  SPECTRANS_DEVICE void load(T* samples, int first, int step) const {
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const int j = first + i * step;
-      samples[i] = j < n ? widen(cuda::load(x.at(j))) : T(0);
-    });
-    if (gate.data != nullptr) times_samples<R>(gate, samples, first, step);
-  }
-
-  template <int R, class T>
-  SPECTRANS_DEVICE void times_samples(const Line<const S>& by, T* samples, int first, int step) const {
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const int j = first + i * step;
-      if (j < n) samples[i] *= widen(cuda::load(by.at(j)));
-    });
-  }
-};
-
-// One pass over the batch: y[o] = by[o] (the convolution of v + skip v), v = gate x.
-struct Pass {
-  Lines x, gate;
-  Lines y[2], by[2];
-  bool correlation;  // with the kernel
-};
-
 template <class S, int Results>
 struct WeightedSamples {
   using T = typename Arithmetic<S>::type;
   const Frame<T>& frame;
-  Gated<S> v;
-  T skip;
-  Line<S> y[Results];
-  Line<const S> by[Results];
+  GatedSamples<S, Results> of;
 
-  SPECTRANS_DEVICE WeightedSamples(const Frame<T>& frame_, const Pass& pass, T skip_, std::int64_t item,
+  SPECTRANS_DEVICE WeightedSamples(const Frame<T>& frame_, const Pass& pass, T skip, std::int64_t item,
                                    std::int64_t channel, int n)
-      : frame(frame_), v{{pass.x, item, channel}, {pass.gate, item, channel}, n}, skip(skip_) {
-    unroll<0, Results>([&]<int o>() SPECTRANS_INLINE_LAMBDA {
-      y[o] = {pass.y[o], item, channel};
-      by[o] = {pass.by[o], item, channel};
-    });
-  }
+      : frame(frame_), of(pass, skip, item, channel, n) {}
 
   template <int R>
   SPECTRANS_DEVICE void load(Complex<T>* z, int first, int step) const {
     T samples[R];
-    v.template load<R>(samples, first, step);
+    of.template load<R>(samples, first, step);
     with_weights<R>(frame, first, [&]<int i>(Complex<T> w) SPECTRANS_INLINE_LAMBDA {
       z[i] = {samples[i] * w.re, samples[i] * w.im};
     });
@@ -178,35 +127,9 @@ struct WeightedSamples {
     T sums[R];
     with_weights<R>(frame, first,
                     [&]<int i>(Complex<T> w) SPECTRANS_INLINE_LAMBDA { sums[i] = z[i].re * w.re + z[i].im * w.im; });
-    if (skip != T(0)) {
-      T samples[R];
-      v.template load<R>(samples, first, step);
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { sums[i] += skip * samples[i]; });
-    }
-    unroll<0, Results>([&]<int o>() SPECTRANS_INLINE_LAMBDA {
-      if (y[o].data == nullptr) return;
-      T products[R];
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { products[i] = sums[i]; });
-      if (by[o].data != nullptr) v.template times_samples<R>(by[o], products, first, step);
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        const int j = first + i * step;
-        if (j < v.n) cuda::store(y[o].at(j), narrow<S>(products[i]));
-      });
-    });
+    of.template store<R>(sums, first, step);
   }
 };
-
-// The taps whose lag s - offset is from -(n - 1) to n - 1: no other meets two samples.
-struct Taps {
-  std::int64_t all;
-  std::int64_t first;
-  int count, offset;  // offset: of lag 0, from `first`
-};
-
-Taps acting_taps(std::int64_t n, std::int64_t m, bool causal) {
-  const std::int64_t zero = causal ? 0 : (m - 1) / 2, first = std::max<std::int64_t>(0, zero - (n - 1));
-  return {m, first, static_cast<int>(std::min(m, zero + n) - first), static_cast<int>(zero - first)};
-}
 
 // One channel of the kernel or of its gradient: lag j in the real part of sample j, lag j - N, negative, in the
 // imaginary part of its conjugate.
@@ -507,29 +430,29 @@ class Launches {
 };
 
 // Whether the block of one column fits into the shared memory of this device.
-template <class S>
 bool fits(const Conv& call) {
-  using T = typename Arithmetic<S>::type;
-  return shape_of(weighted_plan(call.u.n, kLast<T>, kStage<T>), call.u, sizeof(S), sizeof(T), 0).shared_bytes > 0;
+  if (call.u.n > longest(call.element)) return false;
+  bool fitting = false;
+  with_storage(call.element, [&]<class S>(S) {
+    using T = typename Arithmetic<S>::type;
+    const Plan transform = weighted_plan(call.u.n, kLast<T>, kStage<T>);
+    fitting = shape_of(transform, call.u, sizeof(S), sizeof(T), 0).shared_bytes > 0;
+  });
+  return fitting;
 }
 
 }  // namespace
 
 const char* why_not(const Conv& call) {
-  if (call.u.n > longest(call.element)) {
-    return call.element == Element::float64 ? "n is beyond 8192" : "n is beyond 16384";
-  }
-  bool fitting = false;
-  with_storage(call.element, [&]<class S>(S) { fitting = fits<S>(call); });
-  if (!fitting) return "n is beyond what fits into this device's shared memory";
   for (const Signal* signal :
        {&call.u, &call.pre, &call.post, &call.y, &call.grad, &call.grad_u, &call.grad_pre, &call.grad_post}) {
     if (signal->axes > kMaxLineAxes) return "the batch has too many axes";
   }
-  return nullptr;
+  return fits(call) || has_long_conv(call) ? nullptr : "samples and lags together are more than 2^20";
 }
 
 void conv(const Conv& call, const Stream& stream) {
+  if (!fits(call)) return long_conv(call, stream);
   with_storage(call.element, [&]<class S>(S) { Launches<S>(call, stream)(); });
 }
 

@@ -255,7 +255,7 @@ struct FilterRows {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kBound<T>, 1) filter_rows(const FilterRows<T> p) {
+__global__ void __launch_bounds__(kRowThreads<T>, 1) filter_rows(const FilterRows<T> p) {
   const Frame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
@@ -281,7 +281,7 @@ struct BackwardRows {
 
 // A chunk may begin in one slab and end in another.
 template <class T>
-__global__ void __launch_bounds__(kBound<T>, 1) backward_rows(const BackwardRows<T> p) {
+__global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> p) {
   const Frame<T> frame(p.grad.plan, p.grad.layout);
   prepare(frame);
   const RowOfThread<T> of_grad(p.grad, frame.column), of_x(p.x, frame.column);

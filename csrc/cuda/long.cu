@@ -3,19 +3,6 @@
 
 namespace spectrans::cuda {
 
-template <class S>
-struct ColumnParameters {
-  using T = typename Arithmetic<S>::type;
-  Plan plan;
-  Layout layout;
-  Lines lines;
-  Rows<T> rows;
-  Slab slab;
-  int channels_log2;  // of the channels in a block; the others of its columns are pairs of columns of the line
-  int tiles_of_channels;
-  int steps;  // where the table begins, in bytes
-};
-
 namespace {
 
 // Two neighbouring columns of a line; the second is missing from the last pair of an odd number.
@@ -43,145 +30,39 @@ struct ColumnPair {
   }
 };
 
-// Of rows that are blocks apart, up to h1 / 2.
-SPECTRANS_INLINE int steps_of(const Plan& plan) { return (plan.last + 1) / 2; }
-
-// What a thread knows of a block's columns.
+// Samples of signals in memory.
 template <class S>
-struct Columns {
+struct SignalColumns {
   using T = typename Arithmetic<S>::type;
-  const ColumnParameters<S>& p;
-  const Frame<T> frame;
-  int channel, pair;  // channel of the slab
-  bool active;        // otherwise both are 0
+  ColumnParameters<T> of;
+  Lines lines;
 
-  // Prepares the block.
-  SPECTRANS_DEVICE explicit Columns(const ColumnParameters<S>& p_) : p(p_), frame(p_.plan, p_.layout) {
-    channel = channel_of(frame.column);
-    pair = pair_of(frame.column);
-    active = channel < p.slab.channels && 2 * pair < p.rows.h2;
-    if (!active) channel = pair = 0;
-    const Shared<Pair<T>> table = shared<Pair<T>>(p.steps);
-    const int columns = p.layout.columns;
-    for (int i = threadIdx.x; i < 2 * steps_of(p.plan) * columns; i += columns * p.layout.workers) {
-      const int step = i / (2 * columns), p2 = 2 * pair_of(i & (columns - 1)) + (i / columns & 1);
-      const Complex<T> w = p2 < p.rows.h2 ? unit_root<T>(p2 * step, p.plan.last * p.rows.h2) : Complex<T>{T(0), T(0)};
-      table.store(i, {w.re, w.im});
-    }
-    prepare(frame);
-  }
-
-  [[nodiscard]] SPECTRANS_DEVICE int channel_of(int column) const {
-    const int tile = blockIdx.x % p.tiles_of_channels;
-    return (tile << p.channels_log2) + (column & ((1 << p.channels_log2) - 1));
-  }
-  [[nodiscard]] SPECTRANS_DEVICE int pair_of(int column) const {
-    const int tile = blockIdx.x / p.tiles_of_channels;
-    return tile * (p.layout.columns >> p.channels_log2) + (column >> p.channels_log2);
-  }
-  [[nodiscard]] SPECTRANS_DEVICE bool alone() const { return 2 * pair + 1 == p.rows.h2; }
-
-  [[nodiscard]] SPECTRANS_DEVICE ColumnPair<S> samples(std::int64_t item) const {
-    EvenOddSamples<S> both(p.lines, p.slab.first_item + item, p.slab.first_channel + channel,
-                           p.slab.first_channel + (active ? p.slab.channels : 0));
-    both.line += 2 * pair * both.apart;
-    both.stride = p.rows.h2 * both.apart;
-    both.together = both.together && p.rows.h2 % 2 == 0;
-    return {both, alone()};
-  }
-
-  // exp(-2 pi i p2 (bin + i blocks) / n) = exp(-2 pi i p2 bin / n) exp(-2 pi i p2 i / (last h2)), p2 = 2 pair + second
-  [[nodiscard]] SPECTRANS_DEVICE Complex<T> turn(int second, int bin) const {
-    return unit_root<T>((2 * pair + second) * bin, p.rows.n);
-  }
-  [[nodiscard]] SPECTRANS_DEVICE Complex<T> step(int second, int i) const {
-    const Pair<T> w = shared<Pair<T>>(p.steps).load((2 * i + second) * p.layout.columns + frame.column);
-    return {w.re, w.im};
-  }
-
-  // f(k1, repeats, at, mirrored, even_turn, odd_turn) for the bins k1 <= h1 / 2 and h1 - k1 of a pair of blocks, and
-  // what they are to be turned by in either column. A bin that repeats comes up elsewhere too.
-  template <int R, class F>
-  SPECTRANS_DEVICE void each_row(const BlockPair& blocks, PairValues<R, T>& values, const F& f) const {
-    const int count = p.plan.blocks, bin = blocks.bin, mirrored_bin = count - bin;
-    const bool own = blocks.base == blocks.mirrored_base;
-    const Complex<T> even = turn(0, bin), odd = turn(1, bin);
-    const Complex<T> mirrored_even = turn(0, mirrored_bin), mirrored_odd = turn(1, mirrored_bin);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      constexpr bool below = 2 * i < R;
-      constexpr int by = below ? i : R - 1 - i;
-      const int k1 = (below ? bin : mirrored_bin) + by * count;
-      const Complex<T> even_step = step(0, by), odd_step = step(1, by);
-      const Complex<T> even_turn =
-          times(even_step, (below ? even : mirrored_even).re, (below ? even : mirrored_even).im);
-      const Complex<T> odd_turn = times(odd_step, (below ? odd : mirrored_odd).re, (below ? odd : mirrored_odd).im);
-      Complex<T>&v = values.v[i], &u = values.u[R - 1 - i];
-      f(k1, own && !below && 2 * k1 != p.rows.h1, below ? v : u, below ? u : v, even_turn, odd_turn);
-    });
+  SPECTRANS_DEVICE ColumnPair<S> samples(const Columns<T>& columns, std::int64_t item) const {
+    const Slab& slab = of.slab;
+    EvenOddSamples<S> both(lines, slab.first_item + item, slab.first_channel + columns.channel,
+                           slab.first_channel + (columns.active ? slab.channels : 0));
+    both.line += columns.p2() * both.apart;
+    both.stride = of.rows.h2 * both.apart;
+    both.together = both.together && of.rows.h2 % 2 == 0;
+    return {both, columns.alone()};
   }
 };
 
-// Samples to rows.
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) columns_forward(const ColumnParameters<S> p) {
-  using T = typename Arithmetic<S>::type;
-  const Columns<S> columns(p);
-  const Tile<T> tile = columns.frame.tile();
-  for (std::int64_t item = blockIdx.y; item < p.slab.items; item += gridDim.y) {
-    forward(columns.frame, tile, columns.samples(item));
-    Pair<T>* const line = p.rows.line(item, columns.channel);
-    const int p2 = 2 * columns.pair;
-    with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-      for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
-        const BlockPair blocks = block_pair(columns.frame, t);
-        PairValues<R, T> values;
-        values.read(tile, blocks);
-        columns.each_row(blocks, values,
-                         [&](int k1, bool repeats, const Complex<T>& at, const Complex<T>& mirrored,
-                             const Complex<T>& even_turn, const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
-                           if (!columns.active || repeats) return;
-                           const Complex<T> conjugate = {mirrored.re, -mirrored.im};
-                           const Complex<T> even = times(at + conjugate, even_turn.re, even_turn.im);
-                           store(line + p.rows.place(k1, p2), Pair<T>{even.re, even.im});
-                           if (columns.alone()) return;
-                           const Complex<T> odd = times(rotate<-1>(at - conjugate), odd_turn.re, odd_turn.im);
-                           store(line + p.rows.place(k1, p2 + 1), Pair<T>{odd.re, odd.im});
-                         });
-      }
-    });
-    __syncthreads();
+__global__ void __launch_bounds__(kColumnThreads<typename Arithmetic<S>::type>, 1)
+    columns_forward(const SignalColumns<S> p) {
+  const Columns<typename Arithmetic<S>::type> columns(p.of);
+  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
+    forward(columns, item, p.samples(columns, item));
   }
 }
 
-// Rows to samples.
 template <class S>
-__global__ void __launch_bounds__(kMaxThreads, 1) columns_inverse(const ColumnParameters<S> p) {
-  using T = typename Arithmetic<S>::type;
-  const Columns<S> columns(p);
-  const Tile<T> tile = columns.frame.tile();
-  for (std::int64_t item = blockIdx.y; item < p.slab.items; item += gridDim.y) {
-    const Pair<T>* const line = p.rows.line(item, columns.channel);
-    const int p2 = 2 * columns.pair;
-    with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-      for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
-        const BlockPair blocks = block_pair(columns.frame, t);
-        PairValues<R, T> values;
-        columns.each_row(
-            blocks, values,
-            [&](int k1, bool, Complex<T>& at, Complex<T>& mirrored, const Complex<T>& even_turn,
-                const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
-              const Pair<T> first = load(line + p.rows.place(k1, p2));
-              const Pair<T> second = columns.alone() ? Pair<T>{T(0), T(0)} : load(line + p.rows.place(k1, p2 + 1));
-              const Complex<T> even = times_conj(Complex<T>{first.re, first.im}, even_turn.re, even_turn.im);
-              const Complex<T> odd = times_conj(Complex<T>{second.re, second.im}, odd_turn.re, odd_turn.im);
-              at = even + rotate<1>(odd);
-              mirrored = {even.re + odd.im, odd.re - even.im};
-            });
-        values.write(tile, blocks);
-      }
-    });
-    inverse(columns.frame, tile, columns.samples(item));
-    __syncthreads();
+__global__ void __launch_bounds__(kColumnThreads<typename Arithmetic<S>::type>, 1)
+    columns_inverse(const SignalColumns<S> p) {
+  const Columns<typename Arithmetic<S>::type> columns(p.of);
+  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
+    inverse(columns, item, p.samples(columns, item));
   }
 }
 
@@ -208,18 +89,26 @@ Plan plan_of(int length, int tiles) {
   return plan(1, length, kLastOfLong<T> / tiles, sizeof(T) == 4 ? 16 : 8);
 }
 
-template <class S>
-Work work_of_columns(const Signal& signal, int h2) {
-  using T = typename Arithmetic<S>::type;
+Work work_of_columns(const Signal& signal, int h2, int storage_size, int size) {
   const std::int64_t pairs = (h2 + 1) / 2;
-  if (channels_first(signal)) return {pairs, 1, 2 * sizeof(S), sizeof(T), true};
-  return {signal.d * pairs, 1, sizeof(S), sizeof(T), true};
+  const bool first = channels_first(signal);
+  return {.channels = first ? pairs : signal.d * pairs,
+          .tiles = 1,
+          .storage_size = first ? 2 * storage_size : storage_size,
+          .size = size,
+          .columns_first = true,
+          .max_threads = size == 4 ? kColumnThreads<float> : kColumnThreads<double>};
 }
 
 template <class S>
-Work work_of_rows(const Signal& signal, int h1, int tiles) {
+Work work_of_rows(const Signal& signal, int h1, int tiles, int bin_size) {
   using T = typename Arithmetic<S>::type;
-  return {channels_first(signal) ? h1 / 2 + 1 : signal.d, tiles, 2 * sizeof(T), sizeof(T), true};
+  return {.channels = channels_first(signal) ? h1 / 2 + 1 : signal.d,
+          .tiles = tiles,
+          .storage_size = bin_size,
+          .size = sizeof(T),
+          .columns_first = true,
+          .max_threads = kRowThreads<T>};
 }
 
 }  // namespace
@@ -240,12 +129,12 @@ bool too_long(const Geometry& block, const Work& work) {
 
 // Tiles of columns and of rows, in whole sectors, are to be about as large as each other.
 template <class S>
-LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream)
+LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one, int bin_size)
     : signal_(signal), stream_(stream), limit_(device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin)),
-      lanes_are_rows_(channels_first(signal)) {
+      lanes_are_rows_(channels_first(signal)), sets_(sets) {
   const std::int64_t n = signal.n;
   const std::int64_t columns = kSectorBytes / (lanes_are_rows_ ? 2 * sizeof(S) : sizeof(S));
-  const std::int64_t lanes = sets * kSectorBytes / (2 * sizeof(T));
+  const std::int64_t lanes = sets * kSectorBytes / bin_size;
   std::int64_t least = 0;
   const auto consider = [&](std::int64_t h1, std::int64_t h2) {
     // Where rows begin in the middle of a sector, neighbouring columns of one channel take one more.
@@ -263,8 +152,8 @@ LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream)
   }
   column_plan_ = plan_of<S>(h1_, 1);
   row_plan_ = plan_of<S>(h2_, sets);
-  row_geometry_ = geometry(row_plan_, work_of_rows<S>(signal, h1_, sets), limit_);
-  const bool fits = row_geometry_.shared_bytes > 0 && geometry_of_columns(signal).shared_bytes > 0;
+  row_geometry_ = geometry(row_plan_, work_of_rows<S>(signal, h1_, sets, bin_size), limit_);
+  const bool fits = row_geometry_.shared_bytes > 0 && geometry_of_columns(signal, sizeof(S)).shared_bytes > 0;
   if (!fits)
     throw std::runtime_error("CUDA: this device has too little shared memory for lines of " + std::to_string(n) +
                              " samples");
@@ -283,18 +172,20 @@ LongLines<S>::LongLines(const Signal& signal, int sets, const Stream& stream)
   const std::int64_t of_sector = lanes_are_rows_ ? 1 : std::max<std::int64_t>(1, columns / channels_of_group);
   const std::int64_t groups_of_slab = most >= groups ? groups : std::max(of_sector, most / of_sector * of_sector);
   channels_ = std::min(groups_of_slab * channels_of_group, signal.d);
-  set_size_ = items_ * std::min(groups_of_slab, groups) * group;
-  memory_ = static_cast<Pair<T>*>(stream.allocate(sets * set_size_ * sizeof(Pair<T>), stream.context));
+  size_of_one_ = std::min(groups_of_slab, groups) * group;
+  set_size_ = items_ * size_of_one_;
+  const std::int64_t values = sets * set_size_ + sets_of_one * size_of_one_;
+  memory_ = static_cast<Pair<T>*>(stream.allocate(values * sizeof(Pair<T>), stream.context));
 }
 
 template <class S>
 RowsParameters<typename LongLines<S>::T> LongLines<S>::rows(const Slab& slab, int set) const {
   const int groups = lanes_are_rows_ ? slab.channels : ((slab.channels - 1) >> lanes_log2_) + 1;
-  return {
-      row_plan_,
-      row_geometry_.layout,
-      {memory_ + set * set_size_, static_cast<int>(signal_.n), h1_, h2_, lanes_log2_, groups, tiles_, lanes_are_rows_},
-      slab};
+  const std::int64_t begin = set < sets_ ? set * set_size_ : sets_ * set_size_ + (set - sets_) * size_of_one_;
+  return {row_plan_,
+          row_geometry_.layout,
+          {memory_ + begin, static_cast<int>(signal_.n), h1_, h2_, lanes_log2_, groups, tiles_, lanes_are_rows_},
+          slab};
 }
 
 template <class S>
@@ -310,36 +201,49 @@ int LongLines<S>::step_bytes() const {
 }
 
 template <class S>
-Geometry LongLines<S>::geometry_of_columns(const Signal& signal) const {
-  const Work work = work_of_columns<S>(signal, h2_);
+Geometry LongLines<S>::geometry_of_columns(const Signal& signal, int storage_size) const {
+  const Work work = work_of_columns(signal, h2_, storage_size, sizeof(T));
   const Geometry chosen = geometry(column_plan_, work, limit_);
   const int steps = chosen.layout.columns * step_bytes();
   return chosen.shared_bytes + steps <= limit_ ? chosen : geometry(column_plan_, work, limit_ - steps);
 }
 
+// Of a block with so many columns.
 template <class S>
-void LongLines<S>::launch_columns(void (*kernel)(ColumnParameters<S>), const Signal& signal, const Slab& slab,
-                                  int set) const {
-  const Geometry chosen = geometry_of_columns(signal);
-  const int columns = chosen.layout.columns;
-  const int of_channels = channels_first(signal) ? 0 : std::min(log2_of(columns), log2_of(slab.channels));
+int LongLines<S>::channels_log2(const Signal& signal, const Slab& slab, int columns) const {
+  return channels_first(signal) ? 0 : std::min(log2_of(columns), log2_of(slab.channels));
+}
+
+template <class S>
+ColumnParameters<typename LongLines<S>::T> LongLines<S>::columns(const Signal& signal, const Slab& slab, int set,
+                                                                 int storage_size) const {
+  const Geometry chosen = geometry_of_columns(signal, storage_size);
+  const int of_channels = channels_log2(signal, slab, chosen.layout.columns);
+  return {column_plan_,         chosen.layout,
+          rows(slab, set).rows, slab,
+          of_channels,          ((slab.channels - 1) >> of_channels) + 1,
+          chosen.shared_bytes};
+}
+
+template <class S>
+Grid LongLines<S>::grid_of_columns(const Signal& signal, const Slab& slab, int storage_size) const {
+  const Geometry chosen = geometry_of_columns(signal, storage_size);
+  const int columns = chosen.layout.columns, of_channels = channels_log2(signal, slab, columns);
   const std::int64_t tiles_of_channels = ((slab.channels - 1) >> of_channels) + 1;
   const std::int64_t pairs = (h2_ + 1) / 2, wide = columns >> of_channels;
-  launch(kernel,
-         {blocks((pairs + wide - 1) / wide * tiles_of_channels, slab.items), chosen.threads(),
-          chosen.shared_bytes + columns * step_bytes()},
-         stream_.stream,
-         ColumnParameters<S>{column_plan_, chosen.layout, lines(signal, sizeof(S)), rows(slab, set).rows, slab,
-                             of_channels, static_cast<int>(tiles_of_channels), chosen.shared_bytes});
+  return {blocks((pairs + wide - 1) / wide * tiles_of_channels, slab.items), chosen.threads(),
+          chosen.shared_bytes + columns * step_bytes()};
 }
 
 template <class S>
 void LongLines<S>::forward(const Signal& signal, const Slab& slab, int set) const {
-  launch_columns(&columns_forward<S>, signal, slab, set);
+  launch(&columns_forward<S>, grid_of_columns(signal, slab), stream_.stream,
+         SignalColumns<S>{columns(signal, slab, set), lines(signal, sizeof(S))});
 }
 template <class S>
 void LongLines<S>::inverse(const Signal& signal, const Slab& slab, int set) const {
-  launch_columns(&columns_inverse<S>, signal, slab, set);
+  launch(&columns_inverse<S>, grid_of_columns(signal, slab), stream_.stream,
+         SignalColumns<S>{columns(signal, slab, set), lines(signal, sizeof(S))});
 }
 
 template class LongLines<float>;

@@ -20,6 +20,12 @@ namespace spectrans::cuda {
 template <class T>
 constexpr int kLastOfLong = sizeof(T) == 4 ? 8 : 4;
 
+// Most threads of a block of a kernel over columns, and of one over rows.
+template <class T>
+constexpr int kColumnThreads = sizeof(T) == 4 ? kMaxThreads : 256;
+template <class T>
+constexpr int kRowThreads = sizeof(T) == 4 ? kMaxThreads : 256;
+
 // The rows k1 <= h1 / 2 of several lines: [item, group, tile, h2, lane]. Lanes, which neighbouring threads take, are
 // neighbouring channels, so that groups are of channels and a tile is a row; or, of channels whose samples are
 // neighbours in memory, neighbouring rows, so that a group is a channel.
@@ -51,6 +57,148 @@ struct Slab {
   std::int64_t first_item, items;
   int first_channel, channels;
 };
+
+// ---- kernels over columns -------------------------------------------------------------------------------------------
+
+template <class T>
+struct ColumnParameters {
+  Plan plan;
+  Layout layout;
+  Rows<T> rows;
+  Slab slab;
+  int channels_log2;  // of the channels in a block; the others of its columns are pairs of columns of the line
+  int tiles_of_channels;
+  int steps;  // where the table begins, in bytes
+};
+
+// Of rows that are blocks apart, up to h1 / 2.
+SPECTRANS_INLINE int steps_of(const Plan& plan) { return (plan.last + 1) / 2; }
+
+// What a thread knows of a block's columns.
+template <class T>
+struct Columns {
+  const ColumnParameters<T>& p;
+  const Frame<T> frame;
+  int channel, pair;  // channel of the slab
+  bool active;        // otherwise both are 0
+
+  // Prepares the block.
+  SPECTRANS_DEVICE explicit Columns(const ColumnParameters<T>& p_) : p(p_), frame(p_.plan, p_.layout) {
+    channel = channel_of(frame.column);
+    pair = pair_of(frame.column);
+    active = channel < p.slab.channels && 2 * pair < p.rows.h2;
+    if (!active) channel = pair = 0;
+    const Shared<Pair<T>> table = shared<Pair<T>>(p.steps);
+    const int columns = p.layout.columns;
+    for (int i = threadIdx.x; i < 2 * steps_of(p.plan) * columns; i += columns * p.layout.workers) {
+      const int step = i / (2 * columns), p2 = 2 * pair_of(i & (columns - 1)) + (i / columns & 1);
+      const Complex<T> w = p2 < p.rows.h2 ? unit_root<T>(p2 * step, p.plan.last * p.rows.h2) : Complex<T>{T(0), T(0)};
+      table.store(i, {w.re, w.im});
+    }
+    prepare(frame);
+  }
+
+  [[nodiscard]] SPECTRANS_DEVICE int channel_of(int column) const {
+    const int tile = blockIdx.x % p.tiles_of_channels;
+    return (tile << p.channels_log2) + (column & ((1 << p.channels_log2) - 1));
+  }
+  [[nodiscard]] SPECTRANS_DEVICE int pair_of(int column) const {
+    const int tile = blockIdx.x / p.tiles_of_channels;
+    return tile * (p.layout.columns >> p.channels_log2) + (column >> p.channels_log2);
+  }
+  [[nodiscard]] SPECTRANS_DEVICE bool alone() const { return 2 * pair + 1 == p.rows.h2; }
+
+  // The first of the two columns.
+  [[nodiscard]] SPECTRANS_DEVICE int p2() const { return 2 * pair; }
+
+  // exp(-2 pi i p2 (bin + i blocks) / n) = exp(-2 pi i p2 bin / n) exp(-2 pi i p2 i / (last h2)), p2 = 2 pair + second
+  [[nodiscard]] SPECTRANS_DEVICE Complex<T> turn(int second, int bin) const {
+    return unit_root<T>((2 * pair + second) * bin, p.rows.n);
+  }
+  [[nodiscard]] SPECTRANS_DEVICE Complex<T> step(int second, int i) const {
+    const Pair<T> w = shared<Pair<T>>(p.steps).load((2 * i + second) * p.layout.columns + frame.column);
+    return {w.re, w.im};
+  }
+
+  // f(k1, repeats, at, mirrored, even_turn, odd_turn) for the bins k1 <= h1 / 2 and h1 - k1 of a pair of blocks, and
+  // what they are to be turned by in either column. A bin that repeats comes up elsewhere too.
+  template <int R, class F>
+  SPECTRANS_DEVICE void each_row(const BlockPair& blocks, PairValues<R, T>& values, const F& f) const {
+    const int count = p.plan.blocks, bin = blocks.bin, mirrored_bin = count - bin;
+    const bool own = blocks.base == blocks.mirrored_base;
+    const Complex<T> even = turn(0, bin), odd = turn(1, bin);
+    const Complex<T> mirrored_even = turn(0, mirrored_bin), mirrored_odd = turn(1, mirrored_bin);
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      constexpr bool below = 2 * i < R;
+      constexpr int by = below ? i : R - 1 - i;
+      const int k1 = (below ? bin : mirrored_bin) + by * count;
+      const Complex<T> even_step = step(0, by), odd_step = step(1, by);
+      const Complex<T> even_turn =
+          times(even_step, (below ? even : mirrored_even).re, (below ? even : mirrored_even).im);
+      const Complex<T> odd_turn = times(odd_step, (below ? odd : mirrored_odd).re, (below ? odd : mirrored_odd).im);
+      Complex<T>&v = values.v[i], &u = values.u[R - 1 - i];
+      f(k1, own && !below && 2 * k1 != p.rows.h1, below ? v : u, below ? u : v, even_turn, odd_turn);
+    });
+  }
+};
+
+// Samples to rows. `samples` are x[p1 h2 + p2] + i x[p1 h2 + p2 + 1] for every p1. Ends with a barrier.
+template <class T, class Samples>
+SPECTRANS_DEVICE void forward(const Columns<T>& columns, std::int64_t item, const Samples& samples) {
+  const Tile<T> tile = columns.frame.tile();
+  forward(columns.frame, tile, samples);
+  const ColumnParameters<T>& p = columns.p;
+  Pair<T>* const line = p.rows.line(item, columns.channel);
+  const int p2 = columns.p2();
+  with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
+      const BlockPair blocks = block_pair(columns.frame, t);
+      PairValues<R, T> values;
+      values.read(tile, blocks);
+      columns.each_row(blocks, values,
+                       [&](int k1, bool repeats, const Complex<T>& at, const Complex<T>& mirrored,
+                           const Complex<T>& even_turn, const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
+                         if (!columns.active || repeats) return;
+                         const Complex<T> conjugate = {mirrored.re, -mirrored.im};
+                         const Complex<T> even = times(at + conjugate, even_turn.re, even_turn.im);
+                         store(line + p.rows.place(k1, p2), Pair<T>{even.re, even.im});
+                         if (columns.alone()) return;
+                         const Complex<T> odd = times(rotate<-1>(at - conjugate), odd_turn.re, odd_turn.im);
+                         store(line + p.rows.place(k1, p2 + 1), Pair<T>{odd.re, odd.im});
+                       });
+    }
+  });
+  __syncthreads();
+}
+
+// Rows to samples. Ends with a barrier.
+template <class T, class Samples>
+SPECTRANS_DEVICE void inverse(const Columns<T>& columns, std::int64_t item, const Samples& samples) {
+  const Tile<T> tile = columns.frame.tile();
+  const ColumnParameters<T>& p = columns.p;
+  const Pair<T>* const line = p.rows.line(item, columns.channel);
+  const int p2 = columns.p2();
+  with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
+      const BlockPair blocks = block_pair(columns.frame, t);
+      PairValues<R, T> values;
+      columns.each_row(blocks, values,
+                       [&](int k1, bool, Complex<T>& at, Complex<T>& mirrored, const Complex<T>& even_turn,
+                           const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
+                         const Pair<T> first = load(line + p.rows.place(k1, p2));
+                         const Pair<T> second =
+                             columns.alone() ? Pair<T>{T(0), T(0)} : load(line + p.rows.place(k1, p2 + 1));
+                         const Complex<T> even = times_conj(Complex<T>{first.re, first.im}, even_turn.re, even_turn.im);
+                         const Complex<T> odd = times_conj(Complex<T>{second.re, second.im}, odd_turn.re, odd_turn.im);
+                         at = even + rotate<1>(odd);
+                         mirrored = {even.re + odd.im, odd.re - even.im};
+                       });
+      values.write(tile, blocks);
+    }
+  });
+  inverse(columns.frame, tile, samples);
+  __syncthreads();
+}
 
 // ---- kernels over rows ----------------------------------------------------------------------------------------------
 
@@ -136,9 +284,6 @@ struct RowOfThread {
   return signal.n_stride == 1 && (signal.d_stride != 1 || signal.d == 1);
 }
 
-template <class S>
-struct ColumnParameters;
-
 // The transforms of all lines of an operation's signals: for each slab, forward() queues the kernel over columns of a
 // signal that is read, inverse() that of a signal that is written, and in between the operation queues its kernel over
 // rows.
@@ -148,12 +293,14 @@ class LongLines {
   using T = typename Arithmetic<S>::type;
 
   // sets: of rows, one for each signal that is transformed at the same time
-  LongLines(const Signal& signal, int sets, const Stream& stream);
+  // sets_of_one: that follow them, of one item's rows
+  // bin_size: in bytes, of what the operation writes for a bin; as wide as whole sectors of it take
+  LongLines(const Signal& signal, int sets, const Stream& stream, int sets_of_one = 0, int bin_size = sizeof(Pair<T>));
 
   template <class F>
   void each_slab(F&& f) const {
-    for (std::int64_t item = 0; item < signal_.batch; item += items_) {
-      for (std::int64_t channel = 0; channel < signal_.d; channel += channels_) {
+    for (std::int64_t channel = 0; channel < signal_.d; channel += channels_) {
+      for (std::int64_t item = 0; item < signal_.batch; item += items_) {
         f(Slab{item, std::min(items_, signal_.batch - item), static_cast<int>(channel),
                static_cast<int>(std::min(channels_, signal_.d - channel))});
       }
@@ -164,16 +311,20 @@ class LongLines {
   void forward(const Signal& signal, const Slab& slab, int set = 0) const;
   void inverse(const Signal& signal, const Slab& slab, int set = 0) const;
 
+  // For kernels of the operation's own.
   [[nodiscard]] RowsParameters<T> rows(const Slab& slab, int set = 0) const;
   [[nodiscard]] Grid grid_of_rows(const Slab& slab) const;
+  [[nodiscard]] ColumnParameters<T> columns(const Signal& signal, const Slab& slab, int set = 0,
+                                            int storage_size = sizeof(S)) const;
+  [[nodiscard]] Grid grid_of_columns(const Signal& signal, const Slab& slab, int storage_size = sizeof(S)) const;
 
  private:
   [[nodiscard]] int step_bytes() const;
-  [[nodiscard]] Geometry geometry_of_columns(const Signal& signal) const;
-  void launch_columns(void (*kernel)(ColumnParameters<S>), const Signal& signal, const Slab& slab, int set) const;
+  [[nodiscard]] Geometry geometry_of_columns(const Signal& signal, int storage_size) const;
+  [[nodiscard]] int channels_log2(const Signal& signal, const Slab& slab, int columns) const;
 
-  const Signal& signal_;
-  const Stream& stream_;
+  const Signal signal_;
+  const Stream stream_;
   int limit_;  // of shared memory
   int h1_, h2_;
   Plan column_plan_, row_plan_;
@@ -182,7 +333,8 @@ class LongLines {
   int lanes_log2_, tiles_;
   std::int64_t items_, channels_;  // of a slab
   Pair<T>* memory_;
-  std::int64_t set_size_;
+  int sets_;
+  std::int64_t set_size_, size_of_one_;
 };
 
 }  // namespace spectrans::cuda

@@ -15,6 +15,7 @@
 #include "geometry.h"
 #include "kernels.h"
 #include "lines.h"
+#include "long.h"
 
 namespace spectrans::cuda {
 namespace {
@@ -138,6 +139,37 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
         store(line + rest * p.y.n_stride, value(column, rest));
       }
     }
+    __syncthreads();
+  }
+}
+
+// ---- one axis, long lines -------------------------------------------------------------------------------------------
+
+template <class S>
+struct RowParameters {
+  using T = typename Arithmetic<S>::type;
+  RowsParameters<T> of;
+  Lines y;
+  Part<T> part;
+};
+
+template <class S>
+__global__ void __launch_bounds__(kRowThreads<typename Arithmetic<S>::type>, 1)
+    mix_long_rows(const RowParameters<S> p) {
+  using T = typename Arithmetic<S>::type;
+  const Frame<T> frame(p.of.plan, p.of.layout);
+  prepare(frame);
+  const RowOfThread<T> row(p.of, frame.column);
+  const Slab& slab = p.of.slab;
+  const Tile<T> tile = frame.tile();
+  for (std::int64_t item = blockIdx.y; item < slab.items; item += gridDim.y) {
+    const std::int64_t begin = offset(p.y, slab.first_item + item, slab.first_channel + row.channel);
+    const MixedLine<S> line{static_cast<S*>(p.y.data) + begin, p.y.n_stride, p.of.rows.n, p.part};
+    forward(frame, tile, row.samples(item));
+    middle<kLastOfLong<T>, true, false>(frame, tile, [&](int, int k2, Complex<T> value) SPECTRANS_INLINE_LAMBDA {
+      const HalfBin bin = row.half_bin(k2);
+      if (row.active && !bin.repeats) line.store(bin.k, {value.re, bin.mirrored ? -value.im : value.im});
+    });
     __syncthreads();
   }
 }
@@ -388,10 +420,23 @@ dim3 blocks(std::int64_t columns, int columns_in_block, std::int64_t items) {
 }
 
 template <class S>
+void run_long_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
+  const LongLines<S> of(axes.x, 1, stream, 0, sizeof(S));
+  of.each_slab([&](const Slab& slab) {
+    of.forward(axes.x, slab);
+    launch(
+        &mix_long_rows<S>, of.grid_of_rows(slab), stream.stream,
+        RowParameters<S>{of.rows(slab), lines(axes.y, sizeof(S)), {call.hartley, static_cast<T>(call.scale) / T(2)}});
+  });
+}
+
+template <class S>
 void run_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
   const Signal& x = axes.x;
   const bool even = x.n % 2 == 0;
+  if (!has_plan(1, line_row(x.n))) return run_long_lines<S>(axes, call, stream);
   const Plan transform = plan_of<T>(line_row(x.n));
   const Work work{.channels = x.d,
                   .tiles = 1,
@@ -400,6 +445,7 @@ void run_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
                   .columns_first = axes.y.n_stride != 1 || x.n == 1,
                   .max_threads = kThreads<T>};
   const Geometry chosen = geometry(transform, work, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
+  if (too_long(chosen, work) && has_split(x.n)) return run_long_lines<S>(axes, call, stream);
   const T scale = static_cast<T>(call.scale) / T(even ? 2 : 1);  // bins come doubled
   const LineParameters<S> parameters{transform,
                                      chosen.layout,
@@ -477,6 +523,7 @@ const char* why_not(const Mixing& call) {
   if (of.x.d > kMaxChannels) return "an axis is longer than 2^30";
   const char* reason = nullptr;
   with_storage(call.element, [&]<class S>(S) {
+    if (!of.both && has_split(of.x.n)) return;
     reason = why_not_transform<S>(of.both ? of.x.n : line_row(of.x.n));
     if (of.both && reason == nullptr) reason = why_not_transform<S>(of.x.d);
   });

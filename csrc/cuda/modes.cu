@@ -166,7 +166,7 @@ struct ModesRows {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kMaxThreads, 1) forward_rows(const ModesRows<T> p) {
+__global__ void __launch_bounds__(kRowThreads<T>, 1) forward_rows(const ModesRows<T> p) {
   const Frame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
@@ -183,7 +183,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) forward_rows(const ModesRows<T
 }
 
 template <class T>
-__global__ void __launch_bounds__(kMaxThreads, 1) inverse_rows(const ModesRows<T> p) {
+__global__ void __launch_bounds__(kRowThreads<T>, 1) inverse_rows(const ModesRows<T> p) {
   const Frame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);

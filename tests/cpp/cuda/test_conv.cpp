@@ -290,22 +290,36 @@ void check_strides(oracle::Report& report) {
 }
 
 void check_limits(oracle::Report& report) {
-  const auto handed_back = [&](spectrans::Element element, std::int64_t n, int axes) {
+  const auto handed_back = [&](std::int64_t n, std::int64_t taps, int axes) {
     spectrans::Conv call{};
-    call.element = element;
+    call.element = spectrans::Element::float32;
+    call.causal = true;
     call.u.n = n;
+    call.u.d = 1;
+    call.u.n_stride = 1;
+    call.k.n = taps;
     call.u.axes = axes;
     return spectrans::cuda::why_not(call) != nullptr;
   };
-  using spectrans::Element;
-  for (const auto& [element, n] : {std::pair{Element::float32, 16384},
-                                   {Element::float16, 16384},
-                                   {Element::bfloat16, 16384},
-                                   {Element::float64, 8192}}) {
-    report.check("the longest length", n, handed_back(element, n, 1) ? 1 : 0, 0);
-    report.check("a longer one", n + 1, handed_back(element, n + 1, 1) ? 0 : 1, 0);
+  constexpr std::int64_t half = 1 << 19;
+  report.check("the longest length", half, handed_back(half, half, 1) ? 1 : 0, 0);
+  report.check("a longer one", half + 2, handed_back(half + 2, half, 1) ? 0 : 1, 0);
+  report.check("batch axes", 8, handed_back(8, 8, 6) || !handed_back(8, 8, 7) ? 1 : 0, 0);
+}
+
+// Lines that a block has no room for, on a device whose blocks have little.
+template <class S>
+void long_lengths(oracle::Report& report, bool backward) {
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  for (const std::int64_t n : {60, 97, 150, 500}) {
+    const Limited device(static_cast<int>(2 * n * sizeof(T)), 1 << 15);
+    for (const std::int64_t taps : {std::int64_t{1}, n / 3, n, 2 * n + 5}) {
+      for (const bool causal : {true, false}) {
+        check<S>(report, {n, taps, 3, 5, taps % 2 == 0, causal, false, true, true, causal}, backward);
+        check<S>(report, {n, taps, 2, 3, taps % 2 == 1, causal, !backward, causal, !causal, true}, backward);
+      }
+    }
   }
-  report.check("batch axes", 8, handed_back(Element::float32, 8, 6) || !handed_back(Element::float32, 8, 7) ? 1 : 0, 0);
 }
 
 template <class S>
@@ -362,6 +376,14 @@ int main() {
     check<double>(report, {2048, 4095, 1, 1, true, false, false, true}, backward);
     check<float>(report, {16384, 100, 1, 1, true, false, false, false, false, true}, backward);
     check<double>(report, {8192, 100, 1, 1, true, true, false, true, true}, backward);
+    long_lengths<float>(report, backward);
+    long_lengths<double>(report, backward);
+    check<float>(report, {20000, 200, 1, 1, true, true, false, true, true, true}, backward);
+    {
+      const Limited device(2 * 150 * sizeof(float), 1 << 14);
+      check<__half>(report, {150, 77, 3, 21, false, false, false, true, true, true}, backward);
+      check<__nv_bfloat16>(report, {150, 150, 3, 5, true, true, false, true, true}, backward);
+    }
     check<double>(report, {4, 4, 1030, 1, true, true, false, true}, backward);
     check_sectors(report, {4096, 4096, 2, 1, true, true, false, true, true, true}, backward);
     for (const bool channels_first : {false, true}) {

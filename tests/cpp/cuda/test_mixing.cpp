@@ -259,8 +259,8 @@ void check_refusals(oracle::Report& report) {
   expect("prime of the other axis", 8, !refused(Element::float32, sequence, {2, 8, 11}));
   expect("prime of the other axis", 8, refused(Element::float32, both, {2, 8, 11}));
   expect("long", 16384, !refused(Element::bfloat16, sequence, {2, 16384, 1}));
-  expect("longer", 65536, refused(Element::float32, sequence, {2, 65536, 4}));
-  expect("longer", 32768, refused(Element::float64, sequence, {2, 32768, 4}));
+  expect("long", 1 << 20, !refused(Element::float64, sequence, {2, 1 << 20, 4}));
+  expect("longer", 1 << 21, refused(Element::float32, sequence, {2, 1 << 21, 4}));
   expect("longer", 32768, refused(Element::float32, both, {2, 4, 32768}));
   View view(Order::contiguous, 1, 4, 4);
   view.signal.axes = 7;
@@ -270,6 +270,22 @@ void check_refusals(oracle::Report& report) {
 }
 
 // The longest lines taken, even and odd, fit a block of the device that has the least shared memory for one.
+// Lines that a block has no room for, on a device whose blocks have little.
+template <class S>
+void long_lines(oracle::Report& report) {
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  for (const std::int64_t n : {96, 105, 243, 343, 512, 1000, 1575, 4096}) {
+    const Limited device(static_cast<int>(n * sizeof(T)), 1 << 16);
+    for (const bool hartley : {false, true}) {
+      check<S>(report, {true, false, hartley}, {3, n, 5});
+      check<S>(report, {true, false, hartley}, {2, n, 3}, Order::transposed, Order::contiguous);
+      check<S>(report, {false, true, hartley}, {2, 3, n});
+      check<S>(report, {true, false, hartley}, {4, n, 1});
+      check<S>(report, {true, false, hartley}, {2, n, 19}, Order::gaps, Order::batch_last);
+    }
+  }
+}
+
 template <class S>
 void check_longest(oracle::Report& report, const Kind& kind, std::int64_t at_least) {
   const int shared_bytes = emulation::limits().shared_bytes;
@@ -342,6 +358,9 @@ int main() {
     if (!kind.sequence || !kind.hidden) check_counts(report, kind, {1, 512, 96}, 1.1);
   }
   for (const Kind& kind : kKinds) check_second_items(report, kind);
+  long_lines<float>(report);
+  long_lines<double>(report);
+  long_lines<__half>(report);
   check_longest<float>(report, {true, false, false}, 16384);
   check_longest<double>(report, {true, false, true}, 4096);
   check_longest<__half>(report, {true, true, false}, 8192);
