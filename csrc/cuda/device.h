@@ -80,9 +80,9 @@ SPECTRANS_DEVICE Shared<T> shared(int offset) {
   return {reinterpret_cast<T*>(memory + offset)};
 }
 
-// ---- elements
-// ---------------------------------------------------------------------------------------------------------- A storage
-// type has an arithmetic type T: float for all but double. Halves are rounded once, on store.
+// ---- elements -------------------------------------------------------------------------------------------------------
+//
+// A storage type has an arithmetic type T: float for all but double. Halves are rounded once, on store.
 
 template <class S>
 struct Arithmetic {
