@@ -482,8 +482,14 @@ void run(const Filter& call, std::int64_t h, const Stream& stream) {
   });
 }
 
-// Values of one grid that fit the shared memory of every GPU, twice for the two tiles of the backward pass.
-constexpr std::int64_t kMaxGridBytes = 64 * 1024;
+// Whether a block of every GPU has room for one column of the grid, or for its two tiles in the backward pass.
+template <class S>
+bool fits(const Filter2d& call, std::int64_t row) {
+  using T = ArithmeticOf<S>;
+  const bool backward = call.response_grad != nullptr;
+  const Plan transform = plan(call.h, row, backward ? kLastOfTwo<T> : kLast, sizeof(T) == 4 ? 16 : 8);
+  return geometry(transform, {1, backward ? 2 : 1, sizeof(S), sizeof(T), false}, kLeastSharedLimit).shared_bytes > 0;
+}
 
 bool has_too_many_axes(const Filter& call) {
   return std::max({call.x.axes, call.y.axes, call.with.axes}) > kMaxLineAxes;
@@ -499,11 +505,11 @@ const char* why_not(const Filter& call) {
 
 const char* why_not(const Filter2d& call) {
   const std::int64_t width = call.x.n / call.h, row = width % 2 == 0 ? width / 2 : width;
-  const std::int64_t value = call.element == Element::float64 ? 16 : 8, tiles = call.response_grad != nullptr ? 2 : 1;
   if (has_too_many_axes(call)) return "the batch has too many axes";
   if (!has_plan(call.h, row)) return "a side of the grid has a prime factor beyond 7, or is too long";
-  if (call.h * row * value * tiles > kMaxGridBytes) return "the grid does not fit into a block's shared memory";
-  return nullptr;
+  bool fitting = false;
+  with_storage(call.element, [&]<class S>(S) { fitting = fits<S>(call, row); });
+  return fitting ? nullptr : "the grid does not fit into a block's shared memory";
 }
 
 void filter(const Filter& call, const Stream& stream) { run(call, 1, stream); }

@@ -30,6 +30,9 @@ struct Geometry {
   [[nodiscard]] int threads() const { return layout.columns * layout.workers; }
 };
 
+// What a block can have on every device of compute capability 8.0 and up.
+constexpr int kLeastSharedLimit = 99 * 1024;
+
 [[nodiscard]] Geometry geometry(const Plan& plan, const Work& work, int shared_limit);
 
 }  // namespace spectrans::cuda
