@@ -39,7 +39,7 @@ cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU
 	$(BIN)/ctest --test-dir build/tests --output-on-failure
 
 # The kernels' sources run as C++, a fibre a thread; the C++ tests have them too. A complete decomposition takes minutes
-# that way: spectral norms are left to those. What is left out takes minutes so.
+# that way: spectral norms are left to those.
 EMULATION := build/emulation
 cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
 	$(BIN)/cmake -S . -B $(EMULATION) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
