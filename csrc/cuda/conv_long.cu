@@ -35,16 +35,21 @@ struct RealColumnPair {
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { z[i] = {even[i], odd[i]}; });
   }
 
+  // A few at a time: what their gates take is in registers, too.
   template <int R>
   SPECTRANS_DEVICE void store(const Complex<T>* z, int first, int step) const {
-    const int h2 = columns.p.rows.h2, at = first * h2 + columns.p2();
-    T even[R], odd[R];
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      even[i] = z[i].re;
-      odd[i] = z[i].im;
+    constexpr int kAtOnce = R > 8 ? 8 : R;
+    const int h2 = columns.p.rows.h2;
+    unroll<0, R / kAtOnce>([&]<int part>() SPECTRANS_INLINE_LAMBDA {
+      const int at = (first + part * kAtOnce * step) * h2 + columns.p2();
+      T even[kAtOnce], odd[kAtOnce];
+      unroll<0, kAtOnce>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        even[i] = z[part * kAtOnce + i].re;
+        odd[i] = z[part * kAtOnce + i].im;
+      });
+      of.template store<kAtOnce>(even, at, step * h2);
+      if (!columns.alone()) of.template store<kAtOnce>(odd, at + 1, step * h2);
     });
-    of.template store<R>(even, at, step * h2);
-    if (!columns.alone()) of.template store<R>(odd, at + 1, step * h2);
   }
 };
 

@@ -44,43 +44,43 @@ SPECTRANS_DEVICE std::int64_t offset(const Lines& lines, std::int64_t item, std:
 template <class S>
 struct EvenOddSamples {
   S* line;
-  std::int64_t stride, apart;  // from one value to the next, and from its real to its imaginary part
-  bool together, active;       // an inactive line is read as zeros and not written
+  std::int64_t n_stride;
+  bool together, active;  // an inactive line is read as zeros and not written
 
   SPECTRANS_DEVICE EvenOddSamples(const Lines& lines, std::int64_t item, int channel, int d)
-      : line(static_cast<S*>(lines.data) + offset(lines, item, channel)), stride(2 * lines.n_stride),
-        apart(lines.n_stride), together(lines.together), active(channel < d) {}
+      : line(static_cast<S*>(lines.data) + offset(lines, item, channel)), n_stride(lines.n_stride),
+        together(lines.together), active(channel < d) {}
 
   template <int R, class T>
   SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = {T(0), T(0)}; });
     if (!active) return;
-    const S* at = line + first * stride;
-    const std::int64_t next = step * stride;
+    const S* at = line + 2 * first * n_stride;
+    const std::int64_t stride = 2 * step * n_stride;
     if (together) {
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        const Pair<S> both = cuda::load(reinterpret_cast<const Pair<S>*>(at + i * next));
+        const Pair<S> both = cuda::load(reinterpret_cast<const Pair<S>*>(at + i * stride));
         v[i] = {widen(both.re), widen(both.im)};
       });
       return;
     }
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].re = widen(cuda::load(at + i * next)); });
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].im = widen(cuda::load(at + apart + i * next)); });
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].re = widen(cuda::load(at + i * stride)); });
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].im = widen(cuda::load(at + n_stride + i * stride)); });
   }
 
   template <int R, class T>
   SPECTRANS_DEVICE void store(const Complex<T>* v, int first, int step) const {
     if (!active) return;
-    S* at = line + first * stride;
-    const std::int64_t next = step * stride;
+    S* at = line + 2 * first * n_stride;
+    const std::int64_t stride = 2 * step * n_stride;
     if (together) {
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        cuda::store(reinterpret_cast<Pair<S>*>(at + i * next), Pair<S>{narrow<S>(v[i].re), narrow<S>(v[i].im)});
+        cuda::store(reinterpret_cast<Pair<S>*>(at + i * stride), Pair<S>{narrow<S>(v[i].re), narrow<S>(v[i].im)});
       });
       return;
     }
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + i * next, narrow<S>(v[i].re)); });
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + apart + i * next, narrow<S>(v[i].im)); });
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + i * stride, narrow<S>(v[i].re)); });
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + n_stride + i * stride, narrow<S>(v[i].im)); });
   }
 };
 
@@ -94,10 +94,6 @@ struct RealSamples {
   SPECTRANS_DEVICE RealSamples(const Lines& lines, std::int64_t item, int channel, int d)
       : line(static_cast<S*>(lines.data) + offset(lines, item, channel)), n_stride(lines.n_stride),
         active(channel < d) {}
-
-  // The real parts alone.
-  SPECTRANS_DEVICE explicit RealSamples(const EvenOddSamples<S>& samples)
-      : line(samples.line), n_stride(samples.stride), active(samples.active) {}
 
   template <int R, class T>
   SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {

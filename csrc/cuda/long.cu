@@ -8,25 +8,42 @@ namespace {
 // Two neighbouring columns of a line; the second is missing from the last pair of an odd number.
 template <class S>
 struct ColumnPair {
-  EvenOddSamples<S> both;
-  bool alone;
+  S* line;
+  std::int64_t stride, apart;    // from one value to the next, and from its real to its imaginary part
+  bool together, alone, active;  // an inactive pair is read as zeros and not written
 
   template <int R, class T>
   SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
-    if (alone) {
-      RealSamples<S>(both).template load<R>(v, first, step);
-    } else {
-      both.template load<R>(v, first, step);
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i] = {T(0), T(0)}; });
+    if (!active) return;
+    const S* const at = line + first * stride;
+    const std::int64_t next = step * stride;
+    if (together) {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const Pair<S> both = cuda::load(reinterpret_cast<const Pair<S>*>(at + i * next));
+        v[i] = {widen(both.re), widen(both.im)};
+      });
+      return;
     }
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].re = widen(cuda::load(at + i * next)); });
+    if (alone) return;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { v[i].im = widen(cuda::load(at + apart + i * next)); });
   }
 
   template <int R, class T>
   SPECTRANS_DEVICE void store(const Complex<T>* v, int first, int step) const {
-    if (alone) {
-      RealSamples<S>(both).template store<R>(v, first, step);
-    } else {
-      both.template store<R>(v, first, step);
+    if (!active) return;
+    S* const at = line + first * stride;
+    const std::int64_t next = step * stride;
+    if (together) {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        cuda::store(reinterpret_cast<Pair<S>*>(at + i * next), Pair<S>{narrow<S>(v[i].re), narrow<S>(v[i].im)});
+      });
+      return;
     }
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + i * next, narrow<S>(v[i].re)); });
+    if (alone) return;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { cuda::store(at + apart + i * next, narrow<S>(v[i].im)); });
   }
 };
 
@@ -38,13 +55,15 @@ struct SignalColumns {
   Lines lines;
 
   SPECTRANS_DEVICE ColumnPair<S> samples(const Columns<T>& columns, std::int64_t item) const {
-    const Slab& slab = of.slab;
-    EvenOddSamples<S> both(lines, slab.first_item + item, slab.first_channel + columns.channel,
-                           slab.first_channel + (columns.active ? slab.channels : 0));
-    both.line += columns.p2() * both.apart;
-    both.stride = of.rows.h2 * both.apart;
-    both.together = both.together && of.rows.h2 % 2 == 0;
-    return {both, columns.alone()};
+    const std::int64_t channel = of.slab.first_channel + columns.channel;
+    S* const line = static_cast<S*>(lines.data) + offset(lines, of.slab.first_item + item, channel);
+    const bool together = lines.together && of.rows.h2 % 2 == 0;
+    return {line + columns.p2() * lines.n_stride,
+            of.rows.h2 * lines.n_stride,
+            lines.n_stride,
+            together,
+            columns.alone(),
+            columns.active};
   }
 };
 

@@ -352,18 +352,20 @@ SPECTRANS_DEVICE void last_stage(const Frame<T>& frame, const Tile<T>& tile) {
   });
 }
 
-// No bin is left out.
-constexpr int kAllBins = 1 << 30;
+// Where bins end. Nothing is compared where none is left out: a kernel without a register to spare would spill one.
+struct AllBins {};
+SPECTRANS_DEVICE bool beyond(int, AllBins) { return false; }
+SPECTRANS_DEVICE bool beyond(int bin, int end) { return bin >= end; }
 
 // bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes. Blocks
 // whose bins are all `end` or more are left out: their bins are zero where Writes.
-template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
+template <int LastLimit, bool Reads, bool Writes, class T, class Bins, class End = AllBins>
+SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, End end = {}) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
       const Block block = block_at(frame, t);
-      if (block.bin >= end) {
+      if (beyond(block.bin, end)) {
         if constexpr (Writes) clear<R>(tile, block.base);
         continue;
       }
@@ -516,14 +518,14 @@ SPECTRANS_DEVICE Complex<T> turned(Complex<T> turn) {
 // can come up twice: those of a pair that is its own mirror image, and then by the same thread. In columns k = 0 only
 // rows up to half are bins `at`, and in columns row only the others, and row 0, `mirrored`: the rest are their
 // conjugates. Pairs whose bins are all `end` or more are left out: their bins are zero where Writes.
-template <int LastLimit, bool Reads, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, int end = kAllBins) {
+template <int LastLimit, bool Reads, bool Writes, class T, class Bins, class End = AllBins>
+SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, End end = {}) {
   const Plan& plan = frame.plan;
   with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     const int count = block_pairs(plan);
     for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
-      if (pair.bin >= end) {
+      if (beyond(pair.bin, end)) {
         if constexpr (Writes) {
           clear<R>(tile, pair.mirrored_base);
           clear<R>(tile, pair.base);
