@@ -316,10 +316,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) convolve(const ConvParameters<
 
 // ---- launches -------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kMaxBlocksAlongY = 65535;
 constexpr std::int64_t kEnoughBlocks = 1024;  // for every multiprocessor of a large device, several times over
-
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 Geometry shape_of(const Plan& plan, const Signal& signal, int storage_size, int size, int kept) {
   const bool columns_first = signal.d_stride == 1 || signal.n_stride != 1;

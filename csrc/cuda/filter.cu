@@ -321,8 +321,6 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const Backwar
 // ---- launches
 // ----------------------------------------------------------------------------------------------------------
 
-constexpr std::int64_t kMaxBlocksAlongY = 65535;
-
 // What every launch for a call has in common.
 template <class S>
 struct Shape {

@@ -10,8 +10,6 @@ constexpr int kWarp = 32;
 constexpr int kUsualThreads = 256;
 constexpr int kFewThreads = 128;  // fewer leave a multiprocessor's schedulers without work
 
-int ceil_div(int a, int b) { return (a + b - 1) / b; }
-
 // The layout of so many columns; the bytes it takes.
 std::int64_t lay_out(const Plan& plan, const Work& work, int columns, Layout& layout) {
   std::int64_t at = std::int64_t{plan.addresses} * columns * work.tiles * 2 * work.size;
@@ -43,7 +41,7 @@ int workers(const Plan& plan, int columns, int limit) {
   int radix = plan.last;
   for (int s = 0; s < plan.stages; ++s) radix = std::max(radix, plan.stage[s].radix);
   const int butterflies = std::max(1, plan.rows * plan.row / radix);
-  return ceil_div(butterflies, ceil_div(butterflies, std::max(1, limit / columns)));
+  return static_cast<int>(ceil_div(butterflies, ceil_div(butterflies, std::max(1, limit / columns))));
 }
 
 // Of lines along memory: as many threads as there are butterflies in the first stage, or a part of them that comes out

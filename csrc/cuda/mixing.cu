@@ -32,7 +32,7 @@ constexpr int kThreads = sizeof(T) == 4 ? 384 : kMaxThreads;
 template <class T>
 constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
 
-constexpr std::int64_t kMaxBlocksAlongY = 65535, kMaxChannels = 1 << 30;
+constexpr std::int64_t kMaxChannels = 1 << 30;
 
 // What a bin is written as: y = Re - Im or Re at the bin itself, Re + Im or Re at its mirror image.
 template <class T>

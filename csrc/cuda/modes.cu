@@ -228,8 +228,6 @@ Bins<T> bins(const Modes& call, Scale scale) {
   return result;
 }
 
-constexpr std::int64_t kMaxBlocksAlongY = 65535;
-
 template <class S>
 void run_long(const Modes& call, const Stream& stream) {
   using T = typename Arithmetic<S>::type;

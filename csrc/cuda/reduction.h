@@ -10,7 +10,6 @@ namespace spectrans::cuda {
 SPECTRANS_DEVICE int smaller(int a, int b) { return a < b ? a : b; }
 SPECTRANS_DEVICE std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
-SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 constexpr int power_of_two_below(std::int64_t n, int most) {
   int power = 1;
   while (power < most && 2 * power <= n) power *= 2;
