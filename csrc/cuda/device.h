@@ -126,8 +126,6 @@ inline int device_attribute(cudaDeviceAttr attribute) {
 
 constexpr std::int64_t kMaxBlocksAlongY = 65535;  // and along z: kernels go on from there in a loop
 
-SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 struct Grid {
   dim3 blocks;
   int threads, shared_bytes;

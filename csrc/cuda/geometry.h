@@ -4,7 +4,6 @@
 #include <cstdint>
 
 #include "plan.h"
-#include "transform.h"
 
 namespace spectrans::cuda {
 

@@ -21,6 +21,8 @@
 
 namespace spectrans::cuda {
 
+SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 constexpr int kMaxStages = 10;
 
 // floor(t / divisor) = t magic >> 31, right for t divisor < 2^31.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "device.h"
+#include "plan.h"
 
 namespace spectrans::cuda {
 
