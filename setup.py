@@ -138,7 +138,7 @@ def native(compiler: str, toolkit: Toolkit | None) -> dict[str, Any]:
         def build_cuda_kernels(self, toolkit: Toolkit) -> None:
             warn_of_other_cuda(toolkit, torch.version.cuda)
             options = ["-DSPECTRANS_CUDA=ON", f"-DCMAKE_CUDA_COMPILER={toolkit.nvcc}"]
-            options.append(f"-DCMAKE_CUDA_ARCHITECTURES={toolkit.of_cmake}")
+            options += ["-DCMAKE_CUDA_ARCHITECTURES=OFF", f"-DCMAKE_CUDA_FLAGS={' '.join(toolkit.options)}"]
             if "CUDAHOSTCXX" not in os.environ and len(shlex.split(compiler)) == 1:
                 options.append(f"-DCMAKE_CUDA_HOST_COMPILER={shutil.which(compiler)}")
             try:

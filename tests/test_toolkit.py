@@ -49,20 +49,22 @@ def install_nvcc(folder: Path, version: str, *architectures: int) -> str:
 
 
 @pytest.mark.parametrize(
-    ("text", "names", "of_cmake"),
+    ("text", "names", "codes"),
     [
-        ("9.0", ("9.0",), "90-real"),
-        ("8.0;9.0+PTX", ("8.0", "9.0+PTX"), "80-real;90"),
-        ("8.0 9.0a", ("8.0", "9.0a"), "80-real;90a-real"),
-        ("8.6, 10.0a+PTX", ("8.6", "10.0a+PTX"), "86-real;100a"),
-        (" 8.0;; 12.0 ;8.0; ", ("8.0", "12.0"), "80-real;120-real"),
+        ("9.0", ("9.0",), ["90 sm_90"]),
+        ("9.0;8.0+PTX", ("9.0", "8.0+PTX"), ["80 sm_90", "80 sm_80", "80 compute_80"]),
+        ("8.0;12.0+PTX", ("8.0", "12.0+PTX"), ["80 sm_80", "80 sm_120", "80 compute_80"]),
+        ("8.0 9.0a", ("8.0", "9.0a"), ["80 sm_80", "90a sm_90a"]),
+        ("8.6, 10.0a+PTX", ("8.6", "10.0a+PTX"), ["86 sm_86", "100a sm_100a", "100a compute_100a"]),
+        (" 10.0+PTX;; 12.0+PTX ;10.0+PTX; ", ("10.0+PTX", "12.0+PTX"), ["100 sm_100", "100 compute_100", "100 sm_120"]),
     ],
 )
 def test_architectures_as_torch_writes_them(
-    toolkit: ModuleType, text: str, names: tuple[str, ...], of_cmake: str
+    toolkit: ModuleType, text: str, names: tuple[str, ...], codes: list[str]
 ) -> None:
     assert toolkit.parse_architectures(text) == names
-    assert toolkit.Toolkit("nvcc", "13.0", names).of_cmake == of_cmake
+    options = [f"-gencode=arch=compute_{code.replace(' ', ',code=')}" for code in codes]
+    assert toolkit.Toolkit("nvcc", "13.0", names).options == options
 
 
 @pytest.mark.parametrize("text", ["90", "sm_90", "Hopper", "9.0+ptx", "9.0;native"])
@@ -183,7 +185,7 @@ def test_a_spill_is_an_error(
     ptxas = module("ptxas", monkeypatch)
     monkeypatch.setattr(ptxas, "find_nvcc", lambda: "nvcc")
     monkeypatch.setattr(ptxas, "compiled", lambda *_: said)
-    assert ptxas.main(["kernels.cu", "--arch", "90"]) == status
+    assert ptxas.main(["kernels.cu", "--arch", "9.0"]) == status
     assert "128" in capsys.readouterr().out
 
 

@@ -1,6 +1,6 @@
 """What ptxas makes of the CUDA kernels: registers, shared memory, and an exit status of 1 if any spills.
 
-Compiles csrc/cuda/*.cu for one architecture after the other; needs nvcc, and no GPU. A stack frame is as bad as a
+Compiles csrc/cuda/*.cu; needs nvcc, and no GPU. A stack frame is as bad as a
 spill: both put registers into memory that every thread has its own copy of.
 """
 
@@ -17,10 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit import find_nvcc
+from toolkit import find_nvcc, gencode
 
 ROOT = Path(__file__).resolve().parents[1]
-ARCHITECTURES = ("80", "90")
+ARCHITECTURES = ("8.0", "9.0")
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def readable(mangled: list[str]) -> list[str]:
     return [re.sub(r"(?<=>)\(.*\)$|(?<=\w)\(.*\)$", "", name) for name in names]
 
 
-def compiled(nvcc: str, source: Path, architecture: str) -> str:
-    """What ptxas says of a source."""
+def compiled(nvcc: str, source: Path, architectures: list[str]) -> str:
+    """What ptxas says of a source, compiled as it is for the library."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, "-std=c++20", "-O3", f"-arch=sm_{architecture}", "-cubin", "-Xptxas", "-v"]
-        command += [str(source), "-o", str(Path(folder) / "kernels.cubin")]
+        command = [nvcc, "-std=c++20", "-O3", *gencode(architectures), "-fatbin", "-Xptxas", "-v"]
+        command += [str(source), "-o", str(Path(folder) / "kernels.fatbin")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise SystemExit(f"{source.name} does not compile for sm_{architecture}:\n{done.stderr}")
+        raise SystemExit(f"{source.name} does not compile:\n{done.stderr}")
     return done.stderr
 
 
@@ -112,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         raise SystemExit("make cuda-check needs nvcc, from the CUDA toolkit")
     sources = options.sources or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = [pool.submit(compiled, nvcc, source, arch) for source in sources for arch in options.arch]
+        tasks = [pool.submit(compiled, nvcc, source, options.arch) for source in sources]
         kernels = [kernel for task in tasks for kernel in parse(task.result())]
     if not kernels:
         raise SystemExit("no kernels: nothing was checked")

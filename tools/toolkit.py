@@ -6,10 +6,11 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Compiled for where TORCH_CUDA_ARCH_LIST names no others, as far as nvcc knows them; the last also as PTX.
+#: Compiled for where TORCH_CUDA_ARCH_LIST names no others, as far as nvcc knows them; and PTX, for those to come.
 ARCHITECTURES = ("8.0", "9.0", "10.0", "12.0")
 OLDEST = (12, 0)  # the first with C++20
 USUAL = "/usr/local/cuda"
@@ -24,12 +25,24 @@ class Toolkit:
     architectures: tuple[str, ...]  # "8.0", "9.0a", "12.0+PTX"
 
     @property
-    def of_cmake(self) -> str:
-        """The value of CMAKE_CUDA_ARCHITECTURES."""
-        return ";".join(
-            name.removesuffix("+PTX").replace(".", "") + ("" if name.endswith("+PTX") else "-real")
-            for name in self.architectures
-        )
+    def options(self) -> list[str]:
+        """nvcc's, for these architectures: see gencode()."""
+        return gencode(self.architectures)
+
+
+def gencode(architectures: Iterable[str]) -> list[str]:
+    """nvcc's options for architectures "9.0", "9.0a", "12.0+PTX".
+
+    Most of the time goes into making PTX, and that of the oldest serves all: it is made once. Those with a letter have
+    instructions that no other has, and PTX of their own.
+    """
+    names = [(name.removesuffix("+PTX").replace(".", ""), name.endswith("+PTX")) for name in architectures]
+    oldest = min((int(number) for number, _ in names if number.isdigit()), default=0)
+    codes = []
+    for number, ptx in names:
+        virtual = f"compute_{oldest if number.isdigit() else number}"
+        codes += [(virtual, f"sm_{number}"), *([(virtual, virtual)] if ptx else [])]
+    return [f"-gencode=arch={virtual},code={code}" for virtual, code in dict.fromkeys(codes)]
 
 
 def parse_architectures(text: str) -> tuple[str, ...]:
