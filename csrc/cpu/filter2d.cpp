@@ -11,22 +11,22 @@ namespace {
 
 template <class T>
 struct GridTransform {
-  const BlockPlan<T>& rows;
-  const RealPlan<T>& row;  // where the bins of one are
+  const BlockPlan<T>& first;  // of all rows at once
+  const RealPlan<T>& row;     // where the bins of one are
   const RealPlan<T>& real_column;
   const ComplexPlan<T>& column;
-  std::int64_t h, w, n, bins, work;
+  std::int64_t h, w, n, slots, bins, work;
   const std::int32_t* slot;
 
   GridTransform(std::int64_t h_, std::int64_t w_)
-      : rows(block_plan<T>(w_, h_)), row(real_plan<T>(w_)), real_column(real_plan<T>(h_)), column(complex_plan<T>(h_)),
-        h(h_), w(w_), n(h * w), bins(h * (w / 2 + 1)), work(max(rows.work, max(real_column.work, column.work))),
-        slot(rows.slot) {}
+      : first(block_plan<T>(w_, h_)), row(real_plan<T>(w_)), real_column(real_plan<T>(h_)), column(complex_plan<T>(h_)),
+        h(h_), w(w_), n(h * w), slots(first.slots), bins(h * (w / 2 + 1)),
+        work(max(first.work, max(real_column.work, column.work))), slot(first.slot) {}
 
-  void forward(Vector<T>* tile, Vector<T>* scratch) const {
-    for (std::int64_t s = 0; s < rows.stages; ++s) {
-      const RealStage<T>& stage = rows.stage[s];
-      real_forward_stage(stage, tile, scratch);
+  void forward(Vector<T>* tile, Vector<T>* scratch, Outer outer) const {
+    for (std::int64_t s = 0; s < first.stages; ++s) {
+      const RealStage<T>& stage = first.stage[s];
+      if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
       for_each_pair(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
         complex_forward(child, 0, re, im, 1, scratch);
         for_columns(stage, [&](std::int64_t at, std::int64_t count) {
@@ -40,10 +40,10 @@ struct GridTransform {
   }
 
   template <class Middle>
-  void convolve(Vector<T>* tile, Vector<T>* scratch, const Middle& middle) const {
-    for (std::int64_t s = 0; s < rows.stages; ++s) {
-      const RealStage<T>& stage = rows.stage[s];
-      real_forward_stage(stage, tile, scratch);
+  void convolve(Vector<T>* tile, Vector<T>* scratch, const Middle& middle, Outer outer) const {
+    for (std::int64_t s = 0; s < first.stages; ++s) {
+      const RealStage<T>& stage = first.stage[s];
+      if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
       for_each_pair(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
         complex_forward(child, 0, re, im, 1, scratch);
         for_columns(stage, [&](std::int64_t at, std::int64_t count) {
@@ -56,7 +56,9 @@ struct GridTransform {
     real_convolve(real_column, tile, scratch, middle);
     if (w % 2 == 0) real_convolve(real_column, tile + h, scratch, middle);
     tail(tile);
-    for (std::int64_t s = rows.stages - 1; s >= 0; --s) real_inverse_stage(rows.stage[s], tile, scratch);
+    for (std::int64_t s = first.stages - 1; s >= 0; --s) {
+      if (s > 0 || !outer.inverse) real_inverse_stage(first.stage[s], tile, scratch);
+    }
   }
 
   // Row kh (w / 2 + 1) + kw of the response is bin (kh, kw). Column 0 and column w / 2 hold conjugate bins kh and -kh.

@@ -14,6 +14,8 @@ namespace {
 constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
+// What is read next has room in the second-level cache beside what is worked on.
+constexpr std::int64_t kAheadBytes = 640 * 1024;
 
 // What happens to each bin between the last forward and the first inverse stage.
 template <class T, bool kFilter, bool kGradient>
@@ -22,10 +24,15 @@ struct Product {
   const Vector<T>* response;  // [n] in the same slots, divided by n
   const Vector<T>* with;      // [n] spectrum of the other signal
   Vector<T>* sum;             // [n] += conj(with) tile
+  Ahead x_ahead, with_ahead;  // of the next item
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t r = re - tile, i = im - tile;
+    x_ahead.fetch(r);  // every slot comes up once: slot j stands for row j
+    x_ahead.fetch(i);
     if constexpr (kGradient) {
+      with_ahead.fetch(r);
+      with_ahead.fetch(i);
       sum[r] += with[r] * a + with[i] * b;
       sum[i] += with[r] * b - with[i] * a;
     }
@@ -56,17 +63,19 @@ Vector<T> first(const T* from, std::int64_t count) {
   return count >= kLanes<T> ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
 }
 
-// Transform, for T, has: n, the slots of a tile; bins, the rows of a response; work, slots of scratch; slot [n] of each
-// sample; forward(tile, work); convolve(tile, work, middle), forward and n times the inverse; for_each_bin(f).
+// Transform, for T, has: n, its length; slots, of a tile; bins, the rows of a response; work, slots of scratch; slot
+// [n] of each sample; first, the plan whose first stage is its own; forward(tile, work, outer); convolve(tile, work,
+// middle, outer), forward and n times the inverse; for_each_bin(f).
 template <class IO, class Transform, bool kFilter, bool kGradient>
 class FilterPass {
   using T = Compute<IO>;
 
  public:
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
-      : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch),
-        pitch_(padded(transform.n)), slots_(pitch_ * groups_.tiles_per_group),
-        streaming_(kFilter && can_stream<IO>(call.y)) {}
+      : call_(call), pool_(pool), transform_(transform),
+        groups_(transform.n, call.x.d, call.x.batch, most_tiles(transform.n)), pitch_(padded(transform.slots)),
+        slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)),
+        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes) {}
 
   void run() const {
     const std::int64_t batch = groups_.packs(call_.x.batch), bins = transform_.bins;
@@ -81,6 +90,10 @@ class FilterPass {
              [&](std::int64_t begin, std::int64_t end) {
                const Workspace space = workspace();
                std::int64_t arranged = -1;
+               const auto first_item = [&](std::int64_t task) { return task % splits * batch / splits; };
+               const Group beginning = groups_[begin / splits];
+               if (outer_) fetch<IO>(call_.x, first_item(begin), beginning);
+               if (outer_ && kGradient) fetch<IO>(call_.with, first_item(begin), beginning);
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t index = task / splits, split = task % splits;
                  const Group group = groups_[index];
@@ -92,8 +105,10 @@ class FilterPass {
                    }
                    arranged = index;
                  }
-                 const std::int64_t first = split * batch / splits, last = (split + 1) * batch / splits;
-                 items(group, first, last, space, partial + split * size);
+                 const std::int64_t first = first_item(task), last = (split + 1) * batch / splits;
+                 const bool more = outer_ && task + 1 < end;
+                 const Group next = more ? groups_[(task + 1) / splits] : Group{};
+                 items(group, first, last, {next, more ? first_item(task + 1) : 0}, space, partial + split * size);
                }
                if (streaming_) fence_streams();
              });
@@ -110,6 +125,11 @@ class FilterPass {
   }
 
  private:
+  // What is to be done after something else; no tiles: nothing.
+  struct Next {
+    Group group;
+    std::int64_t item;
+  };
   struct Workspace {
     Vector<T>*tile, *response, *with, *sum, *total, *work;
   };
@@ -133,6 +153,14 @@ class FilterPass {
     }
     space.work = take(transform_.work);
     return space;
+  }
+
+  // Two cache lines of a row side by side; four where what is kept of a group still leaves the second-level cache to
+  // the rows to come.
+  static std::int64_t most_tiles(std::int64_t n) {
+    constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
+    constexpr std::int64_t room = 256 * 1024;
+    return kGradient || kMaxTiles * n * kVectorBytes > room ? few : kMaxTiles;
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
@@ -171,14 +199,14 @@ class FilterPass {
 
   // The lanes of the first item, for all items.
   void repeat_lanes(Vector<T>* slots, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.n; ++i) {
+    for (std::int64_t i = 0; i < transform_.slots; ++i) {
       for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l] = slots[i][l - group.lanes];
     }
   }
 
   // The sum over all items, in the lanes of the first.
   void sum_lanes(Vector<T>* slots, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.n; ++i) {
+    for (std::int64_t i = 0; i < transform_.slots; ++i) {
       for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l % group.lanes] += slots[i][l];
     }
   }
@@ -200,29 +228,58 @@ class FilterPass {
     });
   }
 
-  void items(const Group& group, std::int64_t first, std::int64_t last, const Workspace& space, T* gradient) const {
+  bool is_outer(const Signal& signal, const Group& group) const { return outer_ && whole_vectors<T>(signal, group); }
+
+  // An item of a signal -> tiles; whether the butterflies of the first stage are done with it.
+  bool bring(const Signal& signal, std::int64_t item, const Group& group, Vector<T>* slots) const {
+    const bool outer = is_outer(signal, group);
+    if (outer) {
+      outer_forward(transform_.first, tiles(group, slots),
+                    RowsFrom<IO>{batch_item<const IO>(signal, item), signal.n_stride, group.channel});
+    } else {
+      gather<IO>(signal, item, group, transform_, tiles(group, slots));
+    }
+    return outer;
+  }
+
+  // Tiles -> an item of y; outer: the butterflies of the last inverse stage are left to do.
+  void take(std::int64_t item, const Group& group, Vector<T>* slots, bool outer) const {
+    const Signal& y = call_.y;
+    if (outer) {
+      outer_inverse(transform_.first, tiles(group, slots),
+                    RowsTo<IO>{batch_item<IO>(y, item), y.n_stride, group.channel, streaming_});
+    } else {
+      scatter<IO>(y, item, group, streaming_,
+                  [slots, pitch = pitch_, slot = transform_.slot](std::int64_t j, std::int64_t k) {
+                    return slots[k * pitch + slot[j]];
+                  });
+    }
+  }
+
+  void items(const Group& group, std::int64_t first, std::int64_t last, const Next& after, const Workspace& space,
+             T* gradient) const {
     const std::int64_t used = group.tiles * pitch_;
     if (kGradient) {
       for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
     }
     for (std::int64_t item = first; item < last; ++item) {
+      const Next next = outer_ && item + 1 < last ? Next{group, item + 1} : after;
       if constexpr (kGradient) {
-        gather<IO>(call_.with, item, group, transform_, tiles(group, space.with));
-        for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work);
+        const Outer outer{bring(call_.with, item, group, space.with)};
+        for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work, outer);
       }
-      gather<IO>(call_.x, item, group, transform_, tiles(group, space.tile));
+      const Outer outer{bring(call_.x, item, group, space.tile), kFilter && is_outer(call_.y, group)};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
         const std::int64_t at = k * pitch_;
-        const Product<T, kFilter, kGradient> product{space.tile + at, space.response + at, space.with + at,
-                                                     space.sum + at};
-        transform_.convolve(space.tile + at, space.work, product);
+        const Product<T, kFilter, kGradient> product{space.tile + at,
+                                                     space.response + at,
+                                                     space.with + at,
+                                                     space.sum + at,
+                                                     ahead<IO>(call_.x, next.item, next.group, k),
+                                                     ahead<IO>(call_.with, next.item, next.group, k)};
+        transform_.convolve(space.tile + at, space.work, product, outer);
       }
-      if constexpr (kFilter) {
-        scatter<IO>(call_.y, item, group, streaming_,
-                    [tile = space.tile, pitch = pitch_, slot = transform_.slot](std::int64_t j, std::int64_t k) {
-                      return tile[k * pitch + slot[j]];
-                    });
-      }
+      if constexpr (kFilter) take(item, group, space.tile, outer.inverse);
       if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
         for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
@@ -239,7 +296,7 @@ class FilterPass {
   const Transform& transform_;
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
-  const bool streaming_;
+  const bool streaming_, outer_;
 };
 
 template <class IO, class Transform>

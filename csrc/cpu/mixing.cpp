@@ -41,7 +41,7 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
   using T = Compute<IO>;
   const RealPlan<T>& plan = real_plan<T>(x.n);
   const Groups<T> groups(x.n, x.d, x.batch);
-  const std::int64_t pitch = padded(x.n), slots = pitch * groups.tiles_per_group;
+  const std::int64_t pitch = padded(plan.slots), slots = pitch * groups.tiles_per_group;
   const bool streaming = can_stream<IO>(y);
   parallel(pool, groups.count * groups.packs(x.batch), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
     auto* data = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + plan.work) * kVectorBytes));
@@ -69,6 +69,9 @@ class Plane {
   using Hidden = std::conditional_t<kHartley, ComplexPlan<T>, RealPlan<T>>;
   static constexpr int lanes = kLanes<T>;
 
+  static std::int64_t slots_of(const ComplexPlan<T>& plan) { return 2 * plan.n; }
+  static std::int64_t slots_of(const RealPlan<T>& plan) { return plan.slots; }
+
   static const Hidden& hidden_plan(std::int64_t d) {
     if constexpr (kHartley) {
       return complex_plan<T>(d);
@@ -82,9 +85,9 @@ class Plane {
       : x_(x), y_(y), n_(x.n), d_(x.d), bins_(n_ / 2 + 1), channels_(kHartley ? d_ : d_ / 2 + 1),
         items_(max(1, min(x.batch, lanes / 2 / channels_ > 0 ? lanes / channels_ : 1))),
         scale_(static_cast<T>(kHartley ? scale : scale / 2)), sequence_(real_plan<T>(n_)), hidden_(hidden_plan(d_)),
-        groups_(n_, max(items_ * channels_, min(lanes, d_))), tile_pitch_(padded(n_)),
-        block_slots_(padded(kHartley ? 2 * d_ : d_)), staged_pitch_(ceil_div(d_, lanes) + 2),
-        streaming_(can_stream<IO>(y)) {}
+        groups_(n_, max(items_ * channels_, min(lanes, d_))), tile_pitch_(padded(sequence_.slots)),
+        block_slots_(padded(slots_of(hidden_))), staged_pitch_(ceil_div(d_, lanes) + 2), streaming_(can_stream<IO>(y)) {
+  }
 
   std::int64_t packs() const { return ceil_div(x_.batch, items_); }
   std::int64_t column_tasks() const { return groups_.count; }

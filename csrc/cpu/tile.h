@@ -15,9 +15,9 @@ constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
 constexpr int kMaxTiles = 4;
 constexpr std::int64_t kPrefetchRows = 24;
 
-SPECTRANS_INLINE std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-SPECTRANS_INLINE std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-SPECTRANS_INLINE std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+SPECTRANS_INLINE constexpr std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+SPECTRANS_INLINE constexpr std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
 
 // Slots from one tile to the next: tiles a power of two apart would meet in the same cache sets.
 SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
@@ -52,10 +52,10 @@ template <class T>
 struct Groups {
   std::int64_t n, d, items, tiles_per_group, count;
 
-  Groups(std::int64_t n_, std::int64_t d_, std::int64_t batch = 1) : n(n_), d(d_) {
+  Groups(std::int64_t n_, std::int64_t d_, std::int64_t batch = 1, std::int64_t most = kMaxTiles) : n(n_), d(d_) {
     items = max(1, min(kLanes<T> / d, batch));
     const std::int64_t tiles = ceil_div(d, kLanes<T>);
-    tiles_per_group = max(1, min(min(kMaxTiles, tiles), kGroupBytes / (n * kVectorBytes)));
+    tiles_per_group = max(1, min(min(most, tiles), kGroupBytes / (n * kVectorBytes)));
     count = ceil_div(tiles, tiles_per_group);
   }
   std::int64_t packs(std::int64_t batch) const { return ceil_div(batch, items); }
@@ -248,10 +248,44 @@ void scatter_lanes(const Starts<IO>& to, std::int64_t stride, std::int64_t n, co
   }
 }
 
+// Whether tiles of a group take whole vectors from the rows of a signal.
+template <class T>
+SPECTRANS_INLINE bool whole_vectors(const Signal& signal, const Group& group) {
+  return signal.d_stride == 1 && group.lanes == kLanes<T>;
+}
+
+// Rows that are needed next: they come to the second-level cache while something else is computed, if they are asked
+// for one by one. (A burst of requests to the first level is mostly dropped.)
+struct Ahead {
+  const void* row;
+  std::int64_t stride;  // bytes
+
+  SPECTRANS_INLINE void fetch(std::int64_t j) const {
+    __builtin_prefetch(static_cast<const char*>(row) + j * stride, 0, 2);
+  }
+};
+
+// Those of tile k of a pack, or something that is always there.
+template <class IO>
+Ahead ahead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
+  if (!whole_vectors<Compute<IO>>(signal, group) || k >= group.tiles) return {&signal, 0};
+  return {batch_item<const IO>(signal, pack) + group.channel[k], signal.n_stride * std::int64_t(sizeof(IO))};
+}
+
+// All rows of a pack, at once.
+template <class IO>
+void fetch(const Signal& signal, std::int64_t pack, const Group& group) {
+  for (std::int64_t k = 0; k < group.tiles; ++k) {
+    const Ahead rows = ahead<IO>(signal, pack, group, k);
+    for (std::int64_t j = 0; rows.stride != 0 && j < signal.n; ++j) rows.fetch(j);
+    asm volatile("");  // or a compiler finds that nothing is done here
+  }
+}
+
 // Samples of one item, or pack of items -> tiles, in the slot order of a plan.
 template <class IO, class Plan, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t pack, const Group& group, const Plan& plan, const Tiles<T>& tiles) {
-  if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
+  if (!whole_vectors<T>(signal, group)) {
     for (std::int64_t k = 0; k < tiles.count; ++k) {
       gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n, plan.slot, tiles[k]);
     }
@@ -288,7 +322,7 @@ bool can_stream(const Signal& signal) {
 template <class IO, class Row>
 void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Row& row) {
   using T = Compute<IO>;
-  if (signal.d_stride != 1 || group.lanes < kLanes<T>) {
+  if (!whole_vectors<T>(signal, group)) {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       scatter_lanes<IO>(Starts<IO>(signal, pack, group, k), signal.n_stride, signal.n,
                         [&](std::int64_t j) { return row(j, k); });
@@ -314,6 +348,114 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
     }
   });
 }
+
+// ---- the outer stage: butterflies of a plan's first stage on the way between memory and tiles -----------------------
+//
+// Where samples were copied first, tiles would be written and read once more. A butterfly takes rows far apart, but of
+// all tiles: whole cache lines side by side, as a copy does.
+
+// Whether a plan has such a stage: that of a large prime has no butterflies.
+template <class Plan>
+SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
+  return plan.stages > 0 && plan.stage[0].prime == nullptr;
+}
+
+// Calls f with the usual numbers of tiles as compile-time constants, with 0 for others.
+template <class F>
+SPECTRANS_INLINE void with_usual_count(std::int64_t count, F&& f) {
+  if (count == 4) return f.template operator()<4>();
+  if (count == 2) return f.template operator()<2>();
+  return f.template operator()<0>();
+}
+
+template <int kCount, class F>
+SPECTRANS_INLINE void for_tiles(std::int64_t count, F&& f) {
+  if constexpr (kCount > 0) {
+    unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { f(k); });
+  } else {
+    for (std::int64_t k = 0; k < count; ++k) f(k);
+  }
+}
+
+// rows.at(j) is where row j is, rows.load(at, k) its samples of tile k.
+template <class T, class Plan, class Rows>
+void outer_forward(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
+  const RealStage<T> stage = plan.stage[0];
+  with_real_radix(stage, [&]<int R, bool kTwiddled>() {
+    with_usual_count(tiles.count, [&]<int kCount>() {
+      const std::int64_t m = stage.m;
+      const std::int32_t* sample = plan.sample;
+      const T* w = stage.twiddles;
+      const Rows own = rows;
+      const Tiles<T> to = tiles;
+      for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+        decltype(rows.at(0)) at[R];
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = own.at(sample[j + m * t]); });
+        for_tiles<kCount>(to.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+          Vector<T> x[R];
+          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = own.load(at[t], k); });
+          real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
+        });
+      }
+    });
+  });
+}
+
+// rows.store(at, k, value) takes them, those of a row one after the other.
+template <class T, class Plan, class Rows>
+void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
+  const RealStage<T> stage = plan.stage[0];
+  with_real_radix(stage, [&]<int R, bool kTwiddled>() {
+    with_usual_count(tiles.count, [&]<int kCount>() {
+      const std::int64_t m = stage.m;
+      const std::int32_t* sample = plan.sample;
+      const T* w = stage.twiddles;
+      const Rows own = rows;
+      const Tiles<T> from = tiles;
+      for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+        Vector<T> out[R][kMaxTiles];
+        for_tiles<kCount>(from.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+          Vector<T> x[R];
+          real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
+          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
+        });
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+          const auto at = own.at(sample[j + m * t]);
+          for_tiles<kCount>(from.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA { own.store(at, k, out[t][k]); });
+        });
+      }
+    });
+  });
+}
+
+// Rows of an item that is read.
+template <class IO>
+struct RowsFrom {
+  const IO* data;
+  std::int64_t stride;
+  const std::int64_t* channel;
+
+  SPECTRANS_INLINE const IO* at(std::int64_t j) const { return data + j * stride; }
+  SPECTRANS_INLINE auto load(const IO* at, std::int64_t k) const { return spectrans::load(at + channel[k]); }
+};
+
+// Rows of an item that is written.
+template <class IO>
+struct RowsTo {
+  IO* data;
+  std::int64_t stride;
+  const std::int64_t* channel;
+  bool streaming;
+
+  SPECTRANS_INLINE IO* at(std::int64_t j) const { return data + j * stride; }
+  SPECTRANS_INLINE void store(IO* at, std::int64_t k, Vector<Compute<IO>> value) const {
+    if (streaming) {
+      stream(at + channel[k], value);
+    } else {
+      spectrans::store(at + channel[k], value);
+    }
+  }
+};
 
 // Runs body(begin, end) over 0 .. count on the pool, in pieces of at least about `bytes` worth of work.
 template <class Body>

@@ -11,12 +11,17 @@
 namespace spectrans {
 namespace {
 
+// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile (tile.h).
+struct Outer {
+  bool forward = false, inverse = false;
+};
+
 template <class T>
-void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer = {});
 template <class T>
 void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
 template <class T, class Middle>
-void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle);
+void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle, Outer outer = {});
 
 // ---- Rader: Hartley transform of prime length -----------------------------------------------------------
 
@@ -323,38 +328,64 @@ void complex_inverse(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, 
 
 // ---- real stages -----------------------------------------------------------------------------------------
 
+// Slots from column 0 of a stage of radix R to column t.
+template <int R, int t>
+SPECTRANS_INLINE std::int64_t column(std::int64_t m, std::int64_t gap) {
+  return t == 0 ? 0 : t * (m + gap) - (kRealLow<R> - 1) * gap;
+}
+
+// Samples j + m t -> what a stage makes of them, in slot j of each column. w: the twiddles of j.
 template <int R, bool kTwiddled, class T>
-void real_forward_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
+SPECTRANS_INLINE void real_forward_butterfly(const RealStage<T>& stage, const Vector<T>* x, const T* w,
+                                             Vector<T>* slot) {
   constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
-  for (std::int64_t j = 0; j < m; ++j) {
-    Vector<T> x[R], low[lows];
-    Complex<Vector<T>> pair[pairs];
-    unroll<0, R>([&]<int t>() { x[t] = tile[j + m * t]; });
-    RealDft<R, T, Vector<T>>::forward(x, low, pair);
-    const T* w = kTwiddled ? twiddles + 2 * pairs * j : nullptr;
-    unroll<0, lows>([&]<int i>() { tile[j + m * i] = low[i]; });
-    unroll<0, pairs>([&]<int q>() {
-      const Complex<Vector<T>> z = kTwiddled ? times(pair[q], w[2 * q], w[2 * q + 1]) : pair[q];
-      tile[j + m * (lows + 2 * q)] = z.re;
-      tile[j + m * (lows + 2 * q + 1)] = z.im;
-    });
+  const std::int64_t m = stage.m, gap = stage.gap;
+  Vector<T> low[lows];
+  Complex<Vector<T>> pair[pairs];
+  RealDft<R, T, Vector<T>>::forward(x, low, pair);
+  unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { slot[column<R, i>(m, gap)] = low[i]; });
+  unroll<0, pairs>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+    const Complex<Vector<T>> z = kTwiddled ? times(pair[q], w[2 * q], w[2 * q + 1]) : pair[q];
+    slot[column<R, lows + 2 * q>(m, gap)] = z.re;
+    slot[column<R, lows + 2 * q + 1>(m, gap)] = z.im;
+  });
+}
+
+// And back.
+template <int R, bool kTwiddled, class T>
+SPECTRANS_INLINE void real_inverse_butterfly(const RealStage<T>& stage, const Vector<T>* slot, const T* w,
+                                             Vector<T>* x) {
+  constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
+  const std::int64_t m = stage.m, gap = stage.gap;
+  Vector<T> low[lows];
+  Complex<Vector<T>> pair[pairs];
+  unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { low[i] = slot[column<R, i>(m, gap)]; });
+  unroll<0, pairs>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+    const Complex<Vector<T>> z{slot[column<R, lows + 2 * q>(m, gap)], slot[column<R, lows + 2 * q + 1>(m, gap)]};
+    pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
+  });
+  RealDft<R, T, Vector<T>>::inverse(low, pair, x);
+}
+
+template <int R, bool kTwiddled, class T>
+void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile) {
+  const std::int64_t m = stage.m, gap = stage.gap;
+  const T* w = stage.twiddles;
+  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+    Vector<T> x[R];
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = tile[j + column<R, t>(m, gap)]; });
+    real_forward_butterfly<R, kTwiddled>(stage, x, w, tile + j);
   }
 }
 
 template <int R, bool kTwiddled, class T>
-void real_inverse_stage(Vector<T>* tile, std::int64_t m, const T* twiddles) {
-  constexpr int pairs = kRealPairs<R>, lows = kRealLow<R>;
-  for (std::int64_t j = 0; j < m; ++j) {
-    Vector<T> x[R], low[lows];
-    Complex<Vector<T>> pair[pairs];
-    const T* w = kTwiddled ? twiddles + 2 * pairs * j : nullptr;
-    unroll<0, lows>([&]<int i>() { low[i] = tile[j + m * i]; });
-    unroll<0, pairs>([&]<int q>() {
-      const Complex<Vector<T>> z{tile[j + m * (lows + 2 * q)], tile[j + m * (lows + 2 * q + 1)]};
-      pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
-    });
-    RealDft<R, T, Vector<T>>::inverse(low, pair, x);
-    unroll<0, R>([&]<int t>() { tile[j + m * t] = x[t]; });
+void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile) {
+  const std::int64_t m = stage.m, gap = stage.gap;
+  const T* w = stage.twiddles;
+  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+    Vector<T> x[R];
+    real_inverse_butterfly<R, kTwiddled>(stage, tile + j, w, x);
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { tile[j + column<R, t>(m, gap)] = x[t]; });
   }
 }
 
@@ -363,8 +394,7 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_forward(stage, tile, work);
   } else {
-    with_real_radix(
-        stage, [&]<int R, bool kTwiddled>() { real_forward_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles); });
+    with_real_radix(stage, [&]<int R, bool kTwiddled>() { real_forward_stage<R, kTwiddled>(stage, tile); });
   }
 }
 
@@ -373,8 +403,7 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   if (stage.prime != nullptr) {
     real_prime_inverse(stage, tile, work);
   } else {
-    with_real_radix(
-        stage, [&]<int R, bool kTwiddled>() { real_inverse_stage<R, kTwiddled, T>(tile, stage.m, stage.twiddles); });
+    with_real_radix(stage, [&]<int R, bool kTwiddled>() { real_inverse_stage<R, kTwiddled>(stage, tile); });
   }
 }
 
@@ -382,8 +411,9 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
 template <class T, class F>
 SPECTRANS_INLINE void for_each_pair(const RealStage<T>& stage, Vector<T>* tile, F&& f) {
   for (std::int64_t q = 0; q < stage.pairs; ++q) {
-    Vector<T>* re = tile + stage.low + 2 * stage.m * q;
-    f(*stage.child, re, re + stage.m);
+    const std::int64_t column = stage.m + stage.gap;
+    Vector<T>* re = tile + stage.low + stage.gap + 2 * column * q;
+    f(*stage.child, re, re + column);
   }
 }
 
@@ -399,9 +429,9 @@ SPECTRANS_INLINE void real_tail(std::int64_t n, Vector<T>* tile) {
 
 // Samples -> spectrum in slot order (RealPlan::re, im, sign).
 template <class T>
-void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer) {
   for (std::int64_t s = 0; s < plan.stages; ++s) {
-    real_forward_stage(plan.stage[s], tile, work);
+    if (s > 0 || !outer.forward) real_forward_stage(plan.stage[s], tile, work);
     for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
       complex_forward(child, 0, re, im, 1, work);
     });
@@ -423,9 +453,9 @@ void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
 
 // Samples -> n times the samples of the product; middle sees every bin once, with the slots it came from.
 template <class T, class Middle>
-void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle) {
+void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle, Outer outer) {
   for (std::int64_t s = 0; s < plan.stages; ++s) {
-    real_forward_stage(plan.stage[s], tile, work);
+    if (s > 0 || !outer.forward) real_forward_stage(plan.stage[s], tile, work);
     for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
       complex_convolve(child, 0, re, im, 1, work, middle);
     });
@@ -434,7 +464,9 @@ void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, co
   middle.real_bin(tile, tile[0]);
   if (plan.n % 2 == 0) middle.real_bin(tile + 1, tile[1]);
   real_tail<T>(plan.n, tile);
-  for (std::int64_t s = plan.stages - 1; s >= 0; --s) real_inverse_stage(plan.stage[s], tile, work);
+  for (std::int64_t s = plan.stages - 1; s >= 0; --s) {
+    if (s > 0 || !outer.inverse) real_inverse_stage(plan.stage[s], tile, work);
+  }
 }
 
 }  // namespace

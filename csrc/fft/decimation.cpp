@@ -42,7 +42,7 @@ struct Owner {
 
   Owner(std::int64_t n, std::int64_t r) : slot(n) {
     const RealPlan<T>& part = real_plan<T>(n / r);
-    const std::int64_t pitch = part.n + 1;
+    const std::int64_t pitch = part.slots + 1;
     for (std::int64_t j = 0; j < n; ++j) slot[j] = static_cast<std::int32_t>(j % r * pitch + part.slot[j / r]);
     for (std::int64_t k = 0; k < (part.n + 1) / 2; ++k) {
       for (std::int64_t t = 1; t < r; ++t) {

@@ -13,7 +13,8 @@ namespace spectrans {
 template <class T>
 struct Decimation {
   std::int64_t n, r;
-  std::int64_t pitch;  // slots from part t to part t + 1: L + 1, for a power of two would meet in the same cache sets
+  std::int64_t pitch;  // slots from part t to part t + 1: one more than it has, for a power of two would meet in the
+                       // same cache sets
   const RealPlan<T>* part;   // of length L
   const std::int32_t* slot;  // [n] of each sample: t pitch + the part's own
   const T* twiddles;         // [(L + 1) / 2][r - 1][re, im]  w_n^{tk}, t = 1 .. r - 1

@@ -17,6 +17,9 @@ namespace spectrans {
 namespace {
 
 constexpr std::int64_t kLargestButterfly = 13;
+// A stage's columns so many vectors apart are a multiple of a page apart, with the widest vectors, and share a set of
+// the first-level cache. The gap is a cache line at least, with the narrowest.
+constexpr std::int64_t kPageVectors = 64, kGap = 4;
 
 std::vector<std::int64_t> prime_factors(std::int64_t n) {  // descending
   std::vector<std::int64_t> factors;
@@ -150,16 +153,18 @@ class Planner {
       stage.child = complex_block(*stage.child, rows);
       stage.m *= rows;
       stage.low *= rows;
+      stage.gap *= rows;
     }
     const std::vector<std::int32_t> row_slots = sample_slots(rows);
-    std::vector<std::int32_t> slots(rows * n);
+    std::vector<std::int32_t> slots(rows * n), samples(rows * n);
     for (std::int64_t i = 0; i < rows; ++i) {
       for (std::int64_t j = 0; j < n; ++j) {
         slots[i * n + j] = static_cast<std::int32_t>(one.slot[j] * rows + row_slots[i]);
+        samples[j * rows + row_slots[i]] = static_cast<std::int32_t>(i * n + one.sample[j]);
       }
     }
-    const BlockPlan<T>* plan = keep_one(
-        BlockPlan<T>{n, rows, n * rows, one.stages, keep(std::move(stages)), keep(std::move(slots)), one.work});
+    const BlockPlan<T>* plan = keep_one(BlockPlan<T>{n, rows, one.slots * rows, one.stages, keep(std::move(stages)),
+                                                     keep(std::move(slots)), keep(std::move(samples)), one.work});
     blocks_.emplace(std::pair(n, rows), plan);
     return *plan;
   }
@@ -236,7 +241,7 @@ class Planner {
       if (s > 0 && m > p - 1) kernel[m - (p - 1) + s] = kernel[s];
     }
     const std::vector<Complex<long double>> spectrum = host_dft(kernel);
-    std::vector<T> response(m);
+    std::vector<T> response(convolution.slots);
     for (std::int64_t k = 0; k <= m / 2; ++k) {
       response[convolution.re[k]] = static_cast<T>(spectrum[k].re / m);
       if (convolution.im[k] >= 0) {
@@ -312,7 +317,7 @@ class Planner {
   }
 
   static std::int64_t work_slots(const PrimePlan* prime) {
-    return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->n;
+    return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->slots;
   }
 
   const ComplexPlan<T>* complex_locked(std::int64_t n) {
@@ -347,17 +352,19 @@ class Planner {
       const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
       const bool even = radix % 2 == 0;
       const std::int64_t low = even ? 2 * m : m;
+      const std::int64_t gap = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0 ? kGap : 0;
       const ComplexPlan<T>* child = complex_locked(m);
-      stages.push_back({radix, m, low, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
+      stages.push_back({radix, m, low, gap, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
       work = std::max({work, work_slots(stages.back().prime), child->work});
       const std::vector<std::int64_t> bins = bins_in_place(m);
       for (std::int64_t q = 1; q <= pairs; ++q) {
         for (std::int64_t p = 0; p < m; ++p) {
-          const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])], slot = low + 2 * m * (q - 1) + p;
+          const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])];
+          const std::int64_t slot = low + gap + 2 * (m + gap) * (q - 1) + p;
           const bool upper = 2 * bin > n;
           const std::int64_t k = upper ? n - bin : bin;
           re[k] = static_cast<std::int32_t>(slot);
-          im[k] = static_cast<std::int32_t>(slot + m);
+          im[k] = static_cast<std::int32_t>(slot + m + gap);
           sign[k] = upper ? T(-1) : T(1);
         }
       }
@@ -368,9 +375,17 @@ class Planner {
     re[0] = 0;
     if (n % 2 == 0) re[n / 2] = 1;
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    const RealPlan<T>* plan =
-        keep_one(RealPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(re)),
-                             keep(std::move(im)), keep(std::move(sign)), work});
+    std::vector<std::int32_t> slots = sample_slots(n), samples(n);
+    for (std::int64_t j = 0; j < n; ++j) samples[slots[j]] = static_cast<std::int32_t>(j);
+    const std::int64_t gaps = count == 0 ? 0 : (stages[0].radix - stages[0].low / stages[0].m) * stages[0].gap;
+    for (std::int32_t& slot : slots) {
+      if (count > 0 && slot >= stages[0].low) {
+        slot += static_cast<std::int32_t>(stages[0].gap * (1 + (slot - stages[0].low) / stages[0].m));
+      }
+    }
+    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + gaps, count, keep(std::move(stages)), keep(std::move(slots)),
+                                                   keep(std::move(samples)), keep(std::move(re)), keep(std::move(im)),
+                                                   keep(std::move(sign)), work});
     reals_.emplace(n, plan);
     return *plan;
   }
@@ -468,7 +483,7 @@ double plan_flops(std::int64_t n) {
 
 std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size) {
   if (n < 1) throw std::invalid_argument("n must be at least 1");
-  return (n + real_plan<double>(n).work) * element_size;
+  return (real_plan<double>(n).slots + real_plan<double>(n).work) * element_size;
 }
 
 }  // namespace spectrans

@@ -11,6 +11,9 @@
 //
 //     slots  [ low part: m or 2 m reals | re of q = 1: m | im of q = 1: m | re of q = 2 | ... ]
 //
+// Sample j + m t of a stage is where column t of that picture has its j-th slot. In the first stage of a long power of
+// two these columns would all be in one set of the first-level cache: a gap is left after each of them.
+//
 // Where r and m have no common factor the twiddles w_n^{jq} go away (Good and Thomas): with sample (m t + r j) mod n
 // in place of j + m t, butterfly q and bin k of length m give the bin that is q mod r and k mod m.
 //
@@ -38,7 +41,7 @@ struct PrimePlan {
   const RealPlan<double>* convolution;  // real transform of length m, smooth
   const std::int32_t* gather;           // [p - 1]  g^q
   const std::int32_t* scatter;          // [p - 1]  g^-q
-  const double* response;               // [m]      spectrum of the kernel in slot order, divided by m
+  const double* response;               // [slots]  spectrum of the kernel in slot order, divided by m
 };
 
 template <class T>
@@ -62,6 +65,7 @@ template <class T>
 struct RealStage {
   std::int64_t radix, m;
   std::int64_t low;        // slots of the low part: m (odd radix) or 2 m (even)
+  std::int64_t gap;        // slots left free after the low part and between the others; in the first stage alone
   std::int64_t pairs;      // complex transforms of length m that follow it
   const T* twiddles;       // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
   const PrimePlan* prime;  // radix > 13 only
@@ -71,9 +75,11 @@ struct RealStage {
 template <class T>
 struct RealPlan {
   std::int64_t n;
+  std::int64_t slots;   // of a tile: n and the gaps
   std::int64_t stages;  // after the last one a real transform of length 1 or 2 is left in slots 0, 1
   const RealStage<T>* stage;
-  const std::int32_t* slot;  // [n] of each sample
+  const std::int32_t* slot;    // [n] of each sample
+  const std::int32_t* sample;  // [n] the sample that the first stage takes as its j + m t
   // Bin k of the half spectrum, k = 0 .. n / 2: value[re[k]] + i sign[k] value[im[k]]; im[k] < 0 where it is zero.
   const std::int32_t* re;
   const std::int32_t* im;
@@ -86,11 +92,13 @@ struct RealPlan {
 // them.
 template <class T>
 struct BlockPlan {
-  std::int64_t n, rows, size;  // size: n rows
+  std::int64_t n, rows;
+  std::int64_t slots;  // of a tile
   std::int64_t stages;
-  const RealStage<T>* stage;  // m and low are in values, not blocks, and so are those of the children
-  const std::int32_t* slot;   // [rows n] of sample j of row i, at i n + j
-  std::int64_t work;          // as in RealPlan
+  const RealStage<T>* stage;   // m, low and gap are in values, not blocks, and so are those of the children
+  const std::int32_t* slot;    // [rows n] of sample j of row i, at i n + j
+  const std::int32_t* sample;  // [rows n] as in RealPlan
+  std::int64_t work;           // as in RealPlan
 };
 
 // The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double.

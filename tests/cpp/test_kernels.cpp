@@ -316,6 +316,15 @@ void all(oracle::Report& report) {
       for (const bool adjoint : {false, true}) filter2d<T>(report, h, w, adjoint ? 3 : 19, adjoint);
     }
   }
+  for (const std::int64_t n : {192, 320, 512}) {  // with gaps between the columns of the first stage
+    for (const bool flag : {false, true}) {
+      mixing<T>(report, n, 19, false, flag);
+      mixing<T>(report, 5, n, true, flag);
+      filter<T>(report, n, 67, flag);
+    }
+    modes<T>(report, n, n / 3, 19);
+    filter2d<T>(report, 3, n, 19, true);
+  }
   filter2d<T>(report, 64, 64, 2, true);
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);
