@@ -210,8 +210,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const Backwar
   const Tile<T> of_grad = frame.tile(0), of_v = frame.tile(1);
   for (std::int64_t item = 0; item < of_p.slab.items; ++item) {
     const RowSamples<T> v{b.v.line(item, row.channel) + b.v.place(row.k1, 0), b.v.lanes_log2, row.active};
-    forward(frame, of_grad, row.samples(item));
-    forward(frame, of_v, v);
+    for (int of = 0; of < 2; ++of) forward(frame, frame.tile(of), of == 0 ? row.samples(item) : v);
     middle<kLastOfLong<T> / 2, true>(
         frame, of_grad, of_v, [&](int, int k2, Complex<T>& grad, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
           Complex<T> total = times_conj(grad, value.re, value.im);
