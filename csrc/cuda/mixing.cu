@@ -199,7 +199,7 @@ struct PlaneParameters {
 };
 
 // Rows 2 q and 2 q + 1 as real and imaginary parts; folded: of twice e.
-template <class S, bool kFolded>
+template <class S>
 struct RowPair {
   using T = typename Arithmetic<S>::type;
   struct Row {
@@ -209,8 +209,10 @@ struct RowPair {
   Row re, im;
   std::int64_t stride;
   int d;
+  bool folded;
 
-  SPECTRANS_DEVICE RowPair(const PlaneParameters<S>& p, const S* plane, int q) : stride(p.of.d_stride), d(p.d) {
+  SPECTRANS_DEVICE RowPair(const PlaneParameters<S>& p, const S* plane, int q)
+      : stride(p.of.d_stride), d(p.d), folded(!p.part.hartley) {
     const auto row = [&](int j) SPECTRANS_INLINE_LAMBDA {
       const int mirrored = j == 0 ? 0 : p.n - j;
       return Row{plane + j * p.of.n_stride, plane + mirrored * p.of.n_stride, j < p.half.rows};
@@ -220,23 +222,30 @@ struct RowPair {
   }
 
   SPECTRANS_DEVICE T sample(const Row& row, int l) const {
-    if (!row.active) return T(0);
-    const T value = widen(cuda::load(row.line + l * stride));
-    if constexpr (!kFolded) return value;
-    return value + widen(cuda::load(row.mirrored + (l == 0 ? 0 : d - l) * stride));
+    return row.active ? widen(cuda::load(row.line + l * stride)) : T(0);
+  }
+  SPECTRANS_DEVICE T mirrored(const Row& row, int l) const {
+    return row.active ? widen(cuda::load(row.mirrored + (l == 0 ? 0 : d - l) * stride)) : T(0);
   }
 
   template <int R>
   SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const int l = first + i * step;
-      v[i] = {sample(re, l), sample(im, l)};
-    });
+    if (folded) {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const int l = first + i * step;
+        v[i] = {sample(re, l) + mirrored(re, l), sample(im, l) + mirrored(im, l)};
+      });
+    } else {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const int l = first + i * step;
+        v[i] = {sample(re, l), sample(im, l)};
+      });
+    }
   }
 };
 
 // Rows of x to twice the half spectra of rows; folded: to four times those of e.
-template <class S, bool kFolded>
+template <class S>
 __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
     mix_rows(const PlaneParameters<S> p) {
   using T = typename Arithmetic<S>::type;
@@ -246,7 +255,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
   const Tile<T> tile = frame.tile();
   for (int item = blockIdx.y; item < p.items; item += gridDim.y) {
     const S* const x = static_cast<const S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
-    forward(frame, tile, RowPair<S, kFolded>(p, x, first + frame.column));
+    forward(frame, tile, RowPair<S>(p, x, first + frame.column));
     last_stage<kLast<T>>(frame, tile);
     __syncthreads();
     for (int i = threadIdx.x; i < p.layout.columns * pitch; i += p.layout.columns * p.layout.workers) {
@@ -505,9 +514,8 @@ void run_planes(const Axes& axes, const Mixing& call, const Stream& stream) {
     const std::int64_t items = std::min(chunk, x.batch - item);
     rows.first_item = cols.first_item = item;
     rows.items = cols.items = static_cast<int>(items);
-    launch(call.hartley ? &mix_rows<S, false> : &mix_rows<S, true>,
-           {blocks(row_pairs, of_rows.layout.columns, items), of_rows.threads(), of_rows.shared_bytes}, stream.stream,
-           rows);
+    launch(&mix_rows<S>, {blocks(row_pairs, of_rows.layout.columns, items), of_rows.threads(), of_rows.shared_bytes},
+           stream.stream, rows);
     launch(call.hartley ? &mix_complex_columns<S> : &mix_columns<S>,
            {blocks(columns, of_columns.layout.columns, items), of_columns.threads(), of_columns.shared_bytes},
            stream.stream, cols);
