@@ -154,7 +154,7 @@ struct SpectrumRow {
 // The kernel's spectrum, in place of its rows.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) tap_rows(const RowsParameters<T> p) {
-  const Frame<T> frame(p.plan, p.layout);
+  const PartFrame<T> frame(p.plan, p.layout);
   prepare(frame);
   const RowOfThread<T> row(p, frame.column);
   const SpectrumRow<T> spectrum(p.rows, row);
@@ -179,7 +179,7 @@ struct ConvRows {
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) conv_rows(const ConvRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const SpectrumRow<T> kernel(p.kernel, row);
@@ -203,7 +203,7 @@ struct BackwardRows {
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> b) {
   const RowsParameters<T>& of_p = b.p.of;
-  const Frame<T> frame(of_p.plan, of_p.layout);
+  const PartFrame<T> frame(of_p.plan, of_p.layout);
   prepare(frame);
   const RowOfThread<T> row(of_p, frame.column);
   const SpectrumRow<T> kernel(b.p.kernel, row), sum(b.sum, row);
@@ -231,7 +231,7 @@ struct SumRows {
 // The sum's rows, in place of its spectrum.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) sum_rows(const SumRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const SpectrumRow<T> sum(p.of.rows, row);

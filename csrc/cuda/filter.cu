@@ -71,7 +71,7 @@ template <class S>
 __global__ void __launch_bounds__(kThreads<ArithmeticOf<S>>, sizeof(ArithmeticOf<S>) == 4 ? 2 : 1)
     filter_even(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> tile = frame.tile();
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads<ArithmeticOf<S>>, sizeof(ArithmeticOf
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) filter_odd(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid_of_odd_rows> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> tile = frame.tile();
@@ -148,7 +148,7 @@ constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
@@ -188,7 +188,7 @@ __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(cons
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_odd(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid_of_odd_rows> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
@@ -260,7 +260,7 @@ struct FilterRows {
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) filter_rows(const FilterRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const int channel = p.of.slab.first_channel + row.channel;
@@ -286,7 +286,7 @@ struct BackwardRows {
 // A chunk may begin in one slab and end in another.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> p) {
-  const Frame<T> frame(p.grad.plan, p.grad.layout);
+  const PartFrame<T> frame(p.grad.plan, p.grad.layout);
   prepare(frame);
   const RowOfThread<T> of_grad(p.grad, frame.column), of_x(p.x, frame.column);
   const Slab& slab = p.grad.slab;

@@ -80,7 +80,7 @@ template <class S, bool kEven>
 __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
     mix_lines(const LineParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, kEven ? Lengths::line : Lengths::odd_line> frame(p.plan, p.layout);
   prepare(frame);
   const int first = blockIdx.x * p.layout.columns, channel = first + frame.column, row = p.plan.row;
   const bool direct = p.layout.columns_first, active = channel < p.channels;
@@ -156,7 +156,7 @@ template <class S>
 __global__ void __launch_bounds__(kRowThreads<typename Arithmetic<S>::type>, 1)
     mix_long_rows(const RowParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const Slab& slab = p.of.slab;
