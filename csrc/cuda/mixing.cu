@@ -292,19 +292,43 @@ struct MixedColumn {
 };
 
 // Two real columns as the real and imaginary parts of one that is complex.
+//
+// Columns k of a block's threads are neighbours, and so are the others, behind them. Where few are, and in their mirror
+// image, which begins and ends within sectors, storing first the ones and then the others would touch most sectors
+// twice. So threads of rows m and m + 1 exchange halves: one has column k of both then, the other one the other, and
+// together they store whole rows.
 template <class S>
 struct ColumnPair {
   using T = typename Arithmetic<S>::type;
   const PlaneParameters<S>& p;
   S* plane;
-  int k, other;
+  int worker, k, other;
 
   template <int R>
   SPECTRANS_DEVICE void store(const Complex<T>* v, int first, int step) const {
-    const MixedColumn<S> re(p, plane, k);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { re.store(first + i * step, {v[i].re, T(0)}); });
-    const MixedColumn<S> im(p, plane, other);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { im.store(first + i * step, {v[i].im, T(0)}); });
+    const int columns = p.layout.columns, lanes = 2 * columns, butterflies = p.plan.row / R;
+    const bool odd = worker % 2 == 1;
+    const bool exchanges = lanes <= kWarp && (odd || (worker + 1 < p.layout.workers && first + 1 < butterflies));
+    T re[R], im[R];
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      re[i] = v[i].re;
+      im[i] = v[i].im;
+    });
+    if (exchanges) {
+      const unsigned both = (~0u >> (kWarp - lanes)) << (threadIdx.x % kWarp & ~(lanes - 1));
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const T taken = __shfl_xor_sync(both, odd ? re[i] : im[i], columns);
+        re[i] = odd ? taken : re[i];
+        im[i] = odd ? im[i] : taken;
+      });
+    }
+    const bool upper = exchanges && odd, lower = exchanges && !odd;
+    const MixedColumn<S> of_re(p, plane, upper ? other : k);
+    const int row = upper ? first - 1 : first;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { of_re.store(row + i * step, {re[i], T(0)}); });
+    const MixedColumn<S> of_im(p, plane, lower ? k : other);
+    const int next = lower ? first + 1 : first;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { of_im.store(next + i * step, {im[i], T(0)}); });
   }
 };
 
@@ -330,7 +354,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
           mirrored = upper ? low : high;
         });
     S* const y = static_cast<S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
-    inverse(frame, tile, ColumnPair<S>{p, y, k, other});
+    inverse(frame, tile, ColumnPair<S>{p, y, frame.worker, k, other});
     __syncthreads();
   }
 }
