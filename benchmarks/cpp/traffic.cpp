@@ -63,13 +63,14 @@ void filters(const char* type, std::int64_t batch, std::int64_t h, std::int64_t 
 }
 
 template <class S>
-void mixings(const char* type, std::int64_t batch, std::int64_t n, std::int64_t d) {
+void mixings(const char* type, std::int64_t batch, std::int64_t n, std::int64_t d, bool both_only = false) {
   Buffer<S> x(wave(batch * n * d)), y(wave(batch * n * d));
   spectrans::Mixing call{element<S>(), signal(x, batch, n, d), signal(y, batch, n, d), true, true, false, 1.0};
   for (const auto& [name, sequence, hidden, hartley] : {std::tuple{"mixing ", true, true, false},
                                                         {"mixing, Hartley ", true, true, true},
                                                         {"mixing, sequence ", true, false, false},
                                                         {"mixing, hidden ", false, true, false}}) {
+    if (both_only && !(sequence && hidden)) continue;
     call.sequence = sequence;
     call.hidden = hidden;
     call.hartley = hartley;
@@ -141,6 +142,10 @@ int main() {
   filters<float>("float32", 4, 14, 14, 32);
   mixings<float>("float32", 2, 128, 256);
   mixings<__nv_bfloat16>("bfloat16", 2, 128, 256);
+  for (const std::int64_t n : {512, 1024, 4096}) {  // the longer, the fewer columns in a block
+    mixings<float>("float32", 1, n, 256, true);
+    mixings<__nv_bfloat16>("bfloat16", 1, n, 256, true);
+  }
   for (const std::int64_t n : {1024, 4096}) {
     convs<float>("float32", 2, n, 16, false);
     convs<__half>("float16", 2, n, 4, true);

@@ -29,13 +29,15 @@ struct Gated {
 
   template <int R, class T>
   SPECTRANS_DEVICE void load(T* samples, int first, int step) const {
+    const S* const at = x.at(first);
+    const std::int64_t next = step * x.of->n_stride;
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const int j = first + i * step;
-      samples[i] = j < n ? widen(cuda::load(x.at(j))) : T(0);
+      samples[i] = first + i * step < n ? widen(cuda::load(at + i * next)) : T(0);
     });
     if (gate.data != nullptr) times_samples<R>(gate, samples, first, step);
   }
 
+  // Every address is made anew: beside the samples there are no registers to keep one and a stride in.
   template <int R, class T>
   SPECTRANS_DEVICE void times_samples(const Line<const S>& by, T* samples, int first, int step) const {
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
@@ -86,9 +88,10 @@ struct GatedSamples {
       T products[R];
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { products[i] = sums[i]; });
       if (by[o].data != nullptr) v.template times_samples<R>(by[o], products, first, step);
+      S* const at = y[o].at(first);
+      const std::int64_t next = step * y[o].of->n_stride;
       unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        const int j = first + i * step;
-        if (j < v.n) cuda::store(y[o].at(j), narrow<S>(products[i]));
+        if (first + i * step < v.n) cuda::store(at + i * next, narrow<S>(products[i]));
       });
     });
   }

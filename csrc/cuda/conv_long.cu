@@ -154,7 +154,7 @@ struct SpectrumRow {
 // The kernel's spectrum, in place of its rows.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) tap_rows(const RowsParameters<T> p) {
-  const Frame<T> frame(p.plan, p.layout);
+  const PartFrame<T> frame(p.plan, p.layout);
   prepare(frame);
   const RowOfThread<T> row(p, frame.column);
   const SpectrumRow<T> spectrum(p.rows, row);
@@ -179,7 +179,7 @@ struct ConvRows {
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) conv_rows(const ConvRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const SpectrumRow<T> kernel(p.kernel, row);
@@ -203,15 +203,14 @@ struct BackwardRows {
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> b) {
   const RowsParameters<T>& of_p = b.p.of;
-  const Frame<T> frame(of_p.plan, of_p.layout);
+  const PartFrame<T> frame(of_p.plan, of_p.layout);
   prepare(frame);
   const RowOfThread<T> row(of_p, frame.column);
   const SpectrumRow<T> kernel(b.p.kernel, row), sum(b.sum, row);
   const Tile<T> of_grad = frame.tile(0), of_v = frame.tile(1);
   for (std::int64_t item = 0; item < of_p.slab.items; ++item) {
     const RowSamples<T> v{b.v.line(item, row.channel) + b.v.place(row.k1, 0), b.v.lanes_log2, row.active};
-    forward(frame, of_grad, row.samples(item));
-    forward(frame, of_v, v);
+    for (int of = 0; of < 2; ++of) forward(frame, frame.tile(of), of == 0 ? row.samples(item) : v);
     middle<kLastOfLong<T> / 2, true>(
         frame, of_grad, of_v, [&](int, int k2, Complex<T>& grad, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
           Complex<T> total = times_conj(grad, value.re, value.im);
@@ -232,7 +231,7 @@ struct SumRows {
 // The sum's rows, in place of its spectrum.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) sum_rows(const SumRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const SpectrumRow<T> sum(p.of.rows, row);

@@ -71,7 +71,7 @@ template <class S>
 __global__ void __launch_bounds__(kThreads<ArithmeticOf<S>>, sizeof(ArithmeticOf<S>) == 4 ? 2 : 1)
     filter_even(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> tile = frame.tile();
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(kThreads<ArithmeticOf<S>>, sizeof(ArithmeticOf
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) filter_odd(const FilterParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid_of_odd_rows> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> tile = frame.tile();
@@ -131,7 +131,8 @@ struct BackwardParameters {
   using T = typename Arithmetic<S>::type;
   Plan plan;
   Layout layout;
-  Lines grad, x, y;
+  Lines read[2];  // the gradient, x
+  Lines y;
   Response<T> response;
   Sums<T> sums;
   std::int64_t batch, chunk;
@@ -139,22 +140,24 @@ struct BackwardParameters {
   bool filters;  // or the response's gradient alone
 };
 
-// Four blocks of the last stage are in registers at once.
+// Four blocks of the last stage are in registers at once. The two signals are read by the same code, one after the
+// other: compiling it for each of them would take long, and they wait for each other anyway.
 template <class T>
 constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
 
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
   for (std::int64_t chunk = blockIdx.y; chunk * p.chunk < p.batch; chunk += gridDim.y) {
     const std::int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.batch ? begin + p.chunk : p.batch;
     for (std::int64_t item = begin; item < end; ++item) {
-      forward(frame, of_grad, EvenOddSamples<S>(p.grad, item, channel, p.d));
-      forward(frame, of_x, EvenOddSamples<S>(p.x, item, channel, p.d));
+      for (int of = 0; of < 2; ++of) {
+        forward(frame, frame.tile(of), EvenOddSamples<S>(p.read[of], item, channel, p.d));
+      }
       middle_pairs<kLastOfTwo<T>, true>(frame, of_grad, of_x,
                                         [&](const BlockPair& pair, int k, Complex<T>& g, Complex<T>& mirrored_g,
                                             const Complex<T>& x, const Complex<T>& mirrored_x) SPECTRANS_INLINE_LAMBDA {
@@ -185,15 +188,16 @@ __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(cons
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_odd(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::grid_of_odd_rows> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> of_grad = frame.tile(0), of_x = frame.tile(1);
   for (std::int64_t chunk = blockIdx.y; chunk * p.chunk < p.batch; chunk += gridDim.y) {
     const std::int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.batch ? begin + p.chunk : p.batch;
     for (std::int64_t item = begin; item < end; ++item) {
-      forward(frame, of_grad, RealSamples<S>(p.grad, item, channel, p.d));
-      forward(frame, of_x, RealSamples<S>(p.x, item, channel, p.d));
+      for (int of = 0; of < 2; ++of) {
+        forward(frame, frame.tile(of), RealSamples<S>(p.read[of], item, channel, p.d));
+      }
       middle<kLastOfTwo<T>, true>(frame, of_grad, of_x,
                                   [&](int row, int k, Complex<T>& g, const Complex<T>& x) SPECTRANS_INLINE_LAMBDA {
                                     if (2 * k < p.plan.row && channel < p.d) {
@@ -256,7 +260,7 @@ struct FilterRows {
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) filter_rows(const FilterRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const int channel = p.of.slab.first_channel + row.channel;
@@ -282,7 +286,7 @@ struct BackwardRows {
 // A chunk may begin in one slab and end in another.
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> p) {
-  const Frame<T> frame(p.grad.plan, p.grad.layout);
+  const PartFrame<T> frame(p.grad.plan, p.grad.layout);
   prepare(frame);
   const RowOfThread<T> of_grad(p.grad, frame.column), of_x(p.x, frame.column);
   const Slab& slab = p.grad.slab;
@@ -293,8 +297,9 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const Backwar
     std::int64_t item = chunk * p.chunk < slab.first_item ? slab.first_item : chunk * p.chunk;
     for (; item < end && item < (chunk + 1) * p.chunk; ++item) {
       const std::int64_t in_slab = item - slab.first_item;
-      forward(frame, grad, of_grad.samples(in_slab));
-      forward(frame, x, of_x.samples(in_slab));
+      for (int of = 0; of < 2; ++of) {
+        forward(frame, frame.tile(of), of == 0 ? of_grad.samples(in_slab) : of_x.samples(in_slab));
+      }
       middle<kLastOfTwo<T>, true>(frame, grad, x,
                                   [&](int, int k2, Complex<T>& g, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
                                     const HalfBin bin = of_grad.half_bin(k2);
@@ -408,10 +413,16 @@ void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
   const Shape<S> shape(call, h, 2, kLastOfTwo<T>);
   const Summation<T> summation(call, h, stream);
-  const BackwardParameters<S> parameters{
-      shape.transform,          shape.chosen.layout,        lines(call.x, sizeof(S)), lines(call.with, sizeof(S)),
-      lines(call.y, sizeof(S)), shape.response(call),       summation.sums,           call.x.batch,
-      summation.chunk,          static_cast<int>(call.x.d), call.y.data != nullptr};
+  const BackwardParameters<S> parameters{shape.transform,
+                                         shape.chosen.layout,
+                                         {lines(call.x, sizeof(S)), lines(call.with, sizeof(S))},
+                                         lines(call.y, sizeof(S)),
+                                         shape.response(call),
+                                         summation.sums,
+                                         call.x.batch,
+                                         summation.chunk,
+                                         static_cast<int>(call.x.d),
+                                         call.y.data != nullptr};
   launch(shape.even ? &backward_even<S> : &backward_odd<S>, shape.grid(summation.chunks), stream.stream, parameters);
   summation.finish(call, shape.even ? T(0.25) : T(1), stream);
 }

@@ -6,7 +6,6 @@
 namespace spectrans::cuda {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kUsualThreads = 256;
 constexpr int kFewThreads = 128;  // fewer leave a multiprocessor's schedulers without work
 

@@ -8,6 +8,7 @@
 namespace spectrans::cuda {
 
 constexpr int kMaxThreads = 512;
+constexpr int kWarp = 32;
 constexpr int kSector = 32;  // bytes that memory moves at least
 
 // What a block has to hold, and how its columns lie in memory.

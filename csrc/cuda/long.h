@@ -20,6 +20,9 @@ namespace spectrans::cuda {
 template <class T>
 constexpr int kLastOfLong = sizeof(T) == 4 ? 8 : 4;
 
+template <class T>
+using PartFrame = Frame<T, Lengths::part_of_line>;
+
 // Most threads of a block of a kernel over columns, and of one over rows.
 template <class T>
 constexpr int kColumnThreads = sizeof(T) == 4 ? kMaxThreads : 256;
@@ -78,7 +81,7 @@ SPECTRANS_INLINE int steps_of(const Plan& plan) { return (plan.last + 1) / 2; }
 template <class T>
 struct Columns {
   const ColumnParameters<T>& p;
-  const Frame<T> frame;
+  const PartFrame<T> frame;
   int channel, pair;  // channel of the slab
   bool active;        // otherwise both are 0
 
@@ -120,22 +123,29 @@ struct Columns {
     return {w.re, w.im};
   }
 
+  // exp(-2 pi i p2 bin / n) of both columns, for the bin of a pair of blocks and for its mirror image. They take as
+  // many instructions as a butterfly: kernels have them once for all radices.
+  struct Turns {
+    Complex<T> even, odd, mirrored_even, mirrored_odd;
+  };
+  [[nodiscard]] SPECTRANS_DEVICE Turns turns(const BlockPair& blocks) const {
+    const int mirrored_bin = p.plan.blocks - blocks.bin;
+    return {turn(0, blocks.bin), turn(1, blocks.bin), turn(0, mirrored_bin), turn(1, mirrored_bin)};
+  }
+
   // f(k1, repeats, at, mirrored, even_turn, odd_turn) for the bins k1 <= h1 / 2 and h1 - k1 of a pair of blocks, and
   // what they are to be turned by in either column. A bin that repeats comes up elsewhere too.
   template <int R, class F>
-  SPECTRANS_DEVICE void each_row(const BlockPair& blocks, PairValues<R, T>& values, const F& f) const {
+  SPECTRANS_DEVICE void each_row(const BlockPair& blocks, const Turns& turns, PairValues<R, T>& values,
+                                 const F& f) const {
     const int count = p.plan.blocks, bin = blocks.bin, mirrored_bin = count - bin;
     const bool own = blocks.base == blocks.mirrored_base;
-    const Complex<T> even = turn(0, bin), odd = turn(1, bin);
-    const Complex<T> mirrored_even = turn(0, mirrored_bin), mirrored_odd = turn(1, mirrored_bin);
     unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
       constexpr bool below = 2 * i < R;
       constexpr int by = below ? i : R - 1 - i;
       const int k1 = (below ? bin : mirrored_bin) + by * count;
-      const Complex<T> even_step = step(0, by), odd_step = step(1, by);
-      const Complex<T> even_turn =
-          times(even_step, (below ? even : mirrored_even).re, (below ? even : mirrored_even).im);
-      const Complex<T> odd_turn = times(odd_step, (below ? odd : mirrored_odd).re, (below ? odd : mirrored_odd).im);
+      const Complex<T> even = below ? turns.even : turns.mirrored_even, odd = below ? turns.odd : turns.mirrored_odd;
+      const Complex<T> even_turn = times(step(0, by), even.re, even.im), odd_turn = times(step(1, by), odd.re, odd.im);
       Complex<T>&v = values.v[i], &u = values.u[R - 1 - i];
       f(k1, own && !below && 2 * k1 != p.rows.h1, below ? v : u, below ? u : v, even_turn, odd_turn);
     });
@@ -150,12 +160,13 @@ SPECTRANS_DEVICE void forward(const Columns<T>& columns, std::int64_t item, cons
   const ColumnParameters<T>& p = columns.p;
   Pair<T>* const line = p.rows.line(item, columns.channel);
   const int p2 = columns.p2();
-  with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
-      const BlockPair blocks = block_pair(columns.frame, t);
+  for (int t = columns.frame.worker; t < block_pairs(columns.frame); t += p.layout.workers) {
+    const BlockPair blocks = block_pair(columns.frame, t);
+    const auto turns = columns.turns(blocks);
+    with_last_radix<kLastOfLong<T>, Lengths::part_of_line>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
       PairValues<R, T> values;
       values.read(tile, blocks);
-      columns.each_row(blocks, values,
+      columns.each_row(blocks, turns, values,
                        [&](int k1, bool repeats, const Complex<T>& at, const Complex<T>& mirrored,
                            const Complex<T>& even_turn, const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
                          if (!columns.active || repeats) return;
@@ -166,8 +177,8 @@ SPECTRANS_DEVICE void forward(const Columns<T>& columns, std::int64_t item, cons
                          const Complex<T> odd = times(rotate<-1>(at - conjugate), odd_turn.re, odd_turn.im);
                          store(line + p.rows.place(k1, p2 + 1), Pair<T>{odd.re, odd.im});
                        });
-    }
-  });
+    });
+  }
   __syncthreads();
 }
 
@@ -178,11 +189,12 @@ SPECTRANS_DEVICE void inverse(const Columns<T>& columns, std::int64_t item, cons
   const ColumnParameters<T>& p = columns.p;
   const Pair<T>* const line = p.rows.line(item, columns.channel);
   const int p2 = columns.p2();
-  with_last_radix<kLastOfLong<T>>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = columns.frame.worker; t < block_pairs(p.plan); t += p.layout.workers) {
-      const BlockPair blocks = block_pair(columns.frame, t);
+  for (int t = columns.frame.worker; t < block_pairs(columns.frame); t += p.layout.workers) {
+    const BlockPair blocks = block_pair(columns.frame, t);
+    const auto turns = columns.turns(blocks);
+    with_last_radix<kLastOfLong<T>, Lengths::part_of_line>(p.plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
       PairValues<R, T> values;
-      columns.each_row(blocks, values,
+      columns.each_row(blocks, turns, values,
                        [&](int k1, bool, Complex<T>& at, Complex<T>& mirrored, const Complex<T>& even_turn,
                            const Complex<T>& odd_turn) SPECTRANS_INLINE_LAMBDA {
                          const Pair<T> first = load(line + p.rows.place(k1, p2));
@@ -194,8 +206,8 @@ SPECTRANS_DEVICE void inverse(const Columns<T>& columns, std::int64_t item, cons
                          mirrored = {even.re + odd.im, odd.re - even.im};
                        });
       values.write(tile, blocks);
-    }
-  });
+    });
+  }
   inverse(columns.frame, tile, samples);
   __syncthreads();
 }

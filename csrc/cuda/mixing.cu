@@ -80,7 +80,7 @@ template <class S, bool kEven>
 __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
     mix_lines(const LineParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, kEven ? Lengths::line : Lengths::odd_line> frame(p.plan, p.layout);
   prepare(frame);
   const int first = blockIdx.x * p.layout.columns, channel = first + frame.column, row = p.plan.row;
   const bool direct = p.layout.columns_first, active = channel < p.channels;
@@ -156,7 +156,7 @@ template <class S>
 __global__ void __launch_bounds__(kRowThreads<typename Arithmetic<S>::type>, 1)
     mix_long_rows(const RowParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const Slab& slab = p.of.slab;
@@ -199,7 +199,7 @@ struct PlaneParameters {
 };
 
 // Rows 2 q and 2 q + 1 as real and imaginary parts; folded: of twice e.
-template <class S, bool kFolded>
+template <class S>
 struct RowPair {
   using T = typename Arithmetic<S>::type;
   struct Row {
@@ -209,8 +209,10 @@ struct RowPair {
   Row re, im;
   std::int64_t stride;
   int d;
+  bool folded;
 
-  SPECTRANS_DEVICE RowPair(const PlaneParameters<S>& p, const S* plane, int q) : stride(p.of.d_stride), d(p.d) {
+  SPECTRANS_DEVICE RowPair(const PlaneParameters<S>& p, const S* plane, int q)
+      : stride(p.of.d_stride), d(p.d), folded(!p.part.hartley) {
     const auto row = [&](int j) SPECTRANS_INLINE_LAMBDA {
       const int mirrored = j == 0 ? 0 : p.n - j;
       return Row{plane + j * p.of.n_stride, plane + mirrored * p.of.n_stride, j < p.half.rows};
@@ -220,23 +222,30 @@ struct RowPair {
   }
 
   SPECTRANS_DEVICE T sample(const Row& row, int l) const {
-    if (!row.active) return T(0);
-    const T value = widen(cuda::load(row.line + l * stride));
-    if constexpr (!kFolded) return value;
-    return value + widen(cuda::load(row.mirrored + (l == 0 ? 0 : d - l) * stride));
+    return row.active ? widen(cuda::load(row.line + l * stride)) : T(0);
+  }
+  SPECTRANS_DEVICE T mirrored(const Row& row, int l) const {
+    return row.active ? widen(cuda::load(row.mirrored + (l == 0 ? 0 : d - l) * stride)) : T(0);
   }
 
   template <int R>
   SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const int l = first + i * step;
-      v[i] = {sample(re, l), sample(im, l)};
-    });
+    if (folded) {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const int l = first + i * step;
+        v[i] = {sample(re, l) + mirrored(re, l), sample(im, l) + mirrored(im, l)};
+      });
+    } else {
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const int l = first + i * step;
+        v[i] = {sample(re, l), sample(im, l)};
+      });
+    }
   }
 };
 
 // Rows of x to twice the half spectra of rows; folded: to four times those of e.
-template <class S, bool kFolded>
+template <class S>
 __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
     mix_rows(const PlaneParameters<S> p) {
   using T = typename Arithmetic<S>::type;
@@ -246,7 +255,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
   const Tile<T> tile = frame.tile();
   for (int item = blockIdx.y; item < p.items; item += gridDim.y) {
     const S* const x = static_cast<const S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
-    forward(frame, tile, RowPair<S, kFolded>(p, x, first + frame.column));
+    forward(frame, tile, RowPair<S>(p, x, first + frame.column));
     last_stage<kLast<T>>(frame, tile);
     __syncthreads();
     for (int i = threadIdx.x; i < p.layout.columns * pitch; i += p.layout.columns * p.layout.workers) {
@@ -283,19 +292,43 @@ struct MixedColumn {
 };
 
 // Two real columns as the real and imaginary parts of one that is complex.
+//
+// Columns k of a block's threads are neighbours, and so are the others, behind them. Where few are, and in their mirror
+// image, which begins and ends within sectors, storing first the ones and then the others would touch most sectors
+// twice. So threads of rows m and m + 1 exchange halves: one has column k of both then, the other one the other, and
+// together they store whole rows.
 template <class S>
 struct ColumnPair {
   using T = typename Arithmetic<S>::type;
   const PlaneParameters<S>& p;
   S* plane;
-  int k, other;
+  int worker, k, other;
 
   template <int R>
   SPECTRANS_DEVICE void store(const Complex<T>* v, int first, int step) const {
-    const MixedColumn<S> re(p, plane, k);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { re.store(first + i * step, {v[i].re, T(0)}); });
-    const MixedColumn<S> im(p, plane, other);
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { im.store(first + i * step, {v[i].im, T(0)}); });
+    const int columns = p.layout.columns, lanes = 2 * columns, butterflies = p.plan.row / R;
+    const bool odd = worker % 2 == 1;
+    const bool exchanges = lanes <= kWarp && (odd || (worker + 1 < p.layout.workers && first + 1 < butterflies));
+    T re[R], im[R];
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      re[i] = v[i].re;
+      im[i] = v[i].im;
+    });
+    if (exchanges) {
+      const unsigned both = (~0u >> (kWarp - lanes)) << (threadIdx.x % kWarp & ~(lanes - 1));
+      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const T taken = __shfl_xor_sync(both, odd ? re[i] : im[i], columns);
+        re[i] = odd ? taken : re[i];
+        im[i] = odd ? im[i] : taken;
+      });
+    }
+    const bool upper = exchanges && odd, lower = exchanges && !odd;
+    const MixedColumn<S> of_re(p, plane, upper ? other : k);
+    const int row = upper ? first - 1 : first;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { of_re.store(row + i * step, {re[i], T(0)}); });
+    const MixedColumn<S> of_im(p, plane, lower ? k : other);
+    const int next = lower ? first + 1 : first;
+    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA { of_im.store(next + i * step, {im[i], T(0)}); });
   }
 };
 
@@ -321,7 +354,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
           mirrored = upper ? low : high;
         });
     S* const y = static_cast<S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
-    inverse(frame, tile, ColumnPair<S>{p, y, k, other});
+    inverse(frame, tile, ColumnPair<S>{p, y, frame.worker, k, other});
     __syncthreads();
   }
 }
@@ -505,9 +538,8 @@ void run_planes(const Axes& axes, const Mixing& call, const Stream& stream) {
     const std::int64_t items = std::min(chunk, x.batch - item);
     rows.first_item = cols.first_item = item;
     rows.items = cols.items = static_cast<int>(items);
-    launch(call.hartley ? &mix_rows<S, false> : &mix_rows<S, true>,
-           {blocks(row_pairs, of_rows.layout.columns, items), of_rows.threads(), of_rows.shared_bytes}, stream.stream,
-           rows);
+    launch(&mix_rows<S>, {blocks(row_pairs, of_rows.layout.columns, items), of_rows.threads(), of_rows.shared_bytes},
+           stream.stream, rows);
     launch(call.hartley ? &mix_complex_columns<S> : &mix_columns<S>,
            {blocks(columns, of_columns.layout.columns, items), of_columns.threads(), of_columns.shared_bytes},
            stream.stream, cols);

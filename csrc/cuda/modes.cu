@@ -101,7 +101,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) forward_even(const ModesParame
 template <class S>
 __global__ void __launch_bounds__(kMaxThreads, 1) forward_odd(const ModesParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::odd_line> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column;
   const Tile<T> tile = frame.tile();
@@ -143,7 +143,7 @@ __global__ void __launch_bounds__(kMaxThreads, 1) inverse_even(const ModesParame
 template <class S>
 __global__ void __launch_bounds__(kMaxThreads, 1) inverse_odd(const ModesParameters<S> p) {
   using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
+  const Frame<T, Lengths::odd_line> frame(p.plan, p.layout);
   prepare(frame);
   const int channel = blockIdx.x * p.layout.columns + frame.column, read = channel < p.d ? channel : 0;
   const Tile<T> tile = frame.tile();
@@ -167,7 +167,7 @@ struct ModesRows {
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) forward_rows(const ModesRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const Tile<T> tile = frame.tile();
@@ -184,7 +184,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) forward_rows(const ModesRow
 
 template <class T>
 __global__ void __launch_bounds__(kRowThreads<T>, 1) inverse_rows(const ModesRows<T> p) {
-  const Frame<T> frame(p.of.plan, p.of.layout);
+  const PartFrame<T> frame(p.of.plan, p.of.layout);
   prepare(frame);
   const RowOfThread<T> row(p.of, frame.column);
   const Tile<T> tile = frame.tile();

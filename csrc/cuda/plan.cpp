@@ -125,7 +125,7 @@ Plan make_plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_li
     Stage& stage = result.stage[s];
     if (stage.m == 1) continue;
     const int count = (stage.radix - 1) * stage.m;
-    const bool from_roots = count > kMaxTwiddles;
+    const bool from_roots = count > (stage_limit > 8 ? kMaxTwiddlesOfFloat : kMaxTwiddles);
     stage.twiddles = from_roots ? ~result.twiddles : result.twiddles;
     result.twiddles += from_roots ? roots_of(stage) : count;
   }

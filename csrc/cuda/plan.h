@@ -46,8 +46,9 @@ struct Stage {
 };
 
 // A stage with more twiddles than this makes them from two short tables of roots exp(-2 pi i k / (r m)): fine ones, of
-// k < kFine, then coarse ones, of multiples of it.
-constexpr int kMaxTwiddles = 2048, kFineLog2 = 7, kFine = 1 << kFineLog2;
+// k < kFine, then coarse ones, of multiples of it. In float, where they take half the room, the first stage of 7^4 has
+// a table of all, too.
+constexpr int kMaxTwiddles = 2048, kMaxTwiddlesOfFloat = 6 * 343, kFineLog2 = 7, kFine = 1 << kFineLog2;
 SPECTRANS_INLINE int roots_of(const Stage& stage) { return kFine + (stage.radix * stage.m >> kFineLog2) + 1; }
 
 struct Plan {
@@ -65,6 +66,29 @@ struct Plan {
   Divider by_last, by_first;
 };
 
+// What a kernel is compiled for: the less can come up, the sooner it is compiled. Lines have rows = 1; parts of lines
+// too long for a block (long.h) are short enough, in float, for tables of all their twiddles.
+enum class Lengths { line, odd_line, part_of_line, grid, grid_of_odd_rows };
+enum class Place { first, inner, last };  // of a stage that is the only one: last
+
+SPECTRANS_INLINE constexpr bool is_line(Lengths lengths) {
+  return lengths != Lengths::grid && lengths != Lengths::grid_of_odd_rows;
+}
+template <class T>
+SPECTRANS_INLINE constexpr bool can_have_roots(Lengths lengths) {
+  return sizeof(T) != 4 || lengths != Lengths::part_of_line;
+}
+
+// Whether a stage can have a radix. A single factor 2 of a line is in its first stage, or all of its last one; the last
+// stage of a grid is one of its rows, and a radix 1 nowhere else.
+SPECTRANS_INLINE constexpr bool comes_up(int radix, Lengths lengths, Place place) {
+  if (radix == 1) return place == Place::last;
+  if (radix % 2 == 1) return true;
+  if (lengths == Lengths::odd_line) return false;
+  if (lengths == Lengths::grid_of_odd_rows && place == Place::last) return false;
+  return radix != 2 || place != Place::inner || lengths == Lengths::grid;
+}
+
 // How a block's threads and shared memory are shared out among its columns. The tiles come first, then the tables:
 // the twiddles, the turns exp(-2 pi i bin / (2 row)), and the addresses of bins on each axis; for
 // weighted lines (right_angle.h) the twiddles, the weights, and spectra that are kept.
@@ -79,7 +103,7 @@ struct Layout {
 [[nodiscard]] bool has_plan(std::int64_t rows, std::int64_t row);
 
 // last_limit: the largest radix of the last stage, 8 or 4 (where its values of several tiles are in registers at once);
-// stage_limit: of the others, 16 or 8.
+// stage_limit: of the others, 16 in float or 8 in double.
 [[nodiscard]] Plan plan(std::int64_t rows, std::int64_t row, int last_limit, int stage_limit);
 
 // For weighted lines of n samples (right_angle.h): of the length from n on that costs least, every stage taking all its

@@ -39,7 +39,7 @@ struct Tile {
 };
 
 // What a thread knows of its block: which column and which share of the butterflies it has, and where the tables are.
-template <class T>
+template <class T, Lengths kLengths = Lengths::line>
 struct Frame {
   const Plan& plan;
   const Layout& layout;
@@ -55,6 +55,8 @@ struct Frame {
       worker = thread - column * layout.workers;
     }
   }
+
+  [[nodiscard]] SPECTRANS_DEVICE int rows() const { return is_line(kLengths) ? 1 : plan.rows; }
 
   SPECTRANS_DEVICE Tile<T> tile(int index = 0) const { return tile_of(column, index); }
 
@@ -75,8 +77,8 @@ struct Frame {
 
   // Where decimation in frequency has left a bin: the sum of what belongs to its row and to its block of the row.
   SPECTRANS_DEVICE int address_of(int row, int bin) const {
-    return shared<std::uint16_t>(layout.row_addresses).load(row) +
-           shared<std::uint16_t>(layout.bin_addresses).load(bin);
+    const int of_bin = shared<std::uint16_t>(layout.bin_addresses).load(bin);
+    return rows() == 1 ? of_bin : shared<std::uint16_t>(layout.row_addresses).load(row) + of_bin;
   }
 
   // Where the last stage, done in place, leaves bin k of the first row.
@@ -94,7 +96,7 @@ struct Frame {
   // exp(-2 pi i j q / (r m)), q > 0
   SPECTRANS_DEVICE Complex<T> twiddle(const Stage& stage, int j, int q) const {
     const Shared<Pair<T>> table = shared<Pair<T>>(layout.twiddles);
-    if (stage.twiddles >= 0) {
+    if (!can_have_roots<T>(kLengths) || stage.twiddles >= 0) {
       const Pair<T> w = table.load(stage.twiddles + (q - 1) * stage.m + j);
       return {w.re, w.im};
     }
@@ -106,8 +108,8 @@ struct Frame {
   }
 };
 
-template <class T>
-SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE void fill_twiddles(const Frame<T, kLengths>& frame) {
   const Plan& plan = frame.plan;
   const Shared<Pair<T>> table = shared<Pair<T>>(frame.layout.twiddles);
   const int threads = frame.layout.columns * frame.layout.workers;
@@ -115,7 +117,7 @@ SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
     const Stage& stage = plan.stage[s];
     if (stage.m == 1) continue;
     const int length = stage.radix * stage.m;
-    if (stage.twiddles >= 0) {
+    if (!can_have_roots<T>(kLengths) || stage.twiddles >= 0) {
       for (int i = threadIdx.x; i < (stage.radix - 1) * stage.m; i += threads) {
         const int q = i / stage.m, j = i - q * stage.m;
         const Complex<T> w = unit_root<T>(j * (q + 1), length);
@@ -135,8 +137,8 @@ SPECTRANS_DEVICE void fill_twiddles(const Frame<T>& frame) {
 
 // Decimation in frequency leaves bins in the order of their reversed digits: those of `count` blocks of so many
 // positions.
-template <class T>
-SPECTRANS_DEVICE void fill_addresses(const Frame<T>& frame, int offset, int axis, int count, int positions) {
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE void fill_addresses(const Frame<T, kLengths>& frame, int offset, int axis, int count, int positions) {
   const Shared<std::uint16_t> addresses = shared<std::uint16_t>(offset);
   const int threads = frame.layout.columns * frame.layout.workers;
   for (int place = threadIdx.x; place < count; place += threads) {
@@ -153,8 +155,8 @@ SPECTRANS_DEVICE void fill_addresses(const Frame<T>& frame, int offset, int axis
 }
 
 // The tables of a block; once, before everything else. Ends with a barrier.
-template <class T>
-SPECTRANS_DEVICE void prepare(const Frame<T>& frame) {
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE void prepare(const Frame<T, kLengths>& frame) {
   const Plan& plan = frame.plan;
   fill_twiddles(frame);
   const Shared<Pair<T>> turns = shared<Pair<T>>(frame.layout.turns);
@@ -163,38 +165,46 @@ SPECTRANS_DEVICE void prepare(const Frame<T>& frame) {
     const Complex<T> w = unit_root<T>(k, 2 * plan.row);
     turns.store(k, {w.re, w.im});
   }
-  fill_addresses(frame, frame.layout.row_addresses, 0, plan.rows, plan.row);
+  if constexpr (!is_line(kLengths)) fill_addresses(frame, frame.layout.row_addresses, 0, plan.rows, plan.row);
   fill_addresses(frame, frame.layout.bin_addresses, 1, plan.blocks, plan.last);
   __syncthreads();
 }
 
-// Calls f.template operator()<radix>() for the radices that stages have; those beyond 8 in float only.
-template <class T, class F>
+// Calls f.template operator()<radix>() for the radices that stages can have there; those beyond 8 in float only.
+template <class T, Lengths kLengths, Place kPlace, class F>
 SPECTRANS_DEVICE void with_stage_radix(int radix, F&& f) {
   switch (radix) {
-    case 1: f.template operator()<1>(); break;
-    case 2: f.template operator()<2>(); break;
+    case 2:
+      if constexpr (comes_up(2, kLengths, kPlace)) f.template operator()<2>();
+      break;
     case 3: f.template operator()<3>(); break;
-    case 4: f.template operator()<4>(); break;
+    case 4:
+      if constexpr (comes_up(4, kLengths, kPlace)) f.template operator()<4>();
+      break;
     case 5: f.template operator()<5>(); break;
     case 7: f.template operator()<7>(); break;
-    case 8: f.template operator()<8>(); break;
+    case 8:
+      if constexpr (comes_up(8, kLengths, kPlace)) f.template operator()<8>();
+      break;
     default:
-      if constexpr (sizeof(T) == 4) f.template operator()<16>();
+      if constexpr (sizeof(T) == 4 && comes_up(16, kLengths, kPlace)) f.template operator()<16>();
   }
 }
 
 // Likewise for the last stage.
-template <int Limit, class F>
+template <int Limit, Lengths kLengths, class F>
 SPECTRANS_DEVICE void with_last_radix(int radix, F&& f) {
+  constexpr Place last = Place::last;
   switch (radix) {
     case 1: f.template operator()<1>(); break;
-    case 2: f.template operator()<2>(); break;
+    case 2:
+      if constexpr (comes_up(2, kLengths, last)) f.template operator()<2>();
+      break;
     case 3:
       if constexpr (Limit >= 3) f.template operator()<3>();
       break;
     case 4:
-      if constexpr (Limit >= 4) f.template operator()<4>();
+      if constexpr (Limit >= 4 && comes_up(4, kLengths, last)) f.template operator()<4>();
       break;
     case 5:
       if constexpr (Limit >= 5) f.template operator()<5>();
@@ -203,15 +213,15 @@ SPECTRANS_DEVICE void with_last_radix(int radix, F&& f) {
       if constexpr (Limit >= 7) f.template operator()<7>();
       break;
     default:
-      if constexpr (Limit >= 8) f.template operator()<8>();
+      if constexpr (Limit >= 8 && comes_up(8, kLengths, last)) f.template operator()<8>();
   }
 }
 
 constexpr int kForward = -1, kInverse = 1;  // signs of the exponent
 
 // v[q] times exp(Sign 2 pi i j q / (r m)), for the butterfly that is `rest` within its block
-template <int R, int Sign, class T>
-SPECTRANS_DEVICE void twiddle(const Frame<T>& frame, const Stage& stage, int rest, Complex<T>* v) {
+template <int R, int Sign, class T, Lengths kLengths>
+SPECTRANS_DEVICE void twiddle(const Frame<T, kLengths>& frame, const Stage& stage, int rest, Complex<T>* v) {
   if (stage.m == 1) return;
   const int j = quotient(rest, stage.by_inner);
   unroll<1, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
@@ -221,10 +231,10 @@ SPECTRANS_DEVICE void twiddle(const Frame<T>& frame, const Stage& stage, int res
 }
 
 // A stage between others, in place.
-template <int Sign, class T>
-SPECTRANS_DEVICE void inner_stage(const Frame<T>& frame, const Tile<T>& tile, const Stage& stage) {
-  with_stage_radix<T>(stage.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    const int count = frame.plan.rows * frame.plan.row / R, step = stage.by_step.divisor;
+template <int Sign, class T, Lengths kLengths>
+SPECTRANS_DEVICE void inner_stage(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Stage& stage) {
+  with_stage_radix<T, kLengths, Place::inner>(stage.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int count = frame.rows() * frame.plan.row / R, step = stage.by_step.divisor;
     for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const int block = quotient(t, stage.by_step), rest = t - block * step;
       const int base = frame.address(block * (R * step) + rest);
@@ -243,8 +253,8 @@ SPECTRANS_DEVICE void inner_stage(const Frame<T>& frame, const Tile<T>& tile, co
 }
 
 // `samples.template load<R>(v, first, step)` fills v with the samples first, first + step, ... Ends with a barrier.
-template <class T, class Samples>
-SPECTRANS_DEVICE void forward(const Frame<T>& frame, const Tile<T>& tile, const Samples& samples) {
+template <class T, Lengths kLengths, class Samples>
+SPECTRANS_DEVICE void forward(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Samples& samples) {
   const Plan& plan = frame.plan;
   if (plan.stages == 1) {
     for (int p = frame.worker; p < plan.row; p += frame.layout.workers) {
@@ -256,7 +266,7 @@ SPECTRANS_DEVICE void forward(const Frame<T>& frame, const Tile<T>& tile, const 
     return;
   }
   const Stage& first = plan.stage[0];
-  with_stage_radix<T>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+  with_stage_radix<T, kLengths, Place::first>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     const int step = first.by_step.divisor;
     for (int t = frame.worker; t < step; t += frame.layout.workers) {
       Complex<T> v[R];
@@ -276,8 +286,8 @@ SPECTRANS_DEVICE void forward(const Frame<T>& frame, const Tile<T>& tile, const 
 
 // `samples.template store<R>(v, first, step)` takes them. Begins with a barrier; the tile may be filled again by
 // forward() after it.
-template <class T, class Samples>
-SPECTRANS_DEVICE void inverse(const Frame<T>& frame, const Tile<T>& tile, const Samples& samples) {
+template <class T, Lengths kLengths, class Samples>
+SPECTRANS_DEVICE void inverse(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Samples& samples) {
   const Plan& plan = frame.plan;
   __syncthreads();
   if (plan.stages == 1) {
@@ -292,7 +302,7 @@ SPECTRANS_DEVICE void inverse(const Frame<T>& frame, const Tile<T>& tile, const 
     __syncthreads();
   }
   const Stage& first = plan.stage[0];
-  with_stage_radix<T>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+  with_stage_radix<T, kLengths, Place::first>(first.radix, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     const int step = first.by_step.divisor;
     for (int t = frame.worker; t < step; t += frame.layout.workers) {
       const int base = frame.address(t);
@@ -313,10 +323,9 @@ struct Block {
   int base;  // address
 };
 
-template <class T>
-SPECTRANS_DEVICE Block block_at(const Frame<T>& frame, int t) {
-  const Plan& plan = frame.plan;
-  const int row = t / plan.blocks, bin = t - row * plan.blocks;
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE Block block_at(const Frame<T, kLengths>& frame, int t) {
+  const int blocks = frame.plan.blocks, row = frame.rows() == 1 ? 0 : t / blocks, bin = t - row * blocks;
   return {row, bin, frame.address_of(row, bin)};
 }
 
@@ -339,10 +348,10 @@ SPECTRANS_DEVICE void clear(const Tile<T>& tile, int base) {
 
 // The last forward stage of a single row in place: bins are left at frame.bin_address(k), for any thread to read after
 // a barrier.
-template <int LastLimit, class T>
-SPECTRANS_DEVICE void last_stage(const Frame<T>& frame, const Tile<T>& tile) {
+template <int LastLimit, class T, Lengths kLengths>
+SPECTRANS_DEVICE void last_stage(const Frame<T, kLengths>& frame, const Tile<T>& tile) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < plan.blocks; t += frame.layout.workers) {
       const Block block{0, 0, frame.address(t * R)};
       Complex<T> v[R];
@@ -359,11 +368,11 @@ SPECTRANS_DEVICE bool beyond(int bin, int end) { return bin >= end; }
 
 // bins(row, k, value) for every bin of every row; what it leaves in value is transformed back where Writes. Blocks
 // whose bins are all `end` or more are left out: their bins are zero where Writes.
-template <int LastLimit, bool Reads, bool Writes, class T, class Bins, class End = AllBins>
-SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, End end = {}) {
+template <int LastLimit, bool Reads, bool Writes, class T, Lengths kLengths, class Bins, class End = AllBins>
+SPECTRANS_DEVICE void middle(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Bins& bins, End end = {}) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < frame.rows() * plan.blocks; t += frame.layout.workers) {
       const Block block = block_at(frame, t);
       if (beyond(block.bin, end)) {
         if constexpr (Writes) clear<R>(tile, block.base);
@@ -378,11 +387,12 @@ SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const B
 }
 
 // The same for the bins of two tiles at once: bins(row, k, value, other). Only the first tile is written.
-template <int LastLimit, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
+template <int LastLimit, bool Writes, class T, Lengths kLengths, class Bins>
+SPECTRANS_DEVICE void middle(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Tile<T>& other,
+                             const Bins& bins) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = frame.worker; t < plan.rows * plan.blocks; t += frame.layout.workers) {
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < frame.rows() * plan.blocks; t += frame.layout.workers) {
       const Block block = block_at(frame, t);
       Complex<T> v[R], u[R];
       read_block<R>(tile, block, v);
@@ -396,10 +406,10 @@ SPECTRANS_DEVICE void middle(const Frame<T>& frame, const Tile<T>& tile, const T
 // The same for a single row, a block at a time where the blocks lie: slots.template operator()<R>(slot, v) for values
 // whose slots are slot, slot + blocks, ..., next to those of the neighbouring threads, and their thread's own. Without
 // Reads, values are zero before.
-template <int LastLimit, bool Reads, bool Writes, class T, class Slots>
-SPECTRANS_DEVICE void middle_slots(const Frame<T>& frame, const Tile<T>& tile, const Slots& slots) {
+template <int LastLimit, bool Reads, bool Writes, class T, Lengths kLengths, class Slots>
+SPECTRANS_DEVICE void middle_slots(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Slots& slots) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
     for (int t = frame.worker; t < plan.blocks; t += frame.layout.workers) {
       const Block block{0, 0, frame.address(t * R)};
       Complex<T> v[R] = {};
@@ -422,18 +432,23 @@ struct BlockPair {
 };
 
 // How many there are.
-SPECTRANS_DEVICE int block_pairs(const Plan& plan) {
-  const int own = plan.blocks % 2 == 0 ? 2 : 1;  // bins that are their own mirror image: 0 and blocks / 2
-  return (plan.blocks - own) / 2 * plan.rows + own * (plan.rows / 2 + 1);
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE int block_pairs(const Frame<T, kLengths>& frame) {
+  const int blocks = frame.plan.blocks, rows = frame.rows();
+  const int own = blocks % 2 == 0 ? 2 : 1;  // bins that are their own mirror image: 0 and blocks / 2
+  return (blocks - own) / 2 * rows + own * (rows / 2 + 1);
 }
 
 // In order of their bins where there is one row: neighbouring threads have neighbouring bins.
-template <class T>
-SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
-  const Plan& plan = frame.plan;
-  const int apart = (plan.blocks - 1) / 2, half = plan.rows / 2 + 1, others = half + apart * plan.rows;
+template <class T, Lengths kLengths>
+SPECTRANS_DEVICE BlockPair block_pair(const Frame<T, kLengths>& frame, int t) {
+  const int blocks = frame.plan.blocks, rows = frame.rows();
+  const int apart = (blocks - 1) / 2, half = rows / 2 + 1, others = half + apart * rows;
   BlockPair pair;
-  if (t < half) {
+  if (rows == 1) {
+    pair.row = 0;
+    pair.bin = t;
+  } else if (t < half) {
     pair.row = t;
     pair.bin = 0;
   } else if (t < others) {
@@ -441,10 +456,10 @@ SPECTRANS_DEVICE BlockPair block_pair(const Frame<T>& frame, int t) {
     pair.bin = t - half - pair.row * apart + 1;
   } else {
     pair.row = t - others;
-    pair.bin = plan.blocks / 2;
+    pair.bin = blocks / 2;
   }
-  pair.mirrored_row = pair.row == 0 ? 0 : plan.rows - pair.row;
-  const int mirrored_bin = pair.bin == 0 ? 0 : plan.blocks - pair.bin;
+  pair.mirrored_row = pair.row == 0 ? 0 : rows - pair.row;
+  const int mirrored_bin = pair.bin == 0 ? 0 : blocks - pair.bin;
   pair.base = frame.address_of(pair.row, pair.bin);
   pair.mirrored_base = frame.address_of(pair.mirrored_row, mirrored_bin);
   return pair;
@@ -518,11 +533,12 @@ SPECTRANS_DEVICE Complex<T> turned(Complex<T> turn) {
 // can come up twice: those of a pair that is its own mirror image, and then by the same thread. In columns k = 0 only
 // rows up to half are bins `at`, and in columns row only the others, and row 0, `mirrored`: the rest are their
 // conjugates. Pairs whose bins are all `end` or more are left out: their bins are zero where Writes.
-template <int LastLimit, bool Reads, bool Writes, class T, class Bins, class End = AllBins>
-SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins, End end = {}) {
+template <int LastLimit, bool Reads, bool Writes, class T, Lengths kLengths, class Bins, class End = AllBins>
+SPECTRANS_DEVICE void middle_pairs(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Bins& bins,
+                                   End end = {}) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    const int count = block_pairs(plan);
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int count = block_pairs(frame);
     for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
       if (beyond(pair.bin, end)) {
@@ -547,11 +563,11 @@ SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, c
 }
 
 // The bins of a complex line of one row, to be transformed back: bins(k, at, mirrored) gives bin k and bin -k.
-template <int LastLimit, class T, class Bins>
-SPECTRANS_DEVICE void first_inverse_stage(const Frame<T>& frame, const Tile<T>& tile, const Bins& bins) {
+template <int LastLimit, class T, Lengths kLengths, class Bins>
+SPECTRANS_DEVICE void first_inverse_stage(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Bins& bins) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    for (int t = frame.worker; t < block_pairs(plan); t += frame.layout.workers) {
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    for (int t = frame.worker; t < block_pairs(frame); t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
       PairValues<R, T> values;
       unroll<0, R>([&]<int i>()
@@ -563,11 +579,12 @@ SPECTRANS_DEVICE void first_inverse_stage(const Frame<T>& frame, const Tile<T>& 
 
 // The same for the bins of two tiles at once: bins(pair, k, at, mirrored, other_at, other_mirrored). Only the first
 // tile is written.
-template <int LastLimit, bool Writes, class T, class Bins>
-SPECTRANS_DEVICE void middle_pairs(const Frame<T>& frame, const Tile<T>& tile, const Tile<T>& other, const Bins& bins) {
+template <int LastLimit, bool Writes, class T, Lengths kLengths, class Bins>
+SPECTRANS_DEVICE void middle_pairs(const Frame<T, kLengths>& frame, const Tile<T>& tile, const Tile<T>& other,
+                                   const Bins& bins) {
   const Plan& plan = frame.plan;
-  with_last_radix<LastLimit>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
-    const int count = block_pairs(plan);
+  with_last_radix<LastLimit, kLengths>(plan.last, [&]<int R>() SPECTRANS_INLINE_LAMBDA {
+    const int count = block_pairs(frame);
     for (int t = frame.worker; t < count; t += frame.layout.workers) {
       const BlockPair pair = block_pair(frame, t);
       const Complex<T> turn = frame.turn(pair.bin);

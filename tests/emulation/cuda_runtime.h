@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "emulation.h"
 
@@ -39,6 +41,15 @@ inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, 
 }
 
 inline void __syncthreads(int line = __builtin_LINE()) { emulation::barrier(line); }
+
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int apart, int line = __builtin_LINE()) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = emulation::shuffle(mask, bits, static_cast<int>(emulation::thread_index().x % 32) ^ apart, line);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
 
 inline unsigned __umulhi(unsigned a, unsigned b) {
   return static_cast<unsigned>((static_cast<unsigned long long>(a) * b) >> 32);

@@ -88,6 +88,9 @@ struct Fibre {
   Dim3 index;
   bool done = false;
   int site = 0;
+  unsigned lanes = 0;  // of the shuffle that it waits at
+  int from = 0;
+  std::uint64_t given = 0, taken = 0;
   std::vector<Access> accesses;  // since the last barrier, while counting
 };
 
@@ -217,6 +220,57 @@ void note(Kind kind, const void* at, int bytes, int site) {
 
 // ---- blocks ---------------------------------------------------------------------------------------------------------
 
+void run(State& s, int thread) {
+  s.running = thread;
+  switch_to(s.scheduler, s.fibres[thread].context);
+}
+
+// Whether all lanes that a waiting thread's shuffle names are there.
+bool complete(const State& s, int thread) {
+  const Fibre& own = s.fibres[thread];
+  for (int lane = 0; lane < 32; ++lane) {
+    if ((own.lanes >> lane & 1) == 0) continue;
+    const std::size_t other = thread / 32 * 32 + lane;
+    if (other >= s.fibres.size() || s.fibres[other].lanes != own.lanes || s.fibres[other].site != own.site)
+      return false;
+  }
+  return true;
+}
+
+// Lets threads that wait at shuffles go on until all are at a barrier, or at their end.
+void run_shuffles(State& s) {
+  const int threads = static_cast<int>(s.fibres.size());
+  for (bool waiting = true; waiting;) {
+    waiting = false;
+    bool progress = false;
+    for (int i = 0; i < threads; ++i) {
+      if (s.fibres[i].lanes == 0) continue;
+      waiting = true;
+      if (!complete(s, i)) continue;
+      progress = true;
+      const int warp = i / 32 * 32;
+      const unsigned lanes = s.fibres[i].lanes;
+      for (int lane = 0; lane < 32; ++lane) {
+        if ((lanes >> lane & 1) == 0) continue;
+        Fibre& fibre = s.fibres[warp + lane];
+        fibre.taken = s.fibres[warp + fibre.from].given;
+        fibre.lanes = 0;
+      }
+      for (int lane = 0; lane < 32; ++lane) {
+        if (lanes >> lane & 1) run(s, warp + lane);
+      }
+    }
+    if (waiting && !progress) {
+      for (int i = 0; i < threads; ++i) {
+        if (s.fibres[i].lanes == 0) continue;
+        s.running = i;
+        find("not all lanes of a shuffle come to it", s.fibres[i].site);
+      }
+      return;
+    }
+  }
+}
+
 void run_block(State& s) {
   const int threads = static_cast<int>(s.fibres.size());
   s.block_start = ++s.interval;
@@ -224,6 +278,7 @@ void run_block(State& s) {
   for (int i = 0; i < threads; ++i) {
     Fibre& fibre = s.fibres[i];
     fibre.done = false;
+    fibre.lanes = 0;
     fibre.index = Dim3(i);
     prepare(fibre.context, s.stacks + i * kStack, run_fibre);
   }
@@ -235,9 +290,12 @@ void run_block(State& s) {
     while (std::__gcd(step, threads) != 1) ++step;
     int i = static_cast<int>(s.turn >> 8) % threads;
     for (int count = 0; count < threads; ++count, i = (i + step) % threads) {
-      Fibre& fibre = s.fibres[i];
+      run(s, i);
+    }
+    run_shuffles(s);
+    for (i = 0; i < threads; ++i) {
+      const Fibre& fibre = s.fibres[i];
       s.running = i;
-      switch_to(s.scheduler, fibre.context);
       if (fibre.done) {
         ++done;
       } else if (site < 0) {
@@ -308,6 +366,21 @@ void barrier(int site) {
   Fibre& fibre = s.fibres[s.running];
   fibre.site = site;
   switch_to(fibre.context, s.scheduler);
+}
+
+std::uint64_t shuffle(unsigned mask, std::uint64_t value, int from, int site) {
+  State& s = state();
+  Fibre& fibre = s.fibres[s.running];
+  if ((mask >> s.running % 32 & mask >> from & 1) == 0) {
+    find("a shuffle without one of its lanes in the mask", site);
+    return value;
+  }
+  fibre.site = site;
+  fibre.lanes = mask;
+  fibre.from = from;
+  fibre.given = value;
+  switch_to(fibre.context, s.scheduler);
+  return fibre.taken;
 }
 
 unsigned char* shared_memory() { return state().shared.data(); }

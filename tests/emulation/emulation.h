@@ -1,12 +1,13 @@
 // A block of CUDA threads as fibres of one host thread: every access to memory is checked, and may be counted.
 //
 // What it finds, a GPU would not tell: reads of shared memory that nobody has written, accesses outside an allocation,
-// two threads on one place of shared memory between two barriers, barriers that not all threads reach. The first such
-// finding makes launch() throw std::runtime_error when the grid has run. Fibres take turns at barriers only, in an
-// order that changes from one barrier to the next.
+// two threads on one place of shared memory between two barriers, barriers that not all threads reach, and shuffles
+// that not all of their lanes do. The first such finding makes launch() throw std::runtime_error when the grid has run.
+// Fibres take turns at barriers and shuffles only, in an order that changes from one barrier to the next.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <vector>
 
@@ -35,6 +36,8 @@ void launch(Dim3 grid, int threads, int shared_bytes, const std::function<void()
 // -- called by kernels -----------------------------------------------------------------------------------------------
 
 void barrier(int site);
+// What the lane `from` of this warp gives, of the lanes in `mask`, all of which come here.
+std::uint64_t shuffle(unsigned mask, std::uint64_t value, int from, int site);
 unsigned char* shared_memory();
 // Whether the access may be made; sites tell instructions apart.
 bool reads_global(const void* at, int bytes, int site);

@@ -9,6 +9,7 @@ using namespace emulated;
 using spectrans::cuda::Grid;
 using spectrans::cuda::has_split;
 using spectrans::cuda::LongLines;
+using spectrans::cuda::Plan;
 using spectrans::cuda::Slab;
 
 constexpr int kSmallest = 99 * 1024;  // shared memory of a block, compute capability 8.6 and 8.9
@@ -54,15 +55,19 @@ void check_launches(oracle::Report& report, std::int64_t n, int sets, bool chann
   Measure measure;
   const LongLines<S> lines(signal, sets, measure.stream());
   std::int64_t covered = 0;
-  bool launchable = true;
+  bool launchable = true, tables = true;
   lines.each_slab([&](const Slab& slab) {
     covered += slab.items * slab.channels;
+    for (const Plan& plan : {lines.rows(slab).plan, lines.columns(signal, slab).plan}) {
+      for (int s = 0; s < plan.stages; ++s) tables = tables && (sizeof(T) != 4 || plan.stage[s].twiddles >= 0);
+    }
     for (const Grid& grid : {lines.grid_of_rows(slab), lines.grid_of_columns(signal, slab)}) {
       launchable = launchable && grid.shared_bytes <= kSmallest && grid.threads >= 1 &&
                    grid.threads <= spectrans::cuda::kRowThreads<T> &&
                    grid.threads <= spectrans::cuda::kColumnThreads<T>;
     }
   });
+  report.check("tables of all twiddles", n, tables ? 0 : 1, 0);
   report.check("slabs cover every line once", n, covered == 70 * 33 ? 0 : 1, 0);
   report.check("blocks that the smallest device can run", n, launchable ? 0 : 1, 0);
   // Half of the second-level cache, or one group of channels where that is more.

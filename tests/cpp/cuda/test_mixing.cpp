@@ -299,6 +299,22 @@ void check_longest(oracle::Report& report, const Kind& kind, std::int64_t at_lea
   emulation::limits().shared_bytes = shared_bytes;
 }
 
+// Re X over both axes: threads of two rows exchange halves of what they store, but for the last of an odd number.
+template <class S>
+void exchanges(oracle::Report& report) {
+  const Kind both{true, true, false};
+  for (const std::int64_t n : {45, 98, 105, 135, 343, 350, 512, 1029}) {
+    for (const std::int64_t d : {6, 15, 64}) check<S>(report, both, {1, n, d});
+    check<S>(report, both, {3, n, 21}, Order::contiguous, Order::gaps);
+    check<S>(report, both, {2, n, 40}, Order::batch_last, Order::transposed);
+  }
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  for (const int columns : {1, 2, 4, 8}) {  // what there is room for, beside the tables
+    const Limited device((columns * 520 + 640) * 2 * static_cast<int>(sizeof(T)));
+    for (const std::int64_t n : {375, 448}) check<S>(report, both, {2, n, 30});
+  }
+}
+
 template <class S>
 void shapes(oracle::Report& report) {
   for (const Kind& kind : kKinds) {
@@ -357,6 +373,13 @@ int main() {
     check_counts(report, kind, {2, 128, 96}, 1.1);
     if (!kind.sequence || !kind.hidden) check_counts(report, kind, {1, 512, 96}, 1.1);
   }
+  exchanges<float>(report);
+  exchanges<double>(report);
+  exchanges<__nv_bfloat16>(report);
+  // The mirror image of a block's columns takes part of one more sector: of few columns, the larger part.
+  check_counts(report, {true, true, false}, {1, 512, 256}, 1.1);
+  check_counts(report, {true, true, false}, {1, 1024, 256}, 1.15);
+  check_counts(report, {true, true, false}, {1, 4096, 256}, 1.25);
   for (const Kind& kind : kKinds) check_second_items(report, kind);
   long_lines<float>(report);
   long_lines<double>(report);
