@@ -228,7 +228,9 @@ class FilterPass {
     });
   }
 
-  bool is_outer(const Signal& signal, const Group& group) const { return outer_ && whole_vectors<T>(signal, group); }
+  bool is_outer(const Signal& signal, const Group& group) const {
+    return outer_ && takes_rows(group) && whole_vectors<T>(signal, group);
+  }
 
   // An item of a signal -> tiles; whether the butterflies of the first stage are done with it.
   bool bring(const Signal& signal, std::int64_t item, const Group& group, Vector<T>* slots) const {

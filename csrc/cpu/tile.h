@@ -352,79 +352,76 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
 // ---- the outer stage: butterflies of a plan's first stage on the way between memory and tiles -----------------------
 //
 // Where samples were copied first, tiles would be written and read once more. A butterfly takes rows far apart, but of
-// all tiles: whole cache lines side by side, as a copy does.
+// all tiles: whole cache lines side by side, as a copy does. There are loops for what is usual, as each is compiled for
+// its radix and number of tiles: for others samples are copied.
 
-// Whether a plan has such a stage: that of a large prime has no butterflies.
+// Whether a plan has such a stage.
 template <class Plan>
 SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
-  return plan.stages > 0 && plan.stage[0].prime == nullptr;
+  return plan.stages > 0 && plan.stage[0].prime == nullptr && plan.stage[0].radix <= 8;
 }
 
-// Calls f with the usual numbers of tiles as compile-time constants, with 0 for others.
-template <class F>
-SPECTRANS_INLINE void with_usual_count(std::int64_t count, F&& f) {
-  if (count == 4) return f.template operator()<4>();
-  if (count == 2) return f.template operator()<2>();
-  return f.template operator()<0>();
-}
+// Whether it can be done for the tiles of a group.
+SPECTRANS_INLINE bool takes_rows(const Group& group) { return group.tiles == 2 || group.tiles == 4; }
 
-template <int kCount, class F>
-SPECTRANS_INLINE void for_tiles(std::int64_t count, F&& f) {
-  if constexpr (kCount > 0) {
-    unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { f(k); });
-  } else {
-    for (std::int64_t k = 0; k < count; ++k) f(k);
+template <class Stage, class F>
+SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F&& f) {
+  const auto with_tiles = [&]<int R, bool kTwiddled>() SPECTRANS_INLINE_LAMBDA {
+    if (tiles == 4) return f.template operator()<R, kTwiddled, 4>();
+    return f.template operator()<R, kTwiddled, 2>();
+  };
+  switch (stage.radix) {
+    case 3: return with_twiddles<3>(stage, with_tiles);
+    case 4: return with_twiddles<4>(stage, with_tiles);
+    case 5: return with_twiddles<5>(stage, with_tiles);
+    case 7: return with_twiddles<7>(stage, with_tiles);
+    case 8: return with_twiddles<8>(stage, with_tiles);
+    default: __builtin_unreachable();
   }
 }
 
 // rows.at(j) is where row j is, rows.load(at, k) its samples of tile k.
 template <class T, class Plan, class Rows>
 void outer_forward(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
-  const RealStage<T> stage = plan.stage[0];
-  with_real_radix(stage, [&]<int R, bool kTwiddled>() {
-    with_usual_count(tiles.count, [&]<int kCount>() {
-      const std::int64_t m = stage.m;
-      const std::int32_t* sample = plan.sample;
-      const T* w = stage.twiddles;
-      const Rows own = rows;
-      const Tiles<T> to = tiles;
-      for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-        decltype(rows.at(0)) at[R];
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = own.at(sample[j + m * t]); });
-        for_tiles<kCount>(to.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
-          Vector<T> x[R];
-          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = own.load(at[t], k); });
-          real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
-        });
-      }
-    });
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const Rows from = rows;
+    const Tiles<T> to = tiles;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      decltype(rows.at(0)) at[R];
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = from.load(at[t], k); });
+        real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
+      });
+    }
   });
 }
 
 // rows.store(at, k, value) takes them, those of a row one after the other.
 template <class T, class Plan, class Rows>
 void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
-  const RealStage<T> stage = plan.stage[0];
-  with_real_radix(stage, [&]<int R, bool kTwiddled>() {
-    with_usual_count(tiles.count, [&]<int kCount>() {
-      const std::int64_t m = stage.m;
-      const std::int32_t* sample = plan.sample;
-      const T* w = stage.twiddles;
-      const Rows own = rows;
-      const Tiles<T> from = tiles;
-      for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-        Vector<T> out[R][kMaxTiles];
-        for_tiles<kCount>(from.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
-          Vector<T> x[R];
-          real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
-          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
-        });
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
-          const auto at = own.at(sample[j + m * t]);
-          for_tiles<kCount>(from.count, [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA { own.store(at, k, out[t][k]); });
-        });
-      }
-    });
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const Tiles<T> from = tiles;
+    const Rows to = rows;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      Vector<T> out[R][kCount];
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
+      });
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+        const auto at = to.at(sample[j + stage.m * t]);
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
+      });
+    }
   });
 }
 
