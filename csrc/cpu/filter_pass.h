@@ -5,7 +5,7 @@
 // their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
 #pragma once
 
-#include "tile.h"
+#include "outer_stage.h"
 
 namespace spectrans {
 namespace {

@@ -11,7 +11,7 @@
 namespace spectrans {
 namespace {
 
-// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile (tile.h).
+// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile (outer_stage.h).
 struct Outer {
   bool forward = false, inverse = false;
 };

@@ -1,0 +1,113 @@
+// The outer stage: butterflies of a plan's first stage on the way between memory and tiles.
+//
+// Where samples were copied first, tiles would be written and read once more. A butterfly takes rows far apart, but of
+// all tiles: whole cache lines side by side, as a copy does. There are loops for what is usual, as each is compiled for
+// its radix and number of tiles: for others samples are copied.
+#pragma once
+
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Whether a plan has such a stage.
+template <class Plan>
+SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
+  return plan.stages > 0 && plan.stage[0].prime == nullptr && plan.stage[0].radix <= 8;
+}
+
+// Whether it can be done for the tiles of a group.
+SPECTRANS_INLINE bool takes_rows(const Group& group) { return group.tiles == 2 || group.tiles == 4; }
+
+template <class Stage, class F>
+SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F&& f) {
+  const auto with_tiles = [&]<int R, bool kTwiddled>() SPECTRANS_INLINE_LAMBDA {
+    if (tiles == 4) return f.template operator()<R, kTwiddled, 4>();
+    return f.template operator()<R, kTwiddled, 2>();
+  };
+  switch (stage.radix) {
+    case 3: return with_twiddles<3>(stage, with_tiles);
+    case 4: return with_twiddles<4>(stage, with_tiles);
+    case 5: return with_twiddles<5>(stage, with_tiles);
+    case 7: return with_twiddles<7>(stage, with_tiles);
+    case 8: return with_twiddles<8>(stage, with_tiles);
+    default: __builtin_unreachable();
+  }
+}
+
+// rows.at(j) is where row j is, rows.load(at, k) its samples of tile k.
+template <class T, class Plan, class Rows>
+void outer_forward(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const Rows from = rows;
+    const Tiles<T> to = tiles;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      decltype(rows.at(0)) at[R];
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = from.load(at[t], k); });
+        real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
+      });
+    }
+  });
+}
+
+// rows.store(at, k, value) takes them, those of a row one after the other.
+template <class T, class Plan, class Rows>
+void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const Tiles<T> from = tiles;
+    const Rows to = rows;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      Vector<T> out[R][kCount];
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
+      });
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+        const auto at = to.at(sample[j + stage.m * t]);
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
+      });
+    }
+  });
+}
+
+// Rows of an item that is read.
+template <class IO>
+struct RowsFrom {
+  const IO* data;
+  std::int64_t stride;
+  const std::int64_t* channel;
+
+  SPECTRANS_INLINE const IO* at(std::int64_t j) const { return data + j * stride; }
+  SPECTRANS_INLINE auto load(const IO* at, std::int64_t k) const { return spectrans::load(at + channel[k]); }
+};
+
+// Rows of an item that is written.
+template <class IO>
+struct RowsTo {
+  IO* data;
+  std::int64_t stride;
+  const std::int64_t* channel;
+  bool streaming;
+
+  SPECTRANS_INLINE IO* at(std::int64_t j) const { return data + j * stride; }
+  SPECTRANS_INLINE void store(IO* at, std::int64_t k, Vector<Compute<IO>> value) const {
+    if (streaming) {
+      stream(at + channel[k], value);
+    } else {
+      spectrans::store(at + channel[k], value);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace spectrans
