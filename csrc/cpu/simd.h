@@ -244,9 +244,9 @@ template <class T>
 SPECTRANS_INLINE void transpose(Vector<T>* rows) {
   constexpr int n = kLanes<T>;
   constexpr int levels = n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4;
-  unroll<0, levels>([&]<int level>() {
+  unroll<0, levels>([&]<int level>() SPECTRANS_INLINE_LAMBDA {
     constexpr int block = 1 << level;
-    unroll<0, n>([&]<int i>() {
+    unroll<0, n>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
       if constexpr ((i & block) == 0) {
         const Vector<T> a = rows[i], b = rows[i + block];
         rows[i] = ShufflesOf<T>::template interleave<block, 0>(a, b);

@@ -13,7 +13,9 @@ namespace {
 // long as the third can hold them.
 constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
 constexpr int kMaxTiles = 4;
-constexpr std::int64_t kPrefetchRows = 24;
+constexpr std::int64_t kPrefetchRows = 32;
+// What is read next has room in the second-level cache beside what is worked on.
+constexpr std::int64_t kAheadBytes = 640 * 1024;
 
 SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 SPECTRANS_INLINE constexpr std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
@@ -96,7 +98,7 @@ void gather(const Lines<const IO>& from, std::int64_t n, std::int64_t channels, 
       const IO* row = from.data + j * from.n_stride;
       const IO* ahead = row + kPrefetchRows * from.n_stride;
       for (std::int64_t k = 0; k < full; ++k) {
-        __builtin_prefetch(ahead + k * lanes);
+        __builtin_prefetch(ahead + k * lanes, 0, 2);
         put(k, j, load(row + k * lanes));
       }
       if (rest > 0) put(full, j, load_some(row + full * lanes, 1, rest));
@@ -260,8 +262,8 @@ struct Ahead {
   const void* row;
   std::int64_t stride;  // bytes
 
-  SPECTRANS_INLINE void fetch(std::int64_t j) const {
-    __builtin_prefetch(static_cast<const char*>(row) + j * stride, 0, 2);
+  SPECTRANS_INLINE void fetch(std::int64_t j, std::int64_t offset = 0) const {
+    __builtin_prefetch(static_cast<const char*>(row) + j * stride + offset, 0, 2);
   }
 };
 
@@ -300,7 +302,7 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const P
     for (std::int64_t j = 0; j < n; ++j) {
       Vector<T>* to = tiles.data + slot[j];
       unroll<0, kCount>([&]<int k>() {
-        __builtin_prefetch(row[k] + ahead);
+        __builtin_prefetch(row[k] + ahead, 0, 2);
         to[k * pitch] = load(row[k]);
         row[k] += stride;
       });

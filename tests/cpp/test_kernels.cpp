@@ -326,6 +326,9 @@ void all(oracle::Report& report) {
     filter2d<T>(report, 3, n, 19, true);
   }
   filter2d<T>(report, 64, 64, 2, true);
+  for (const std::int64_t d : {16, 32, 80, 128, 144, 208, 256}) {  // rows of whole vectors, of some instruction set
+    for (const bool hartley : {false, true}) mixing<T>(report, 7, d, true, hartley);
+  }
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);
   filter<T>(report, 1024, 2, true);

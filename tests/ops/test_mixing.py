@@ -56,6 +56,26 @@ def test_planes(n: int, d: int, hartley: bool) -> None:
             check(mixing(x, *axes, hartley, 1), x, *axes, hartley, "ortho")
 
 
+# Lengths that are rows of whole vectors: one short of a block of them, whole blocks, blocks and a rest, a prime factor.
+@pytest.mark.parametrize("d", [8, 32, 128, 144, 192, 256, 272, 384, 416, 768])
+@pytest.mark.parametrize("hartley", [False, True])
+def test_rows_of_whole_vectors(cpu_kernels: None, d: int, hartley: bool) -> None:
+    for n in (2, 5, 12, 33):
+        for dtype in oracle.DTYPES:
+            x = oracle.draw(2, n, d, dtype=dtype)
+            y = mixing(x, True, True, hartley, 1)
+            check(y, x, True, True, hartley, "ortho")
+            padded = oracle.draw(2, n, d + 3, dtype=dtype)[..., 3:].copy_(x)  # rows that are not aligned
+            assert torch.equal(mixing(padded, True, True, hartley, 1), y)
+            assert torch.equal(mixing(x[:1], True, True, hartley, 1), y[:1])  # threads share an item
+
+
+@pytest.mark.parametrize("hartley", [False, True])
+def test_more_columns_than_the_caches_hold(cpu_kernels: None, hartley: bool) -> None:
+    x = oracle.draw(2, 2049, 1024, dtype=torch.float32)
+    check(mixing(x, True, True, hartley, 1), x, True, True, hartley, "ortho")
+
+
 @pytest.mark.parametrize("norm", oracle.NORMS)
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_norms(backend: str, kind: str, norm: str) -> None:

@@ -1,0 +1,415 @@
+// Mixing along both axes of an item: real transforms of its columns (along the sequence, channels in lanes) leave its
+// half spectrum in their tiles; from there transforms of its rows (along the hidden axis) give the mixed signal.
+#pragma once
+
+#include "row_transform.h"
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Rows between one that is read and one that is asked for.
+constexpr std::int64_t kFoldAhead = 2;
+// Bins between one whose row is transformed and one that is asked for.
+constexpr std::int64_t kBinsAhead = 8;
+
+// Columns, whatever is done with them, and rows, whatever they come from. Where an item has too few channels to fill
+// the lanes, a pack of items is done at once: signal s is channel s % channels of item s / channels.
+template <class IO, bool kHartley>
+class Plane {
+ public:
+  std::int64_t packs() const { return ceil_div(x_.batch, items_); }
+  // A tile of columns each. All tiles of a pack are kept: `slots` vectors.
+  std::int64_t tiles() const { return ceil_div(width_, lanes); }
+  std::int64_t slots() const { return tiles() * pitch_; }
+  std::int64_t tile_bytes() const { return pitch_ * kVectorBytes; }
+
+  // Tiles begin .. end of a pack. Rows of x are read one after the other, for all of them at once.
+  void columns(std::int64_t pack, std::int64_t begin, std::int64_t end, Vector<Compute<IO>>* tiles,
+               Vector<Compute<IO>>* work) const {
+    if (items_ == 1 && x_.d_stride == 1 && width_ >= lanes) {
+      fold_rows(batch_item<const IO>(x_, pack), begin, end, tiles);
+    } else {
+      for (std::int64_t k = begin; k < end; ++k) fold_lanes(pack, k, tiles + k * pitch_);
+    }
+    for (std::int64_t k = begin; k < end; ++k) real_forward(sequence_, tiles + k * pitch_, work);
+  }
+  void fence() const {
+    if (streaming_) fence_streams();
+  }
+
+ protected:
+  using T = Compute<IO>;
+  static constexpr int lanes = kLanes<T>;
+
+  // What the other half of an even signal's spectrum repeats is left out.
+  static std::int64_t channels_of(const Signal& x) { return kHartley ? x.d : x.d / 2 + 1; }
+
+  Plane(const Signal& x, const Signal& y, double scale, std::int64_t items, std::int64_t width)
+      : x_(x), y_(y), n_(x.n), d_(x.d), bins_(n_ / 2 + 1), channels_(channels_of(x)), items_(items), width_(width),
+        scale_(static_cast<T>(kHartley ? scale : scale / 2)), sequence_(real_plan<T>(n_)),
+        pitch_(padded(sequence_.slots)), staged_pitch_((ceil_div(d_, lanes) + 2) * lanes),
+        streaming_(can_stream<IO>(y)) {}
+
+  // The first signal of a tile. All tiles are full if they can be: the last may overlap the one before.
+  std::int64_t first_of(std::int64_t tile) const { return max(0, min(tile * lanes, width_ - lanes)); }
+
+  // Rows of an item from row j on, if there is such an item and it has whole rows; or something that is always there.
+  Ahead rows_ahead(std::int64_t item, std::int64_t j) const {
+    if (item < 0 || x_.d_stride != 1) return {&x_, 0};
+    return {batch_item<const IO>(x_, item) + j * x_.n_stride, x_.n_stride * std::int64_t(sizeof(IO))};
+  }
+
+  // y[p, q] = direct[q] and y[-p, -q] = mirrored[q], of an item; mirrored has room for one more. Rows are written
+  // whole, whatever the order in which their values came.
+  void put_rows(std::int64_t item, std::int64_t p, const T* direct, T* mirrored) const {
+    IO* data = batch_item<IO>(y_, item);
+    put_row(data + p * y_.n_stride, [direct](std::int64_t q) { return load(direct + q); });
+    if (p == 0 || 2 * p == n_) return;
+    mirrored[d_] = mirrored[0];
+    put_row(data + (n_ - p) * y_.n_stride, [mirrored, d = d_](std::int64_t q) {
+      if (d >= lanes) return ShufflesOf<T>::reverse(load(mirrored + d - q - lanes + 1));
+      T some[lanes];
+      for (std::int64_t i = 0; i < lanes; ++i) some[i] = mirrored[max(0, d - i)];
+      return load(some);
+    });
+  }
+
+  const Signal &x_, &y_;
+  const std::int64_t n_, d_, bins_, channels_, items_, width_;
+  const T scale_;
+  const RealPlan<T>& sequence_;
+  const std::int64_t pitch_, staged_pitch_;
+  const bool streaming_;
+
+ private:
+  // Tiles <- scale x, in slot order, or for the real part scale (x[j, l] + x[-j, -l]): two rows of one, two of the
+  // other. Whole rows are read side by side, each from both ends: whatever else of them is asked for later costs as
+  // much again.
+  void fold_rows(const IO* data, std::int64_t begin, std::int64_t end, Vector<T>* tiles) const {
+    const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
+    const std::int32_t* slot = sequence_.slot;
+    const T scale = scale_;
+    const auto fetch = [](const IO* from) SPECTRANS_INLINE_LAMBDA { __builtin_prefetch(from, 0, 2); };
+    for (std::int64_t j = 0; j < (kHartley ? n : n / 2 + 1); ++j) {
+      const IO* row = data + j * stride;
+      Vector<T>* to = tiles + begin * pitch + slot[j];
+      if constexpr (kHartley) {
+        for (std::int64_t k = begin; k < end; ++k, to += pitch) {
+          fetch(row + ahead + first_of(k));
+          *to = load(row + first_of(k)) * scale;
+        }
+      } else {
+        const std::int64_t i = j == 0 ? 0 : n - j;
+        const IO* mirror = data + i * stride;
+        const std::int64_t across = slot[i] - slot[j];
+        for (std::int64_t k = begin; k < end; ++k, to += pitch) {
+          const std::int64_t l = first_of(k), last = d - l - lanes;  // columns -l, -l - 1, ... end at `last`
+          fetch(row + ahead + l);
+          fetch(row + ahead + last);
+          fetch(mirror - ahead + l);
+          fetch(mirror - ahead + last);
+          const auto reversed = [l, last](const IO* from) SPECTRANS_INLINE_LAMBDA {
+            return l > 0 ? ShufflesOf<T>::reverse(load(from + last + 1))
+                         : ShufflesOf<T>::push_front(load(from), ShufflesOf<T>::reverse(load(from + last)));
+          };
+          to[0] = (load(row + l) + reversed(mirror)) * scale;
+          to[across] = (load(mirror + l) + reversed(row)) * scale;
+        }
+      }
+    }
+  }
+
+  // The same for a tile of signals from wherever they are.
+  void fold_lanes(std::int64_t pack, std::int64_t k, Vector<T>* tile) const {
+    const std::int64_t stride = x_.n_stride, signals = min(items_, x_.batch - pack * items_) * channels_;
+    Starts<const IO> direct, mirrored;
+    for (int i = 0; i < lanes; ++i) {
+      const std::int64_t s = min(first_of(k) + min(i, width_ - 1), signals - 1), l = s % channels_;
+      const IO* item = batch_item<const IO>(x_, pack * items_ + s / channels_);
+      direct.at[i] = item + l * x_.d_stride;
+      mirrored.at[i] = item + (l == 0 ? 0 : d_ - l) * x_.d_stride;
+    }
+    for (std::int64_t j = 0; j < n_; ++j) {
+      Vector<T> value = LaneWise<IO>::load(direct, j * stride);
+      if constexpr (!kHartley) value += LaneWise<IO>::load(mirrored, (j == 0 ? 0 : n_ - j) * stride);
+      tile[sequence_.slot[j]] = value * scale_;
+    }
+  }
+
+  // values(q): lanes q, q + 1, ... of the row
+  template <class Values>
+  SPECTRANS_INLINE void put_row(IO* row, const Values& values) const {
+    const std::int64_t d = d_, stride = y_.d_stride;
+    if (streaming_) {
+      for (std::int64_t q = 0; q < d; q += lanes) stream(row + q, values(q));
+      return;
+    }
+    const int count = static_cast<int>(min(lanes, d));
+    for (std::int64_t at = 0; at < d; at += lanes) {
+      const std::int64_t q = max(0, min(at, d - lanes));
+      if (stride == 1 && count == lanes) {
+        store(row + q, values(q));
+      } else {
+        store_some(row + q * stride, stride, count, values(q));
+      }
+    }
+  }
+};
+
+// Rows side by side: a vector holds a channel of lanes bins, so that any number of channels will do. Row r is bin r %
+// bins of item r / bins of a pack.
+template <class IO, bool kHartley>
+class BinsInLanes : public Plane<IO, kHartley> {
+  using Base = Plane<IO, kHartley>;
+  using Base::lanes, Base::x_, Base::n_, Base::d_, Base::bins_, Base::channels_, Base::items_, Base::width_;
+  using Base::sequence_, Base::pitch_, Base::staged_pitch_;
+  using typename Base::T;
+  using Hidden = std::conditional_t<kHartley, ComplexPlan<T>, RealPlan<T>>;
+
+  static std::int64_t slots_of(const ComplexPlan<T>& plan) { return 2 * plan.n; }
+  static std::int64_t slots_of(const RealPlan<T>& plan) { return plan.slots; }
+
+  static const Hidden& hidden_plan(std::int64_t d) {
+    if constexpr (kHartley) {
+      return complex_plan<T>(d);
+    } else {
+      return real_plan<T>(d);
+    }
+  }
+
+  static std::int64_t items_of(const Signal& x) {
+    const std::int64_t channels = Base::channels_of(x);
+    return channels <= lanes / 2 ? max(1, min(x.batch, lanes / channels)) : 1;
+  }
+
+ public:
+  BinsInLanes(const Signal& x, const Signal& y, double scale)
+      : Base(x, y, scale, items_of(x), max(items_of(x) * Base::channels_of(x), min(lanes, x.d))),
+        hidden_(hidden_plan(x.d)), block_slots_(padded(slots_of(hidden_))) {}
+
+  std::int64_t row_tasks() const { return ceil_div(items_ * bins_, lanes); }
+  std::int64_t row_bytes() const { return block_slots_ * kVectorBytes; }
+  std::int64_t work_slots() const {
+    return max(sequence_.work, block_slots_ + (kHartley ? 2 : 1) * staged_pitch_ + hidden_.work);
+  }
+
+  void rows(std::int64_t pack, std::int64_t task, std::int64_t, const Vector<T>* tiles, Vector<T>* space) const {
+    constexpr int kinds = kHartley ? 2 : 1;
+    Vector<T>*block = space + kinds * staged_pitch_, *work = block + block_slots_;
+    if (items_ > 1) {
+      for (int i = 0; i < lanes; ++i) take_row(tiles, min(task * lanes + i, items_ * bins_ - 1), block, i);
+    } else {
+      for (std::int64_t l = 0; l < channels_; l += lanes) turn_bins(tiles, task * lanes, l / lanes, block);
+    }
+    if constexpr (kHartley) {
+      complex_forward(hidden_, 0, block, block + d_, 1, work);
+    } else {
+      real_inverse(hidden_, block, work);
+    }
+    // [lanes][staged_pitch_]: y[p, q] and y[-p, -q] at q
+    T* staged[2] = {reinterpret_cast<T*>(space), reinterpret_cast<T*>(space + (kinds - 1) * staged_pitch_)};
+    for (std::int64_t q = 0; q < d_; q += lanes) {
+      turn_rows<-1>(block, q, staged[0] + q);
+      if constexpr (kHartley) turn_rows<1>(block, q, staged[1] + q);
+    }
+    const std::int64_t first = task * lanes;
+    const std::int64_t end = min(first + lanes, min(items_, x_.batch - pack * items_) * bins_);
+    for (std::int64_t r = first; r < end; ++r) {
+      const std::int64_t at = (r - first) * staged_pitch_;
+      Base::put_rows(pack * items_ + r / bins_, r % bins_, staged[0] + at, staged[1] + at);
+    }
+  }
+
+ private:
+  // Row r of a pack in one tile -> lane `to` of a block.
+  void take_row(const Vector<T>* tile, std::int64_t r, Vector<T>* block, int to) const {
+    const std::int64_t p = r % bins_, first = r / bins_ * channels_;
+    T* lane = reinterpret_cast<T*>(block) + to;
+    for (std::int64_t l = 0; l < channels_; ++l) {
+      const T im = sequence_.im[p] < 0 ? T(0) : tile[sequence_.im[p]][first + l] * sequence_.sign[p];
+      set_real<lanes>(lane, l, tile[sequence_.re[p]][first + l]);
+      set_imag<lanes>(lane, l, im);
+    }
+  }
+
+  // Bins p, p + 1, ... of a tile of channels -> the channels of a block of bins.
+  void turn_bins(const Vector<T>* tiles, std::int64_t p, std::int64_t k, Vector<T>* block) const {
+    const std::int64_t bins = bins_ - p, l = Base::first_of(k), channels = min(lanes, channels_ - l);
+    const std::int32_t *re = sequence_.re + p, *im = sequence_.im + p;
+    const T* sign = sequence_.sign + p;
+    const Vector<T>* tile = tiles + k * pitch_;
+    Vector<T> values[lanes];
+    for (int i = 0; i < lanes; ++i) values[i] = i < bins ? tile[re[i]] : Vector<T>{};
+    transpose<T>(values);
+    for (int i = 0; i < channels; ++i) set_real(block, l + i, values[i]);
+    for (int i = 0; i < lanes; ++i) values[i] = i < bins && im[i] >= 0 ? tile[im[i]] * sign[i] : Vector<T>{};
+    transpose<T>(values);
+    for (int i = 0; i < channels; ++i) set_imag(block, l + i, values[i]);
+  }
+
+  // Channel l of a block as the hidden transform wants it: vectors, or (kStep = lanes) one lane of each.
+  template <int kStep = 1, class V>
+  SPECTRANS_INLINE void set_real(V* block, std::int64_t l, V value) const {
+    if constexpr (kHartley) {
+      block[kStep * hidden_.slot[l]] = value;
+    } else {
+      block[kStep * hidden_.re[l]] = value;
+    }
+  }
+
+  template <int kStep = 1, class V>
+  SPECTRANS_INLINE void set_imag(V* block, std::int64_t l, V value) const {
+    if constexpr (kHartley) {
+      block[kStep * (d_ + hidden_.slot[l])] = value;
+    } else if (hidden_.im[l] >= 0) {
+      block[kStep * hidden_.im[l]] = value * -hidden_.sign[l];
+    }
+  }
+
+  // Columns q, q + 1, ... of a block of rows -> staged rows. Hartley: Re F + kSign Im F.
+  template <int kSign>
+  void turn_rows(const Vector<T>* block, std::int64_t q, T* to) const {
+    const std::int64_t count = d_ - q, im = d_;
+    Vector<T> values[lanes];
+    if constexpr (kHartley) {
+      const std::int32_t* bin = hidden_.bin + q;
+      for (int i = 0; i < lanes; ++i) {
+        values[i] = i < count ? block[bin[i]] + T(kSign) * block[im + bin[i]] : Vector<T>{};
+      }
+    } else {
+      const std::int32_t* slot = hidden_.slot + q;
+      for (int i = 0; i < lanes; ++i) values[i] = i < count ? block[slot[i]] : Vector<T>{};
+    }
+    transpose<T>(values);
+    for (int i = 0; i < lanes; ++i) store(to + i * staged_pitch_, values[i]);
+  }
+
+  const Hidden& hidden_;
+  const std::int64_t block_slots_;
+};
+
+// Rows one after the other: a vector holds neighbouring channels of one bin, as the columns leave them, so that values
+// are turned once, on their way out (row_transform.h). The mixed rows of two bins, both real, are the real and the
+// imaginary part of one complex transform.
+template <class IO, bool kHartley>
+class ChannelsInLanes : public Plane<IO, kHartley> {
+  using Base = Plane<IO, kHartley>;
+  using Base::lanes, Base::d_, Base::bins_, Base::channels_, Base::sequence_, Base::pitch_, Base::staged_pitch_;
+  using typename Base::T;
+
+  static constexpr std::int64_t kTransforms = 2;  // of a task
+  static constexpr int kBins = kHartley ? 1 : 2;  // of a transform
+
+ public:
+  // Whether rows have whole vectors, and at least half of those that are turned together.
+  static bool suits(std::int64_t d) { return d % lanes == 0 && d >= lanes * lanes / 2; }
+
+  ChannelsInLanes(const Signal& x, const Signal& y, double scale)
+      : Base(x, y, scale, 1, ceil_div(Base::channels_of(x), lanes) * lanes), hidden_(row_plan<T>(x.d, lanes)),
+        near_(Base::slots() * kVectorBytes <= kGroupBytes) {}
+
+  std::int64_t row_tasks() const { return ceil_div(bins_, kTransforms * kBins); }
+  std::int64_t row_bytes() const { return kTransforms * kBins * d_ * sizeof(T); }
+  std::int64_t work_slots() const {
+    return max(sequence_.work, 2 * (staged_pitch_ / lanes + kTransforms * hidden_.m) + hidden_.child->work);
+  }
+
+  void rows(std::int64_t pack, std::int64_t task, std::int64_t next, const Vector<T>* tiles, Vector<T>* space) const {
+    T* staged[2] = {reinterpret_cast<T*>(space), reinterpret_cast<T*>(space) + staged_pitch_};
+    const std::int64_t m = hidden_.m, first = task * kTransforms * kBins;
+    const std::int64_t transforms = min(kTransforms, ceil_div(bins_ - first, kBins));
+    Vector<T>*re = space + 2 * staged_pitch_ / lanes, *im = re + transforms * m, *work = im + transforms * m;
+    for (std::int64_t t = 0; t < transforms; ++t) bring(tiles, first + t * kBins, next, re + t * m, im + t * m);
+    complex_forward(*hidden_.child, 0, re, im, transforms, work);
+    for (std::int64_t t = 0; t < transforms; ++t) {
+      const std::int64_t p = first + t * kBins;
+      row_bins(hidden_, re + t * m, im + t * m,
+               [a = staged[0], b = staged[1], ahead = Base::rows_ahead(near_ ? next : -1, 2 * p + kBins)](
+                   std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
+                 for (int i = 0; i < kBins; ++i) ahead.fetch(i, q * sizeof(IO));
+                 store(a + q, kHartley ? z.re - z.im : z.re);
+                 store(b + q, kHartley ? z.re + z.im : z.im);
+               });
+      Base::put_rows(pack, p, staged[0], staged[kHartley ? 1 : 0]);
+      if (!kHartley && p + 1 < bins_) Base::put_rows(pack, p + 1, staged[1], staged[1]);
+    }
+  }
+
+ private:
+  // Bin p of the sequence, of the channels of each tile.
+  struct Bin {
+    const Vector<T>*re, *im;
+    std::int64_t pitch;
+    T sign;
+
+    Bin(const ChannelsInLanes& plane, const Vector<T>* tiles, std::int64_t p) : pitch(plane.pitch_) {
+      const RealPlan<T>& plan = plane.sequence_;
+      const std::int64_t bin = min(p, plane.bins_ - 1);
+      const bool real = plan.im[bin] < 0;
+      re = tiles + plan.re[bin];
+      im = real ? re : tiles + plan.im[bin];
+      sign = real ? T(0) : plan.sign[bin];
+    }
+
+    SPECTRANS_INLINE Complex<Vector<T>> operator()(std::int64_t k) const {
+      return {re[k * pitch], im[k * pitch] * sign};
+    }
+    SPECTRANS_INLINE void fetch(std::int64_t k) const {
+      __builtin_prefetch(re + k * pitch, 0, 2);
+      __builtin_prefetch(im + k * pitch, 0, 2);
+    }
+  };
+
+  // What a transform starts from, of bins p, .. p + kBins - 1. Meanwhile, if the next item has room beside the tiles,
+  // the first of the rows are asked for that stand for these bins; else bins to come.
+  void bring(const Vector<T>* tiles, std::int64_t p, std::int64_t next, Vector<T>* re, Vector<T>* im) const {
+    const Bin e(*this, tiles, p), f(*this, tiles, p + 1);
+    if (near_) {
+      bring(e, f, re, im, [ahead = Base::rows_ahead(next, 2 * p)](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
+        for (int i = 0; i < kBins; ++i) ahead.fetch(i, a * lanes * sizeof(IO));
+      });
+    } else {
+      const Bin g(*this, tiles, p + kBinsAhead), h(*this, tiles, p + kBinsAhead + 1);
+      bring(e, f, re, im, [&, last = Base::tiles()](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
+        if (a >= last) return;
+        g.fetch(a);
+        if (!kHartley) h.fetch(a);
+      });
+    }
+  }
+
+  // re + i im <- E, or E + i F, both Hermitian: E[-l] = conj E[l].
+  template <class Fetch>
+  void bring(const Bin& e, const Bin& f, Vector<T>* re, Vector<T>* im, const Fetch& fetch) const {
+    const std::int32_t* slot = hidden_.child->slot;
+    const std::int64_t m = hidden_.m, direct = Base::tiles();
+    for (std::int64_t a = 0; a < direct; ++a) {
+      fetch(a);
+      const Complex<Vector<T>> u = e(a);
+      if constexpr (kHartley) {
+        re[slot[a]] = u.re;
+        im[slot[a]] = u.im;
+      } else {
+        const Complex<Vector<T>> v = f(a);
+        re[slot[a]] = u.re - v.im;
+        im[slot[a]] = u.im + v.re;
+      }
+    }
+    for (std::int64_t a = direct; a < m; ++a) {  // channels lanes a, lanes a + 1, ...: the first of one tile, then the
+      fetch(a);                                  // others of the tile before it, backwards
+      const auto reversed = [](Vector<T> first, Vector<T> others) SPECTRANS_INLINE_LAMBDA {
+        return ShufflesOf<T>::push_front(first, ShufflesOf<T>::reverse(others));
+      };
+      const Complex<Vector<T>> u = e(m - a), v = f(m - a), w = e(m - 1 - a), z = f(m - 1 - a);
+      re[slot[a]] = reversed(u.re + v.im, w.re + z.im);
+      im[slot[a]] = reversed(v.re - u.im, z.re - w.im);
+    }
+  }
+
+  const RowPlan<T>& hidden_;
+  const bool near_;  // whether the caches have room for the next item beside the tiles
+};
+
+}  // namespace
+}  // namespace spectrans

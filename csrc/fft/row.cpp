@@ -1,0 +1,48 @@
+// Makes and keeps row plans.
+#include "row.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "butterflies.h"
+
+namespace spectrans {
+namespace {
+
+template <class T>
+struct Owner {
+  std::vector<T> cos, sin;
+  RowPlan<T> plan;
+
+  Owner(std::int64_t n, std::int64_t lanes) {
+    const std::int64_t m = n / lanes, pitch = std::max(m, lanes);
+    cos.resize(lanes * pitch);
+    sin.resize(lanes * pitch);
+    for (std::int64_t b = 0; b < lanes; ++b) {
+      for (std::int64_t c = 0; c < m; ++c) {
+        const trig::Point w = trig::unit_root(b * c, n);
+        cos[b * pitch + c] = static_cast<T>(w.cos);
+        sin[b * pitch + c] = static_cast<T>(-w.sin);
+      }
+    }
+    plan = {n, m, pitch, &complex_plan<T>(m), cos.data(), sin.data()};
+  }
+};
+
+}  // namespace
+
+template <class T>
+const RowPlan<T>& row_plan(std::int64_t n, std::int64_t lanes) {
+  static std::mutex mutex;
+  static auto* const known = new std::map<std::pair<std::int64_t, std::int64_t>, Owner<T>>;  // outlives every thread
+  const std::lock_guard lock(mutex);
+  return known->try_emplace({n, lanes}, n, lanes).first->second.plan;
+}
+
+template SPECTRANS_API const RowPlan<float>& row_plan<float>(std::int64_t, std::int64_t);
+template SPECTRANS_API const RowPlan<double>& row_plan<double>(std::int64_t, std::int64_t);
+
+}  // namespace spectrans
