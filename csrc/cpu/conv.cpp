@@ -35,7 +35,7 @@ SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first,
   if (from.d_stride == 1 && channels == lanes) {
     for (std::int64_t i = begin; i < end; ++i) {
       const IO* row = from.data + (first + i) * from.n_stride;
-      __builtin_prefetch(row + lanes * from.n_stride);
+      __builtin_prefetch(row + kPrefetchRows * from.n_stride, 0, 2);
       rows[i] = load(row);
     }
   } else {
@@ -46,10 +46,11 @@ SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first,
   for (std::int64_t i = end; i < count; ++i) rows[i] = Vector<T>{};
 }
 
-// Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps.
+// Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps. streaming: whole
+// vectors go past the caches.
 template <class IO>
 SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::int64_t count, std::int64_t n,
-                                 int channels, Vector<Compute<IO>>* rows) {
+                                 int channels, bool streaming, Vector<Compute<IO>>* rows) {
   using T = Compute<IO>;
   constexpr int lanes = kLanes<T>;
   const std::int64_t begin = min(count, max(0, -first)), end = max(begin, min(count, n - first));
@@ -59,8 +60,12 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
   } else if (to.d_stride == 1 && channels == lanes) {
     for (std::int64_t i = begin; i < end; ++i) {
       IO* row = to.data + (first + i) * to.n_stride;
-      __builtin_prefetch(row + lanes * to.n_stride, 1);
-      store(row, rows[i]);
+      if (streaming) {
+        stream(row, rows[i]);
+      } else {
+        __builtin_prefetch(row + lanes * to.n_stride, 1);
+        store(row, rows[i]);
+      }
     }
   } else {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -146,9 +151,11 @@ struct Product {
   const Vector<T>* tile;    // the spectrum being transformed
   const Vector<T>* kernel;  // divided by N
   std::int64_t imag;
+  Ahead ahead;  // rows that are read next: every slot comes up once, slot j stands for row j
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t i = re - tile;
+    ahead.fetch(i);
     const Vector<T> kr = kernel[i], ki = kernel[imag + i], product = a * kr - b * ki;
     b = a * ki + b * kr;
     a = product;
@@ -163,9 +170,12 @@ struct BackwardProduct {
   Vector<T>* with;
   Vector<T>* sum;
   std::int64_t imag;
+  Ahead ahead, with_ahead;
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t i = re - tile;
+    ahead.fetch(i);
+    with_ahead.fetch(i);
     const Vector<T> kr = kernel[i], ki = kernel[imag + i], wr = with[i], wi = with[imag + i];
     sum[i] += wr * a + wi * b;
     sum[imag + i] += wr * b - wi * a;
@@ -202,7 +212,8 @@ class ConvPass {
   ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
       : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
         d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
-        imag_(plan.length + kImagGap), spectrum_(2 * imag_) {}
+        imag_(plan.length + kImagGap), spectrum_(2 * imag_), streaming_(can_stream_all(call)),
+        ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
 
   void forward() const {
     const std::int64_t batch = call_.u.batch;
@@ -216,10 +227,16 @@ class ConvPass {
                  const std::int64_t group = task / batch, item = task % batch;
                  if (group != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
                  arranged = group;
+                 const std::int64_t next = task + 1;
                  for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
-                   convolve(item, channel, channels, kernel + k * spectrum_, tile);
+                   const bool last = k + 1 == groups_.tiles(group);
+                   const Ahead ahead =
+                       last ? rows_ahead(call_.u, next % batch, groups_.first_channel(next / batch), next < end)
+                            : rows_ahead(call_.u, item, channel + kLanes<T>, true);
+                   convolve(item, channel, channels, kernel + k * spectrum_, ahead, tile);
                  });
                }
+               if (streaming_) fence_streams();
              });
   }
 
@@ -247,6 +264,7 @@ class ConvPass {
                    write_kernel_gradient(space.total + k * spectrum_, wide(space.tile), channels, to);
                  });
                }
+               if (streaming_) fence_streams();
              });
     finish(partial, splits);
   }
@@ -273,6 +291,18 @@ class ConvPass {
     groups.tiles_per_group = min(groups.tiles_per_group, max(1, line_bytes / tile_bytes));
     groups.count = ceil_div(ceil_div(d, kLanes<T>), groups.tiles_per_group);
     return groups;
+  }
+
+  // Whether all results of a call can.
+  static bool can_stream_all(const Conv& call) {
+    const auto can = [](const Signal& to) { return to.data == nullptr || can_stream<IO>(to); };
+    return can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);
+  }
+
+  // Rows that come after those of a tile, or something that is always there.
+  Ahead rows_ahead(const Signal& signal, std::int64_t item, std::int64_t channel, bool there) const {
+    if (!ahead_ || !there || signal.d_stride != 1 || channel + kLanes<T> > d_) return {&signal, 0};
+    return {batch_item<const IO>(signal, item) + channel, signal.n_stride * std::int64_t(sizeof(IO))};
   }
 
   // A tile's memory, which holds as many vectors of double.
@@ -351,10 +381,12 @@ class ConvPass {
     });
   }
 
-  void convolve(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* tile) const {
+  void convolve(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, const Ahead& ahead,
+                Vector<T>* tile) const {
     Vector<T>*re = tile, *im = tile + imag_;
     load_signal(call_.u, call_.pre, item, channel, channels, tile);
-    complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr), Product<T>{tile, kernel, imag_});
+    complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr),
+                     Product<T>{tile, kernel, imag_, ahead});
     const Lines<IO> to = lines<IO>(call_.y, item, channel);
     weighted_inverse<R, false>(
         plan_, re, im,
@@ -365,7 +397,7 @@ class ConvPass {
             read_rows(lines<const IO>(call_.post, item, channel), first, count, n_, channels, factor);
             multiply(factor, count, rows);
           }
-          write_rows(to, first, count, n_, channels, rows);
+          write_rows(to, first, count, n_, channels, streaming_, rows);
         });
   }
 
@@ -376,10 +408,15 @@ class ConvPass {
     for (std::int64_t item = first; item < last; ++item) {
       for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
         const std::int64_t at = k * spectrum_;
+        const bool other = k + 1 == groups_.tiles(group);
+        const std::int64_t next = other ? item + 1 : item,
+                           from = other ? groups_.first_channel(group) : channel + kLanes<T>;
+        const Ahead grad = rows_ahead(call_.grad, next, from, next < last),
+                    u = rows_ahead(call_.u, next, from, next < last);
         if (call_.post.data != nullptr) {
-          item_backward<true>(item, channel, channels, space.kernel + at, space.sum + at, space);
+          item_backward<true>(item, channel, channels, space.kernel + at, space.sum + at, grad, u, space);
         } else {
-          item_backward<false>(item, channel, channels, space.kernel + at, space.sum + at, space);
+          item_backward<false>(item, channel, channels, space.kernel + at, space.sum + at, grad, u, space);
         }
       });
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
@@ -392,12 +429,13 @@ class ConvPass {
 
   template <bool kPost>
   void item_backward(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* sum,
-                     const Workspace& space) const {
+                     const Ahead& grad_ahead, const Ahead& u_ahead, const Workspace& space) const {
     Vector<T>*re = space.tile, *with = space.with, *none = nullptr;
     load_signal(call_.u, call_.pre, item, channel, channels, with);
     complex_forward(*plan_.child, 0, with, with + imag_, R, none);
     load_signal(call_.grad, call_.post, item, channel, channels, re);
-    complex_convolve(*plan_.child, 0, re, re + imag_, R, none, BackwardProduct<T, kPost>{re, kernel, with, sum, imag_});
+    complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
+                     BackwardProduct<T, kPost>{re, kernel, with, sum, imag_, grad_ahead, u_ahead});
     weighted_inverse<R, false>(
         plan_, re, re + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
           add_skip(call_.grad, call_.post, item, channel, channels, first, count, rows);
@@ -407,9 +445,9 @@ class ConvPass {
             read_rows(lines<const IO>(call_.pre, item, channel), first, count, n_, channels, pre);
             multiply(rows, count, u);
             multiply(pre, count, rows);
-            write_rows(lines<IO>(call_.grad_pre, item, channel), first, count, n_, channels, u);
+            write_rows(lines<IO>(call_.grad_pre, item, channel), first, count, n_, channels, streaming_, u);
           }
-          write_rows(lines<IO>(call_.grad_u, item, channel), first, count, n_, channels, rows);
+          write_rows(lines<IO>(call_.grad_u, item, channel), first, count, n_, channels, streaming_, rows);
         });
     if constexpr (kPost) {
       complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
@@ -419,7 +457,7 @@ class ConvPass {
             Vector<T> grad[kLanes<T>];
             read_rows(lines<const IO>(call_.grad, item, channel), first, count, n_, channels, grad);
             multiply(grad, count, rows);
-            write_rows(lines<IO>(call_.grad_post, item, channel), first, count, n_, channels, rows);
+            write_rows(lines<IO>(call_.grad_post, item, channel), first, count, n_, channels, streaming_, rows);
           });
     }
   }
@@ -452,8 +490,8 @@ class ConvPass {
     }
     for (std::int64_t first = 0; first < length; first += kLanes<T>) {
       const std::int64_t count = min(kLanes<T>, length - first);
-      write_rows(to, first + offset, count, taps_.count, channels, spectrum + first);
-      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, spectrum + imag_ + first);
+      write_rows(to, first + offset, count, taps_.count, channels, false, spectrum + first);
+      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, false, spectrum + imag_ + first);
     }
   }
 
@@ -483,6 +521,8 @@ class ConvPass {
   const Taps taps_;
   const Groups<T> groups_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
+  const bool streaming_;                // whether results go past the caches
+  const bool ahead_;                    // whether what is read next has room in the second-level cache
 };
 
 template <class IO, int R>

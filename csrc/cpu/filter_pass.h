@@ -14,8 +14,6 @@ namespace {
 constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
-// What is read next has room in the second-level cache beside what is worked on.
-constexpr std::int64_t kAheadBytes = 640 * 1024;
 
 // What happens to each bin between the last forward and the first inverse stage.
 template <class T, bool kFilter, bool kGradient>

@@ -199,6 +199,22 @@ def test_long(n: int) -> None:
             assert (a.double() - b).norm() <= 8 * oracle.transform_error(torch.float32, n) * b.norm()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_large_results_are_those_of_their_items(cpu_kernels: None, dtype: torch.dtype) -> None:
+    """Results above 2 MiB are written past the caches, those of an item are not."""
+    u, k, pre, post, skip = draw(20, 1024, 64, m=900, dtype=dtype, gates=(True, True, True))
+    grad = oracle.draw(*u.shape, dtype=dtype, seed=3)
+    y = conv(u, k, pre, post, skip, True, False)
+    of_u, _, of_pre, of_post = conv_backward(grad, u, k, pre, post, skip, True)
+    for i in range(0, 20, 7):
+        item = slice(i, i + 1)
+        assert torch.equal(y[item], conv(u[item], k, pre[item], post[item], skip, True, False))
+        ours = conv_backward(grad[item], u[item], k, pre[item], post[item], skip, True)
+        for whole, part in zip((of_u, of_pre, of_post), (ours[0], *ours[2:]), strict=True):
+            assert torch.equal(whole[item], part)
+    check(y[:1], u[:1], k, pre[:1], post[:1], skip, True)
+
+
 def test_no_channels(backend: str) -> None:
     assert fft_conv(torch.empty(2, 5, 0), torch.empty(3, 0)).shape == (2, 5, 0)
 
