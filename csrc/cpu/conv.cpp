@@ -35,7 +35,7 @@ SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first,
   if (from.d_stride == 1 && channels == lanes) {
     for (std::int64_t i = begin; i < end; ++i) {
       const IO* row = from.data + (first + i) * from.n_stride;
-      __builtin_prefetch(row + kPrefetchRows * from.n_stride, 0, 2);
+      fetch(row + kPrefetchRows * from.n_stride);
       rows[i] = load(row);
     }
   } else {
@@ -63,7 +63,7 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
       if (streaming) {
         stream(row, rows[i]);
       } else {
-        __builtin_prefetch(row + lanes * to.n_stride, 1);
+        fetch(row + lanes * to.n_stride);
         store(row, rows[i]);
       }
     }
@@ -216,28 +216,26 @@ class ConvPass {
         ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
 
   void forward() const {
-    const std::int64_t batch = call_.u.batch;
-    parallel(pool_, groups_.count * batch, groups_.tiles_per_group * spectrum_ * kVectorBytes,
-             [&](std::int64_t begin, std::int64_t end) {
-               auto* kernel = static_cast<Vector<T>*>(
-                   scratch(ScratchRoom::worker, (1 + groups_.tiles_per_group) * spectrum_ * kVectorBytes));
-               Vector<T>* tile = kernel + groups_.tiles_per_group * spectrum_;
-               std::int64_t arranged = -1;
-               for (std::int64_t task = begin; task < end; ++task) {
-                 const std::int64_t group = task / batch, item = task % batch;
-                 if (group != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
-                 arranged = group;
-                 const std::int64_t next = task + 1;
-                 for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
-                   const bool last = k + 1 == groups_.tiles(group);
-                   const Ahead ahead =
-                       last ? rows_ahead(call_.u, next % batch, groups_.first_channel(next / batch), next < end)
-                            : rows_ahead(call_.u, item, channel + kLanes<T>, true);
-                   convolve(item, channel, channels, kernel + k * spectrum_, ahead, tile);
-                 });
-               }
-               if (streaming_) fence_streams();
-             });
+    const std::int64_t slots = groups_.tiles_per_group * spectrum_;
+    const Visits visits{groups_.count, call_.u.batch, Visits::blocked_for(slots * kVectorBytes, groups_.count)};
+    parallel(pool_, visits.count(), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+      auto* kernels =
+          static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (visits.blocked * slots + spectrum_) * kVectorBytes));
+      Vector<T>* tile = kernels + visits.blocked * slots;
+      Prepared prepared;
+      for (std::int64_t task = begin; task < end; ++task) {
+        const Visits::Visit visit = visits[task], next = visits[min(task + 1, end - 1)];
+        Vector<T>* kernel = kernels + visit.place * slots;
+        if (prepared.is_new(visits, visit)) arrange(visit.group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+        for_each_tile(visit.group, [&](std::int64_t k, std::int64_t channel, int channels) {
+          const bool last = k + 1 == groups_.tiles(visit.group);
+          const Ahead ahead = last ? rows_ahead(call_.u, next.part, groups_.first_channel(next.group), task + 1 < end)
+                                   : rows_ahead(call_.u, visit.part, channel + kLanes<T>, true);
+          convolve(visit.part, channel, channels, kernel + k * spectrum_, ahead, tile);
+        });
+      }
+      if (streaming_) fence_streams();
+    });
   }
 
   void backward() const {

@@ -73,7 +73,8 @@ class FilterPass {
       : call_(call), pool_(pool), transform_(transform),
         groups_(transform.n, call.x.d, call.x.batch, most_tiles(transform.n)), pitch_(padded(transform.slots)),
         slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)),
-        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes) {}
+        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
+        blocked_(kGradient ? 1 : Visits::blocked_for(slots_ * kVectorBytes, groups_.count)) {}
 
   void run() const {
     const std::int64_t batch = groups_.packs(call_.x.batch), bins = transform_.bins;
@@ -84,29 +85,33 @@ class FilterPass {
       partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
     }
     const std::int64_t per_split = ceil_div(batch, splits);
-    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * max(1, per_split),
+    const Visits visits{groups_.count, splits, blocked_};
+    parallel(pool_, visits.count(), slots_ * kVectorBytes * max(1, per_split),
              [&](std::int64_t begin, std::int64_t end) {
                const Workspace space = workspace();
-               std::int64_t arranged = -1;
-               const auto first_item = [&](std::int64_t task) { return task % splits * batch / splits; };
-               const Group beginning = groups_[begin / splits];
-               if (outer_) fetch<IO>(call_.x, first_item(begin), beginning);
-               if (outer_ && kGradient) fetch<IO>(call_.with, first_item(begin), beginning);
+               const auto first_item = [&](const Visits::Visit& visit) { return visit.part * batch / splits; };
+               const Visits::Visit beginning = visits[begin];
+               if (outer_) fetch<IO>(call_.x, first_item(beginning), groups_[beginning.group]);
+               if (outer_ && kGradient) fetch<IO>(call_.with, first_item(beginning), groups_[beginning.group]);
+               Prepared prepared;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const std::int64_t index = task / splits, split = task % splits;
-                 const Group group = groups_[index];
-                 if (kFilter && index != arranged) {
+                 const Visits::Visit visit = visits[task];
+                 const Group group = groups_[visit.group];
+                 Vector<T>* response = space.response + visit.place * slots_;
+                 if (kFilter && prepared.is_new(visits, visit)) {
                    for (std::int64_t k = 0; k < group.tiles; ++k) {
                      arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride,
-                                      group.lanes, space.response + k * pitch_);
-                     if (group.items > 1) repeat_lanes(space.response + k * pitch_, group);
+                                      group.lanes, response + k * pitch_);
+                     if (group.items > 1) repeat_lanes(response + k * pitch_, group);
                    }
-                   arranged = index;
                  }
-                 const std::int64_t first = first_item(task), last = (split + 1) * batch / splits;
-                 const bool more = outer_ && task + 1 < end;
-                 const Group next = more ? groups_[(task + 1) / splits] : Group{};
-                 items(group, first, last, {next, more ? first_item(task + 1) : 0}, space, partial + split * size);
+                 const std::int64_t first = first_item(visit), last = (visit.part + 1) * batch / splits;
+                 Next next{};
+                 if (outer_ && task + 1 < end) {
+                   const Visits::Visit coming = visits[task + 1];
+                   next = {groups_[coming.group], first_item(coming)};
+                 }
+                 items(group, first, last, next, response, space, partial + visit.part * size);
                }
                if (streaming_) fence_streams();
              });
@@ -133,7 +138,7 @@ class FilterPass {
   };
 
   Workspace workspace() const {
-    const std::int64_t pieces = 1 + (kFilter ? 1 : 0) + (kGradient ? 3 : 0);
+    const std::int64_t pieces = 1 + (kFilter ? blocked_ : 0) + (kGradient ? 3 : 0);
     auto* at =
         static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace space{};
@@ -143,7 +148,7 @@ class FilterPass {
       return piece;
     };
     space.tile = take(slots_);
-    if (kFilter) space.response = take(slots_);
+    if (kFilter) space.response = take(blocked_ * slots_);
     if (kGradient) {
       space.with = take(slots_);
       space.sum = take(slots_);
@@ -256,8 +261,8 @@ class FilterPass {
     }
   }
 
-  void items(const Group& group, std::int64_t first, std::int64_t last, const Next& after, const Workspace& space,
-             T* gradient) const {
+  void items(const Group& group, std::int64_t first, std::int64_t last, const Next& after, const Vector<T>* response,
+             const Workspace& space, T* gradient) const {
     const std::int64_t used = group.tiles * pitch_;
     if (kGradient) {
       for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
@@ -272,7 +277,7 @@ class FilterPass {
       for (std::int64_t k = 0; k < group.tiles; ++k) {
         const std::int64_t at = k * pitch_;
         const Product<T, kFilter, kGradient> product{space.tile + at,
-                                                     space.response + at,
+                                                     response + at,
                                                      space.with + at,
                                                      space.sum + at,
                                                      ahead<IO>(call_.x, next.item, next.group, k),
@@ -297,6 +302,7 @@ class FilterPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_, outer_;
+  const std::int64_t blocked_;  // groups whose responses are kept together
 };
 
 template <class IO, class Transform>

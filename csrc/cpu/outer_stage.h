@@ -10,6 +10,9 @@
 namespace spectrans {
 namespace {
 
+// Butterflies between one whose rows are written and one whose rows are asked for, so that they are there by then.
+constexpr std::int64_t kButterfliesAhead = 2;
+
 // Whether a plan has such a stage.
 template <class Plan>
 SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
@@ -72,8 +75,13 @@ void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
         real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
         unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
       });
+      const std::int64_t later = min(j + kButterfliesAhead, stage.m - 1);
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
         const auto at = to.at(sample[j + stage.m * t]);
+        if (!to.streaming) {
+          const auto next = to.at(sample[later + stage.m * t]);
+          unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { fetch(next + to.channel[k]); });
+        }
         unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
       });
     }

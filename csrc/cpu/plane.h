@@ -10,6 +10,8 @@ namespace {
 
 // Rows between one that is read and one that is asked for.
 constexpr std::int64_t kFoldAhead = 2;
+// Rows between one that is written and one that is asked for, so that it is there when its turn comes.
+constexpr std::int64_t kRowsAhead = 4;
 // Bins between one whose row is transformed and one that is asked for.
 constexpr std::int64_t kBinsAhead = 8;
 
@@ -64,10 +66,11 @@ class Plane {
   // whole, whatever the order in which their values came.
   void put_rows(std::int64_t item, std::int64_t p, const T* direct, T* mirrored) const {
     IO* data = batch_item<IO>(y_, item);
-    put_row(data + p * y_.n_stride, [direct](std::int64_t q) { return load(direct + q); });
+    const std::int64_t stride = y_.n_stride;
+    put_row(data + p * stride, kRowsAhead * stride, [direct](std::int64_t q) { return load(direct + q); });
     if (p == 0 || 2 * p == n_) return;
     mirrored[d_] = mirrored[0];
-    put_row(data + (n_ - p) * y_.n_stride, [mirrored, d = d_](std::int64_t q) {
+    put_row(data + (n_ - p) * stride, -kRowsAhead * stride, [mirrored, d = d_](std::int64_t q) {
       if (d >= lanes) return ShufflesOf<T>::reverse(load(mirrored + d - q - lanes + 1));
       T some[lanes];
       for (std::int64_t i = 0; i < lanes; ++i) some[i] = mirrored[max(0, d - i)];
@@ -90,7 +93,6 @@ class Plane {
     const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
     const std::int32_t* slot = sequence_.slot;
     const T scale = scale_;
-    const auto fetch = [](const IO* from) SPECTRANS_INLINE_LAMBDA { __builtin_prefetch(from, 0, 2); };
     for (std::int64_t j = 0; j < (kHartley ? n : n / 2 + 1); ++j) {
       const IO* row = data + j * stride;
       Vector<T>* to = tiles + begin * pitch + slot[j];
@@ -137,9 +139,9 @@ class Plane {
     }
   }
 
-  // values(q): lanes q, q + 1, ... of the row
+  // values(q): lanes q, q + 1, ... of the row; ahead: from it to one that is written later
   template <class Values>
-  SPECTRANS_INLINE void put_row(IO* row, const Values& values) const {
+  SPECTRANS_INLINE void put_row(IO* row, std::int64_t ahead, const Values& values) const {
     const std::int64_t d = d_, stride = y_.d_stride;
     if (streaming_) {
       for (std::int64_t q = 0; q < d; q += lanes) stream(row + q, values(q));
@@ -149,6 +151,7 @@ class Plane {
     for (std::int64_t at = 0; at < d; at += lanes) {
       const std::int64_t q = max(0, min(at, d - lanes));
       if (stride == 1 && count == lanes) {
+        fetch(row + q + ahead);
         store(row + q, values(q));
       } else {
         store_some(row + q * stride, stride, count, values(q));
@@ -356,8 +359,8 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
       return {re[k * pitch], im[k * pitch] * sign};
     }
     SPECTRANS_INLINE void fetch(std::int64_t k) const {
-      __builtin_prefetch(re + k * pitch, 0, 2);
-      __builtin_prefetch(im + k * pitch, 0, 2);
+      spectrans::fetch(re + k * pitch);
+      spectrans::fetch(im + k * pitch);
     }
   };
 

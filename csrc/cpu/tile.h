@@ -24,6 +24,10 @@ SPECTRANS_INLINE constexpr std::int64_t max(std::int64_t a, std::int64_t b) { re
 // Slots from one tile to the next: tiles a power of two apart would meet in the same cache sets.
 SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
 
+// Asks for a cache line that is read or written later. To the second level: requests to the first are dropped where
+// many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
+SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
   std::int64_t offset = 0;
@@ -73,6 +77,45 @@ struct Groups {
   }
 };
 
+// The pairs of a group and a part of the batch, in an order for memory: of a part, the groups of a block are visited
+// one after the other, side by side in its rows, so that each page of them is met once a block; then those of the next
+// part.
+struct Visits {
+  // Of what is kept of each group of a block.
+  static constexpr std::int64_t kKeptBytes = 640 * 1024;
+
+  std::int64_t groups, parts, blocked;
+
+  struct Visit {
+    std::int64_t group, part, place;  // place: of the group in its block
+  };
+
+  static std::int64_t blocked_for(std::int64_t bytes, std::int64_t groups) {
+    return max(1, min(kKeptBytes / bytes, groups));
+  }
+  std::int64_t count() const { return groups * parts; }
+  Visit operator[](std::int64_t task) const {
+    const std::int64_t first = task / (blocked * parts) * blocked, size = min(blocked, groups - first);
+    const std::int64_t rest = task - first * parts;
+    return {first + rest % size, rest / size, rest % size};
+  }
+};
+
+// What has been prepared of the groups of a block, by a thread that makes visits in turn: in the first round, each
+// group comes up once.
+class Prepared {
+ public:
+  bool is_new(const Visits& visits, const Visits::Visit& visit) {
+    const std::int64_t block = visit.group - visit.place;
+    if (block != block_) left_ = min(visits.blocked, visits.groups - block);
+    block_ = block;
+    return left_-- > 0;
+  }
+
+ private:
+  std::int64_t block_ = -1, left_ = 0;
+};
+
 // Where the lines of one item start, and the steps between samples and between channels.
 template <class IO>
 struct Lines {
@@ -98,7 +141,7 @@ void gather(const Lines<const IO>& from, std::int64_t n, std::int64_t channels, 
       const IO* row = from.data + j * from.n_stride;
       const IO* ahead = row + kPrefetchRows * from.n_stride;
       for (std::int64_t k = 0; k < full; ++k) {
-        __builtin_prefetch(ahead + k * lanes, 0, 2);
+        fetch(ahead + k * lanes);
         put(k, j, load(row + k * lanes));
       }
       if (rest > 0) put(full, j, load_some(row + full * lanes, 1, rest));
@@ -263,7 +306,7 @@ struct Ahead {
   std::int64_t stride;  // bytes
 
   SPECTRANS_INLINE void fetch(std::int64_t j, std::int64_t offset = 0) const {
-    __builtin_prefetch(static_cast<const char*>(row) + j * stride + offset, 0, 2);
+    spectrans::fetch(static_cast<const char*>(row) + j * stride + offset);
   }
 };
 
@@ -302,7 +345,7 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const P
     for (std::int64_t j = 0; j < n; ++j) {
       Vector<T>* to = tiles.data + slot[j];
       unroll<0, kCount>([&]<int k>() {
-        __builtin_prefetch(row[k] + ahead, 0, 2);
+        fetch(row[k] + ahead);
         to[k * pitch] = load(row[k]);
         row[k] += stride;
       });
@@ -342,7 +385,7 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
         if (streaming) {
           stream(at[k], own(j, k));
         } else {
-          __builtin_prefetch(at[k] + ahead, 1);
+          fetch(at[k] + ahead);
           store(at[k], own(j, k));
         }
         at[k] += stride;
