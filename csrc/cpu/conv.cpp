@@ -217,22 +217,30 @@ class ConvPass {
 
   void forward() const {
     const std::int64_t slots = groups_.tiles_per_group * spectrum_;
-    const Visits visits{groups_.count, call_.u.batch, Visits::blocked_for(slots * kVectorBytes, groups_.count)};
-    parallel(pool_, visits.count(), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+    const Blocks blocks(groups_.count, call_.u.batch, slots * kVectorBytes, pool_.threads);
+    parallel(pool_, blocks.count(), blocks.size * slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       auto* kernels =
-          static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (visits.blocked * slots + spectrum_) * kVectorBytes));
-      Vector<T>* tile = kernels + visits.blocked * slots;
-      Prepared prepared;
+          static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (blocks.size * slots + spectrum_) * kVectorBytes));
+      Vector<T>* tile = kernels + blocks.size * slots;
+      std::int64_t arranged = -1;
       for (std::int64_t task = begin; task < end; ++task) {
-        const Visits::Visit visit = visits[task], next = visits[min(task + 1, end - 1)];
-        Vector<T>* kernel = kernels + visit.place * slots;
-        if (prepared.is_new(visits, visit)) arrange(visit.group, kernel, wide(tile), call_.adjoint ? -1 : 1);
-        for_each_tile(visit.group, [&](std::int64_t k, std::int64_t channel, int channels) {
-          const bool last = k + 1 == groups_.tiles(visit.group);
-          const Ahead ahead = last ? rows_ahead(call_.u, next.part, groups_.first_channel(next.group), task + 1 < end)
-                                   : rows_ahead(call_.u, visit.part, channel + kLanes<T>, true);
-          convolve(visit.part, channel, channels, kernel + k * spectrum_, ahead, tile);
-        });
+        const Blocks::Block block = blocks[task];
+        for (std::int64_t g = 0; g < block.groups; ++g) {
+          const std::int64_t group = block.first + g;
+          Vector<T>* kernel = kernels + g * slots;
+          if (block.first != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+          const bool more = g + 1 < block.groups;
+          const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
+          for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+            const Ahead ahead =
+                k + 1 < groups_.tiles(group)
+                    ? rows_ahead(call_.u, block.part, channel + kLanes<T>, true)
+                    : rows_ahead(call_.u, next.part, groups_.first_channel(more ? group + 1 : next.first),
+                                 more || task + 1 < end);
+            convolve(block.part, channel, channels, kernel + k * spectrum_, ahead, tile);
+          });
+        }
+        arranged = block.first;
       }
       if (streaming_) fence_streams();
     });

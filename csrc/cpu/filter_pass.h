@@ -73,8 +73,7 @@ class FilterPass {
       : call_(call), pool_(pool), transform_(transform),
         groups_(transform.n, call.x.d, call.x.batch, most_tiles(transform.n)), pitch_(padded(transform.slots)),
         slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)),
-        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
-        blocked_(kGradient ? 1 : Visits::blocked_for(slots_ * kVectorBytes, groups_.count)) {}
+        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes) {}
 
   void run() const {
     const std::int64_t batch = groups_.packs(call_.x.batch), bins = transform_.bins;
@@ -85,33 +84,30 @@ class FilterPass {
       partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
     }
     const std::int64_t per_split = ceil_div(batch, splits);
-    const Visits visits{groups_.count, splits, blocked_};
-    parallel(pool_, visits.count(), slots_ * kVectorBytes * max(1, per_split),
+    const Blocks blocks(groups_.count, splits, kKept * slots_ * kVectorBytes, pool_.threads);
+    parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes * max(1, per_split),
              [&](std::int64_t begin, std::int64_t end) {
-               const Workspace space = workspace();
-               const auto first_item = [&](const Visits::Visit& visit) { return visit.part * batch / splits; };
-               const Visits::Visit beginning = visits[begin];
-               if (outer_) fetch<IO>(call_.x, first_item(beginning), groups_[beginning.group]);
-               if (outer_ && kGradient) fetch<IO>(call_.with, first_item(beginning), groups_[beginning.group]);
-               Prepared prepared;
+               const Workspace space = workspace(blocks.size);
+               const auto start = [&](const Blocks::Block& block) {
+                 return Next{groups_[block.first], block.part * batch / splits};
+               };
+               if (outer_) {
+                 const Next beginning = start(blocks[begin]);
+                 fetch<IO>(call_.x, beginning.item, beginning.group);
+                 if (kGradient) fetch<IO>(call_.with, beginning.item, beginning.group);
+               }
+               std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const Visits::Visit visit = visits[task];
-                 const Group group = groups_[visit.group];
-                 Vector<T>* response = space.response + visit.place * slots_;
-                 if (kFilter && prepared.is_new(visits, visit)) {
-                   for (std::int64_t k = 0; k < group.tiles; ++k) {
-                     arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride,
-                                      group.lanes, response + k * pitch_);
-                     if (group.items > 1) repeat_lanes(response + k * pitch_, group);
+                 const Blocks::Block block = blocks[task];
+                 if (kFilter && block.first != arranged) {
+                   for (std::int64_t g = 0; g < block.groups; ++g) {
+                     arrange_response(groups_[block.first + g], space.response + g * slots_);
                    }
+                   arranged = block.first;
                  }
-                 const std::int64_t first = first_item(visit), last = (visit.part + 1) * batch / splits;
-                 Next next{};
-                 if (outer_ && task + 1 < end) {
-                   const Visits::Visit coming = visits[task + 1];
-                   next = {groups_[coming.group], first_item(coming)};
-                 }
-                 items(group, first, last, next, response, space, partial + visit.part * size);
+                 const Next after = outer_ && task + 1 < end ? start(blocks[task + 1]) : Next{};
+                 const std::int64_t last = (block.part + 1) * batch / splits;
+                 items(block, start(block).item, last, after, space, partial + block.part * size);
                }
                if (streaming_) fence_streams();
              });
@@ -137,8 +133,11 @@ class FilterPass {
     Vector<T>*tile, *response, *with, *sum, *total, *work;
   };
 
-  Workspace workspace() const {
-    const std::int64_t pieces = 1 + (kFilter ? blocked_ : 0) + (kGradient ? 3 : 0);
+  // What is kept of a group: its response, and two sums.
+  static constexpr std::int64_t kKept = (kFilter ? 1 : 0) + (kGradient ? 2 : 0);
+
+  Workspace workspace(std::int64_t groups) const {
+    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + kKept * groups;
     auto* at =
         static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace space{};
@@ -148,11 +147,11 @@ class FilterPass {
       return piece;
     };
     space.tile = take(slots_);
-    if (kFilter) space.response = take(blocked_ * slots_);
+    if (kFilter) space.response = take(groups * slots_);
     if (kGradient) {
       space.with = take(slots_);
-      space.sum = take(slots_);
-      space.total = take(slots_);
+      space.sum = take(groups * slots_);
+      space.total = take(groups * slots_);
     }
     space.work = take(transform_.work);
     return space;
@@ -167,6 +166,14 @@ class FilterPass {
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
+
+  void arrange_response(const Group& group, Vector<T>* slots) const {
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride, group.lanes,
+                       slots + k * pitch_);
+      if (group.items > 1) repeat_lanes(slots + k * pitch_, group);
+    }
+  }
 
   // The response of the channels of a tile -> slots. Divided by n: a product with a rounded 1 / n would bias every bin.
   void arrange_response(const T* response, int channels, Vector<T>* slots) const {
@@ -261,30 +268,23 @@ class FilterPass {
     }
   }
 
-  void items(const Group& group, std::int64_t first, std::int64_t last, const Next& after, const Vector<T>* response,
+  // Items first .. last, of the groups of a block; after: what comes after them.
+  void items(const Blocks::Block& block, std::int64_t first, std::int64_t last, const Next& after,
              const Workspace& space, T* gradient) const {
-    const std::int64_t used = group.tiles * pitch_;
+    const std::int64_t used = block.groups * slots_;
     if (kGradient) {
       for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
     }
     for (std::int64_t item = first; item < last; ++item) {
-      const Next next = outer_ && item + 1 < last ? Next{group, item + 1} : after;
-      if constexpr (kGradient) {
-        const Outer outer{bring(call_.with, item, group, space.with)};
-        for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work, outer);
+      for (std::int64_t g = 0; g < block.groups; ++g) {
+        Next next = after;
+        if (outer_ && g + 1 < block.groups) {
+          next = {groups_[block.first + g + 1], item};
+        } else if (outer_ && item + 1 < last) {
+          next = {groups_[block.first], item + 1};
+        }
+        one(groups_[block.first + g], item, next, space, g * slots_);
       }
-      const Outer outer{bring(call_.x, item, group, space.tile), kFilter && is_outer(call_.y, group)};
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        const std::int64_t at = k * pitch_;
-        const Product<T, kFilter, kGradient> product{space.tile + at,
-                                                     response + at,
-                                                     space.with + at,
-                                                     space.sum + at,
-                                                     ahead<IO>(call_.x, next.item, next.group, k),
-                                                     ahead<IO>(call_.with, next.item, next.group, k)};
-        transform_.convolve(space.tile + at, space.work, product, outer);
-      }
-      if constexpr (kFilter) take(item, group, space.tile, outer.inverse);
       if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
         for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
@@ -292,8 +292,32 @@ class FilterPass {
         }
       }
     }
-    if (kGradient && group.items > 1) sum_lanes(space.total, group);
-    if constexpr (kGradient) write_gradient(group, tiles(group, space.total), gradient);
+    for (std::int64_t g = 0; kGradient && g < block.groups; ++g) {
+      const Group group = groups_[block.first + g];
+      Vector<T>* total = space.total + g * slots_;
+      if (group.items > 1) sum_lanes(total, group);
+      write_gradient(group, tiles(group, total), gradient);
+    }
+  }
+
+  // One item, of one group; kept: where what is kept of that is.
+  void one(const Group& group, std::int64_t item, const Next& next, const Workspace& space, std::int64_t kept) const {
+    if constexpr (kGradient) {
+      const Outer outer{bring(call_.with, item, group, space.with)};
+      for (std::int64_t k = 0; k < group.tiles; ++k) transform_.forward(space.with + k * pitch_, space.work, outer);
+    }
+    const Outer outer{bring(call_.x, item, group, space.tile), kFilter && is_outer(call_.y, group)};
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      const std::int64_t at = k * pitch_;
+      const Product<T, kFilter, kGradient> product{space.tile + at,
+                                                   space.response + kept + at,
+                                                   space.with + at,
+                                                   space.sum + kept + at,
+                                                   ahead<IO>(call_.x, next.item, next.group, k),
+                                                   ahead<IO>(call_.with, next.item, next.group, k)};
+      transform_.convolve(space.tile + at, space.work, product, outer);
+    }
+    if constexpr (kFilter) take(item, group, space.tile, outer.inverse);
   }
 
   const Filter& call_;
@@ -302,7 +326,6 @@ class FilterPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_, outer_;
-  const std::int64_t blocked_;  // groups whose responses are kept together
 };
 
 template <class IO, class Transform>

@@ -77,43 +77,30 @@ struct Groups {
   }
 };
 
-// The pairs of a group and a part of the batch, in an order for memory: of a part, the groups of a block are visited
-// one after the other, side by side in its rows, so that each page of them is met once a block; then those of the next
-// part.
-struct Visits {
-  // Of what is kept of each group of a block.
+// Tasks of a block of groups and a part of the batch. Of an item, the groups of a block are done one after the other,
+// side by side in its rows, so that each page of them is met once a block.
+struct Blocks {
+  // Of what is kept of the groups of a block.
   static constexpr std::int64_t kKeptBytes = 640 * 1024;
+  // For threads to share, where there are so many groups.
+  static constexpr std::int64_t kTasksPerThread = 4;
 
-  std::int64_t groups, parts, blocked;
+  std::int64_t groups, parts, size;
 
-  struct Visit {
-    std::int64_t group, part, place;  // place: of the group in its block
+  struct Block {
+    std::int64_t first, groups, part;
   };
 
-  static std::int64_t blocked_for(std::int64_t bytes, std::int64_t groups) {
-    return max(1, min(kKeptBytes / bytes, groups));
+  Blocks(std::int64_t groups_, std::int64_t parts_, std::int64_t bytes_kept, int threads)
+      : groups(groups_), parts(parts_),
+        size(max(1, min(kKeptBytes / bytes_kept, groups * parts / (kTasksPerThread * threads)))) {
+    size = min(size, groups);
   }
-  std::int64_t count() const { return groups * parts; }
-  Visit operator[](std::int64_t task) const {
-    const std::int64_t first = task / (blocked * parts) * blocked, size = min(blocked, groups - first);
-    const std::int64_t rest = task - first * parts;
-    return {first + rest % size, rest / size, rest % size};
+  std::int64_t count() const { return ceil_div(groups, size) * parts; }
+  Block operator[](std::int64_t task) const {
+    const std::int64_t first = task / parts * size;
+    return {first, min(size, groups - first), task % parts};
   }
-};
-
-// What has been prepared of the groups of a block, by a thread that makes visits in turn: in the first round, each
-// group comes up once.
-class Prepared {
- public:
-  bool is_new(const Visits& visits, const Visits::Visit& visit) {
-    const std::int64_t block = visit.group - visit.place;
-    if (block != block_) left_ = min(visits.blocked, visits.groups - block);
-    block_ = block;
-    return left_-- > 0;
-  }
-
- private:
-  std::int64_t block_ = -1, left_ = 0;
 };
 
 // Where the lines of one item start, and the steps between samples and between channels.
