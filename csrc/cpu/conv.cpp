@@ -305,10 +305,9 @@ class ConvPass {
     return can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);
   }
 
-  // Rows that come after those of a tile, or something that is always there.
+  // Rows that come after those of a tile.
   Ahead rows_ahead(const Signal& signal, std::int64_t item, std::int64_t channel, bool there) const {
-    if (!ahead_ || !there || signal.d_stride != 1 || channel + kLanes<T> > d_) return {&signal, 0};
-    return {batch_item<const IO>(signal, item) + channel, signal.n_stride * std::int64_t(sizeof(IO))};
+    return rows_from<IO>(signal, ahead_ && there && channel + kLanes<T> <= d_, item, 0, channel);
   }
 
   // A tile's memory, which holds as many vectors of double.

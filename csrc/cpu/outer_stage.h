@@ -22,72 +22,6 @@ SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
 // Whether it can be done for the tiles of a group.
 SPECTRANS_INLINE bool takes_rows(const Group& group) { return group.tiles == 2 || group.tiles == 4; }
 
-template <class Stage, class F>
-SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F&& f) {
-  const auto with_tiles = [&]<int R, bool kTwiddled>() SPECTRANS_INLINE_LAMBDA {
-    if (tiles == 4) return f.template operator()<R, kTwiddled, 4>();
-    return f.template operator()<R, kTwiddled, 2>();
-  };
-  switch (stage.radix) {
-    case 3: return with_twiddles<3>(stage, with_tiles);
-    case 4: return with_twiddles<4>(stage, with_tiles);
-    case 5: return with_twiddles<5>(stage, with_tiles);
-    case 7: return with_twiddles<7>(stage, with_tiles);
-    case 8: return with_twiddles<8>(stage, with_tiles);
-    default: __builtin_unreachable();
-  }
-}
-
-// rows.at(j) is where row j is, rows.load(at, k) its samples of tile k.
-template <class T, class Plan, class Rows>
-void outer_forward(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
-  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
-    const RealStage<T> stage = plan.stage[0];
-    const std::int32_t* sample = plan.sample;
-    const T* w = stage.twiddles;
-    const Rows from = rows;
-    const Tiles<T> to = tiles;
-    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-      decltype(rows.at(0)) at[R];
-      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
-      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        Vector<T> x[R];
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = from.load(at[t], k); });
-        real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
-      });
-    }
-  });
-}
-
-// rows.store(at, k, value) takes them, those of a row one after the other.
-template <class T, class Plan, class Rows>
-void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const Rows& rows) {
-  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
-    const RealStage<T> stage = plan.stage[0];
-    const std::int32_t* sample = plan.sample;
-    const T* w = stage.twiddles;
-    const Tiles<T> from = tiles;
-    const Rows to = rows;
-    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-      Vector<T> out[R][kCount];
-      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        Vector<T> x[R];
-        real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
-      });
-      const std::int64_t later = min(j + kButterfliesAhead, stage.m - 1);
-      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
-        const auto at = to.at(sample[j + stage.m * t]);
-        if (!to.streaming) {
-          const auto next = to.at(sample[later + stage.m * t]);
-          unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { fetch(next + to.channel[k]); });
-        }
-        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
-      });
-    }
-  });
-}
-
 // Rows of an item that is read.
 template <class IO>
 struct RowsFrom {
@@ -108,6 +42,9 @@ struct RowsTo {
   bool streaming;
 
   SPECTRANS_INLINE IO* at(std::int64_t j) const { return data + j * stride; }
+  SPECTRANS_INLINE void fetch(const IO* at, std::int64_t k) const {
+    if (!streaming) spectrans::fetch(at + channel[k]);
+  }
   SPECTRANS_INLINE void store(IO* at, std::int64_t k, Vector<Compute<IO>> value) const {
     if (streaming) {
       stream(at + channel[k], value);
@@ -116,6 +53,68 @@ struct RowsTo {
     }
   }
 };
+
+template <class Stage, class F>
+SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F&& f) {
+  const auto with_tiles = [&]<int R, bool kTwiddled>() SPECTRANS_INLINE_LAMBDA {
+    if (tiles == 4) return f.template operator()<R, kTwiddled, 4>();
+    return f.template operator()<R, kTwiddled, 2>();
+  };
+  switch (stage.radix) {
+    case 3: return with_twiddles<3>(stage, with_tiles);
+    case 4: return with_twiddles<4>(stage, with_tiles);
+    case 5: return with_twiddles<5>(stage, with_tiles);
+    case 7: return with_twiddles<7>(stage, with_tiles);
+    case 8: return with_twiddles<8>(stage, with_tiles);
+    default: __builtin_unreachable();
+  }
+}
+
+template <class IO, class Plan, class T = Compute<IO>>
+void outer_forward(const Plan& plan, const Tiles<T>& tiles, const RowsFrom<IO>& rows) {
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const RowsFrom<IO> from = rows;
+    const Tiles<T> to = tiles;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      const IO* at[R];
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = from.load(at[t], k); });
+        real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
+      });
+    }
+  });
+}
+
+// Those of a row are written one after the other.
+template <class IO, class Plan, class T = Compute<IO>>
+void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const RowsTo<IO>& rows) {
+  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = plan.stage[0];
+    const std::int32_t* sample = plan.sample;
+    const T* w = stage.twiddles;
+    const Tiles<T> from = tiles;
+    const RowsTo<IO> to = rows;
+    for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+      Vector<T> out[R][kCount];
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        Vector<T> x[R];
+        real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
+      });
+      const std::int64_t later = min(j + kButterfliesAhead, stage.m - 1);
+      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+        IO *at = to.at(sample[j + stage.m * t]), *next = to.at(sample[later + stage.m * t]);
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.fetch(next, k); });
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
+      });
+    }
+  });
+}
 
 }  // namespace
 }  // namespace spectrans

@@ -56,11 +56,8 @@ class Plane {
   // The first signal of a tile. All tiles are full if they can be: the last may overlap the one before.
   std::int64_t first_of(std::int64_t tile) const { return max(0, min(tile * lanes, width_ - lanes)); }
 
-  // Rows of an item from row j on, if there is such an item and it has whole rows; or something that is always there.
-  Ahead rows_ahead(std::int64_t item, std::int64_t j) const {
-    if (item < 0 || x_.d_stride != 1) return {&x_, 0};
-    return {batch_item<const IO>(x_, item) + j * x_.n_stride, x_.n_stride * std::int64_t(sizeof(IO))};
-  }
+  // Rows of an item, or of none (-1), from row j on.
+  Ahead rows_ahead(std::int64_t item, std::int64_t j) const { return rows_from<IO>(x_, item >= 0, item, j, 0); }
 
   // y[p, q] = direct[q] and y[-p, -q] = mirrored[q], of an item; mirrored has room for one more. Rows are written
   // whole, whatever the order in which their values came.
@@ -298,7 +295,7 @@ class BinsInLanes : public Plane<IO, kHartley> {
 template <class IO, bool kHartley>
 class ChannelsInLanes : public Plane<IO, kHartley> {
   using Base = Plane<IO, kHartley>;
-  using Base::lanes, Base::d_, Base::bins_, Base::channels_, Base::sequence_, Base::pitch_, Base::staged_pitch_;
+  using Base::lanes, Base::d_, Base::bins_, Base::sequence_, Base::pitch_, Base::staged_pitch_;
   using typename Base::T;
 
   static constexpr std::int64_t kTransforms = 2;  // of a task

@@ -297,11 +297,19 @@ struct Ahead {
   }
 };
 
-// Those of tile k of a pack, or something that is always there.
+// Those of an item from row j and a channel on; where there are none, or no whole rows, something that is always there.
+template <class IO>
+Ahead rows_from(const Signal& signal, bool there, std::int64_t item, std::int64_t j, std::int64_t channel) {
+  if (!there || signal.d_stride != 1) return {&signal, 0};
+  return {batch_item<const IO>(signal, item) + j * signal.n_stride + channel,
+          signal.n_stride * std::int64_t(sizeof(IO))};
+}
+
+// Those of tile k of a pack.
 template <class IO>
 Ahead ahead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
-  if (!whole_vectors<Compute<IO>>(signal, group) || k >= group.tiles) return {&signal, 0};
-  return {batch_item<const IO>(signal, pack) + group.channel[k], signal.n_stride * std::int64_t(sizeof(IO))};
+  const bool there = k < group.tiles && whole_vectors<Compute<IO>>(signal, group);
+  return rows_from<IO>(signal, there, pack, 0, group.channel[k]);
 }
 
 // All rows of a pack, at once.
