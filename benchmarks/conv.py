@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,46 +61,66 @@ def transposed_by_item(u: Tensor, k: Tensor) -> Tensor:
     return y
 
 
-# -- forward and backward by hand --------------------------------------------------------------------------------------
-# <g, k * u>: to u flows the correlation of g with k, to k the sum over the batch of that of g with u.
+# -- forward, and backward by hand -------------------------------------------------------------------------------------
+# <g, k * u>: to u flows the correlation of g with k, to k the sum over the batch of that of g with u. The spectra of u
+# and k are kept.
 
 
-def by_hand(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
-    n = u.shape[-2]
-    spectrum, response = rfft(u, n=2 * n, dim=-2), rfft(k, n=2 * n, dim=-2)  # kept for the backward pass
-    y = irfft(spectrum * response, n=2 * n, dim=-2)[:, :n]
-    grad_spectrum = rfft(grad, n=2 * n, dim=-2)
-    grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n, dim=-2)[:n]
-    return y, irfft(grad_spectrum.mul_(response.conj()), n=2 * n, dim=-2)[:, :n], grad_k
+class ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, k: Tensor) -> Tensor:
+        n = u.shape[-2]
+        spectrum, response = rfft(u, n=2 * n, dim=-2), rfft(k, n=2 * n, dim=-2)
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft(spectrum * response, n=2 * n, dim=-2)[:, :n]
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (spectrum, response) = grad.shape[-2], ctx.saved_tensors
+        grad_spectrum = rfft(grad, n=2 * n, dim=-2)
+        grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n, dim=-2)[:n]
+        return irfft(grad_spectrum.mul_(response.conj()), n=2 * n, dim=-2)[:, :n], grad_k
 
 
-def by_hand_transposed(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
-    return tuple(t.mT for t in _by_hand_channels_first(u.mT.contiguous(), k.mT.contiguous(), grad.mT.contiguous()))
+class ByHandTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, k: Tensor) -> Tensor:
+        n = u.shape[-2]
+        spectrum, response = rfft(u.mT.contiguous(), n=2 * n), rfft(k.mT.contiguous(), n=2 * n)
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft(spectrum * response, n=2 * n)[..., :n]
+        return y.mT
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (spectrum, response) = grad.shape[-2], ctx.saved_tensors
+        grad_spectrum = rfft(grad.mT.contiguous(), n=2 * n)
+        grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n)[..., :n]
+        return irfft(grad_spectrum.mul_(response.conj()), n=2 * n)[..., :n].mT, grad_k.mT
 
 
-def _by_hand_channels_first(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
-    n = u.shape[-1]
-    spectrum, response = rfft(u, n=2 * n), rfft(k, n=2 * n)  # kept for the backward pass
-    y = irfft(spectrum * response, n=2 * n)[..., :n]
-    grad_spectrum = rfft(grad, n=2 * n)
-    grad_k = irfft((spectrum.conj() * grad_spectrum).sum(0), n=2 * n)[..., :n]
-    return y, irfft(grad_spectrum.mul_(response.conj()), n=2 * n)[..., :n], grad_k
+class ByHandByItem(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, k: Tensor) -> Tensor:
+        n, response = u.shape[-2], rfft(k.mT.contiguous(), n=2 * k.shape[-2])
+        y, spectra = torch.empty_like(u), []
+        for y_item, u_item in zip(y, u, strict=True):
+            spectra.append(rfft(u_item.mT.contiguous(), n=2 * n))
+            y_item.copy_(irfft(spectra[-1] * response, n=2 * n)[:, :n].mT)
+        ctx.save_for_backward(response, *spectra)
+        return y
 
-
-def by_hand_by_item(u: Tensor, k: Tensor, grad: Tensor) -> Tensors:
-    n = u.shape[-2]
-    y, grad_u = torch.empty_like(u), torch.empty_like(u)
-    response = rfft(k.mT.contiguous(), n=2 * n)
-    spectra = []  # kept for the backward pass
-    for y_item, u_item in zip(y, u, strict=True):
-        spectra.append(rfft(u_item.mT.contiguous(), n=2 * n))
-        y_item.copy_(irfft(spectra[-1] * response, n=2 * n)[:, :n].mT)
-    adjoint, grad_response = response.conj().resolve_conj(), torch.zeros_like(response)
-    for grad_u_item, grad_item, spectrum in zip(grad_u, grad, spectra, strict=True):
-        grad_spectrum = rfft(grad_item.mT.contiguous(), n=2 * n)
-        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-        grad_u_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=2 * n)[:, :n].mT)
-    return y, grad_u, irfft(grad_response, n=2 * n)[:, :n].mT
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
+        grad_u, grad_response = torch.empty_like(grad), torch.zeros_like(response)
+        adjoint = response.conj().resolve_conj()
+        for grad_u_item, grad_item, spectrum in zip(grad_u, grad, spectra, strict=True):
+            grad_spectrum = rfft(grad_item.mT.contiguous(), n=2 * n)
+            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+            grad_u_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=2 * n)[:, :n].mT)
+        return grad_u, irfft(grad_response, n=2 * n)[:, :n].mT
 
 
 # -- the least work: transforms of length 2 n, a complex product of 6 flops for each of n bins -------------------------
@@ -156,11 +177,11 @@ OPERATIONS = (
         compositions={
             "rfft, multiply, irfft; autograd": partial(forward_and_autograd, composed),
             "transposed copy, multiply; autograd": partial(forward_and_autograd, transposed),
-            "rfft, multiply, irfft; by hand": by_hand,
-            "transposed copy, multiply; by hand": by_hand_transposed,
-            "transposed copy, multiply; by hand, by item": by_hand_by_item,
+            "rfft, multiply, irfft; by hand": partial(forward_and_autograd, ByHand.apply),
+            "transposed copy, multiply; by hand": partial(forward_and_autograd, ByHandTransposed.apply),
+            "transposed copy, multiply; by hand, by item": partial(forward_and_autograd, ByHandByItem.apply),
         },
-        oracle=by_hand,
+        oracle=partial(forward_and_autograd, ByHand.apply),
         flops=flops_forward_and_backward,
         targets=TARGETS,
         sweep=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,9 +75,9 @@ def transposed_by_block(x: Tensor, response: Tensor) -> Tensor:
     return y
 
 
-# -- forward and backward by hand --------------------------------------------------------------------------------------
+# -- forward, and backward by hand -------------------------------------------------------------------------------------
 # <g, irfft(rfft(x) H)>: to x flows irfft(rfft(g) conj H), to H flows c_k/n sum conj(rfft(x)) rfft(g), where c counts
-# a bin and its mirror image: 2, but 1 at 0 and n/2.
+# a bin and its mirror image: 2, but 1 at 0 and n/2. The spectrum of x is kept.
 
 
 def weigh(correlation: Tensor, n: int, bins: int = -2) -> Tensor:
@@ -85,52 +86,82 @@ def weigh(correlation: Tensor, n: int, bins: int = -2) -> Tensor:
     return correlation
 
 
-def by_hand(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    n = x.shape[-2]
-    spectrum = rfft(x, dim=-2)  # kept for the backward pass
-    y = irfft(spectrum * response, n=n, dim=-2)
-    grad_spectrum = rfft(grad, dim=-2)
-    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n)
-    return y, irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-2), grad_response
+class ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        spectrum = rfft(x, dim=-2)
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft(spectrum * response, n=x.shape[-2], dim=-2)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (spectrum, response) = grad.shape[-2], ctx.saved_tensors
+        grad_spectrum = rfft(grad, dim=-2)
+        grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n)
+        return irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-2), grad_response
 
 
-def by_hand_transposed(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    n, response = x.shape[-2], response.mT.contiguous()
-    spectrum = rfft(x.mT.contiguous(), dim=-1)  # kept for the backward pass
-    y = irfft(spectrum * response, n=n, dim=-1)
-    grad_spectrum = rfft(grad.mT.contiguous(), dim=-1)
-    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n, bins=-1)
-    return y.mT, irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-1).mT, grad_response.mT
+class ByHandTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        response = response.mT.contiguous()
+        spectrum = rfft(x.mT.contiguous(), dim=-1)
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft(spectrum * response, n=x.shape[-2], dim=-1)
+        return y.mT
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (spectrum, response) = grad.shape[-2], ctx.saved_tensors
+        grad_spectrum = rfft(grad.mT.contiguous(), dim=-1)
+        grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), n, bins=-1)
+        return irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-1).mT, grad_response.mT
 
 
-def by_hand_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    n = x.shape[-2]
-    y, grad_x, grad_response = torch.empty_like(x), torch.empty_like(x), torch.zeros_like(response)
-    spectra = []  # kept for the backward pass
-    for y_item, x_item in zip(y, x, strict=True):
-        spectra.append(rfft(x_item, dim=-2))
-        y_item.copy_(irfft(spectra[-1] * response, n=n, dim=-2))
-    adjoint = response.conj().resolve_conj()
-    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-        grad_spectrum = rfft(grad_item, dim=-2)
-        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-        grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-2))
-    return y, grad_x, weigh(grad_response, n)
+class ByHandByItem(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        y, spectra = torch.empty_like(x), []
+        for y_item, x_item in zip(y, x, strict=True):
+            spectra.append(rfft(x_item, dim=-2))
+            y_item.copy_(irfft(spectra[-1] * response, n=x.shape[-2], dim=-2))
+        ctx.save_for_backward(response, *spectra)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
+        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
+        adjoint = response.conj().resolve_conj()
+        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+            grad_spectrum = rfft(grad_item, dim=-2)
+            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+            grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-2))
+        return grad_x, weigh(grad_response, n)
 
 
-def by_hand_transposed_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    n, response = x.shape[-2], response.mT.contiguous()
-    y, grad_x, grad_response = torch.empty_like(x), torch.empty_like(x), torch.zeros_like(response)
-    spectra = []  # kept for the backward pass
-    for y_item, x_item in zip(y, x, strict=True):
-        spectra.append(rfft(x_item.mT.contiguous(), dim=-1))
-        y_item.copy_(irfft(spectra[-1] * response, n=n, dim=-1).mT)
-    adjoint = response.conj().resolve_conj()
-    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-        grad_spectrum = rfft(grad_item.mT.contiguous(), dim=-1)
-        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-        grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-1).mT)
-    return y, grad_x, weigh(grad_response, n, bins=-1).mT
+class ByHandTransposedByItem(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        response = response.mT.contiguous()
+        y, spectra = torch.empty_like(x), []
+        for y_item, x_item in zip(y, x, strict=True):
+            spectra.append(rfft(x_item.mT.contiguous(), dim=-1))
+            y_item.copy_(irfft(spectra[-1] * response, n=x.shape[-2], dim=-1).mT)
+        ctx.save_for_backward(response, *spectra)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
+        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
+        adjoint = response.conj().resolve_conj()
+        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+            grad_spectrum = rfft(grad_item.mT.contiguous(), dim=-1)
+            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+            grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-1).mT)
+        return grad_x, weigh(grad_response, n, bins=-1).mT
 
 
 # -- the least work: a complex product is 6 flops a bin, its accumulation 8, and there are n/2 bins --------------------
@@ -189,12 +220,12 @@ OPERATIONS = (
         compositions={
             "rfft, multiply, irfft; autograd": partial(forward_and_autograd, composed),
             "transposed copy, multiply; autograd": partial(forward_and_autograd, transposed),
-            "rfft, multiply, irfft; by hand": by_hand,
-            "transposed copy, multiply; by hand": by_hand_transposed,
-            "rfft, multiply, irfft; by hand, by item": by_hand_by_item,
-            "transposed copy, multiply; by hand, by item": by_hand_transposed_by_item,
+            "rfft, multiply, irfft; by hand": partial(forward_and_autograd, ByHand.apply),
+            "transposed copy, multiply; by hand": partial(forward_and_autograd, ByHandTransposed.apply),
+            "rfft, multiply, irfft; by hand, by item": partial(forward_and_autograd, ByHandByItem.apply),
+            "transposed copy, multiply; by hand, by item": partial(forward_and_autograd, ByHandTransposedByItem.apply),
         },
-        oracle=by_hand,
+        oracle=partial(forward_and_autograd, ByHand.apply),
         flops=flops_forward_and_backward,
         targets=dict.fromkeys(SHAPES, Target(6.0)),
         bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from math import isqrt
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -64,9 +65,9 @@ def by_item(x: Tensor, response: Tensor, function: Callable[[Tensor, Tensor], Te
     return y
 
 
-# -- forward and backward by hand --------------------------------------------------------------------------------------
+# -- forward, and backward by hand -------------------------------------------------------------------------------------
 # <g, irfft2(rfft2(x) H)>: to x flows irfft2(rfft2(g) conj H), to H flows c/n sum conj(rfft2(x)) rfft2(g), where c
-# counts a bin and its mirror image: 2, but 1 in the columns that hold both, 0 and w/2.
+# counts a bin and its mirror image: 2, but 1 in the columns that hold both, 0 and w/2. The spectrum of x is kept.
 
 
 def weigh(correlation: Tensor, grid: tuple[int, int], columns: int = -2) -> Tensor:
@@ -76,39 +77,62 @@ def weigh(correlation: Tensor, grid: tuple[int, int], columns: int = -2) -> Tens
     return correlation
 
 
-def by_hand(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    grid = grid_of(x.shape[-2])
-    spectrum = rfft2(x.unflatten(-2, grid), dim=LAST)  # kept for the backward pass
-    y = irfft2(spectrum * response, s=grid, dim=LAST)
-    grad_spectrum = rfft2(grad.unflatten(-2, grid), dim=LAST)
-    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), grid)
-    grad_x = irfft2(grad_spectrum.mul_(response.conj()), s=grid, dim=LAST)
-    return y.flatten(-3, -2), grad_x.flatten(-3, -2), grad_response
+class ByHand(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        grid = grid_of(x.shape[-2])
+        spectrum = rfft2(x.unflatten(-2, grid), dim=LAST)
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft2(spectrum * response, s=grid, dim=LAST)
+        return y.flatten(-3, -2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        grid, (spectrum, response) = grid_of(grad.shape[-2]), ctx.saved_tensors
+        grad_spectrum = rfft2(grad.unflatten(-2, grid), dim=LAST)
+        grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), grid)
+        return irfft2(grad_spectrum.mul_(response.conj()), s=grid, dim=LAST).flatten(-3, -2), grad_response
 
 
-def by_hand_transposed(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    grid, response = grid_of(x.shape[-2]), response.movedim(-1, 0).contiguous()
-    spectrum = rfft2(x.mT.contiguous().unflatten(-1, grid))  # kept for the backward pass
-    y = irfft2(spectrum * response, s=grid)
-    grad_spectrum = rfft2(grad.mT.contiguous().unflatten(-1, grid))
-    grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), grid, columns=-1)
-    grad_x = irfft2(grad_spectrum.mul_(response.conj()), s=grid)
-    return y.flatten(-2, -1).mT, grad_x.flatten(-2, -1).mT, grad_response.movedim(0, -1)
+class ByHandTransposed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        grid, response = grid_of(x.shape[-2]), response.movedim(-1, 0).contiguous()
+        spectrum = rfft2(x.mT.contiguous().unflatten(-1, grid))
+        ctx.save_for_backward(spectrum, response)
+        y: Tensor = irfft2(spectrum * response, s=grid)
+        return y.flatten(-2, -1).mT
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        grid, (spectrum, response) = grid_of(grad.shape[-2]), ctx.saved_tensors
+        grad_spectrum = rfft2(grad.mT.contiguous().unflatten(-1, grid))
+        grad_response = weigh((spectrum.conj() * grad_spectrum).sum(0), grid, columns=-1)
+        grad_x = irfft2(grad_spectrum.mul_(response.conj()), s=grid)
+        return grad_x.flatten(-2, -1).mT, grad_response.movedim(0, -1)
 
 
-def by_hand_by_item(x: Tensor, response: Tensor, grad: Tensor) -> Tensors:
-    grid, response = grid_of(x.shape[-2]), response.movedim(-1, 0).contiguous()
-    y, grad_x, grad_response = torch.empty_like(x), torch.empty_like(x), torch.zeros_like(response)
-    spectra = []  # kept for the backward pass
-    for y_item, x_item in zip(y, x, strict=True):
-        spectra.append(rfft2(x_item.mT.contiguous().unflatten(-1, grid)))
-        y_item.copy_(irfft2(spectra[-1] * response, s=grid).flatten(-2, -1).mT)
-    adjoint = response.conj().resolve_conj()
-    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-        grad_spectrum = rfft2(grad_item.mT.contiguous().unflatten(-1, grid))
-        grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-        grad_x_item.copy_(irfft2(grad_spectrum.mul_(adjoint), s=grid).flatten(-2, -1).mT)
-    return y, grad_x, weigh(grad_response, grid, columns=-1).movedim(0, -1)
+class ByHandByItem(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        grid, response = grid_of(x.shape[-2]), response.movedim(-1, 0).contiguous()
+        y, spectra = torch.empty_like(x), []
+        for y_item, x_item in zip(y, x, strict=True):
+            spectra.append(rfft2(x_item.mT.contiguous().unflatten(-1, grid)))
+            y_item.copy_(irfft2(spectra[-1] * response, s=grid).flatten(-2, -1).mT)
+        ctx.save_for_backward(response, *spectra)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensors:
+        grid, (response, *spectra) = grid_of(grad.shape[-2]), ctx.saved_tensors
+        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
+        adjoint = response.conj().resolve_conj()
+        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+            grad_spectrum = rfft2(grad_item.mT.contiguous().unflatten(-1, grid))
+            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
+            grad_x_item.copy_(irfft2(grad_spectrum.mul_(adjoint), s=grid).flatten(-2, -1).mT)
+        return grad_x, weigh(grad_response, grid, columns=-1).movedim(0, -1)
 
 
 # -- the least work: as of a filter of sequences, but a column of a half spectrum is complex: two real transforms ------
@@ -171,11 +195,11 @@ OPERATIONS = (
         compositions={
             "rfft2, multiply, irfft2; autograd": partial(forward_and_autograd, composed),
             "transposed copy, multiply; autograd": partial(forward_and_autograd, transposed),
-            "rfft2, multiply, irfft2; by hand": by_hand,
-            "transposed copy, multiply; by hand": by_hand_transposed,
-            "transposed copy, multiply; by hand, by item": by_hand_by_item,
+            "rfft2, multiply, irfft2; by hand": partial(forward_and_autograd, ByHand.apply),
+            "transposed copy, multiply; by hand": partial(forward_and_autograd, ByHandTransposed.apply),
+            "transposed copy, multiply; by hand, by item": partial(forward_and_autograd, ByHandByItem.apply),
         },
-        oracle=by_hand,
+        oracle=partial(forward_and_autograd, ByHand.apply),
         flops=flops_forward_and_backward,
         targets=TARGETS,
         sweep=True,

@@ -84,7 +84,11 @@ def forward(function: Callable[..., Tensor], *inputs: Tensor) -> Tensors:
 
 
 def forward_and_autograd(function: Callable[..., Tensor], *inputs: Tensor) -> Tensors:
-    """The contender that calls a function of all inputs but the last, and its derivative in the direction of that."""
+    """The contender that calls a function of all inputs but the last, and its derivative in the direction of that.
+
+    A derivative written by hand comes as a ``torch.autograd.Function``, as it would in a model: what autograd costs is
+    part of every contender alike.
+    """
     *arguments, grad = inputs
     with torch.enable_grad():
         leaves = [argument.detach().requires_grad_() for argument in arguments]
