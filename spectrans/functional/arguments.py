@@ -69,23 +69,22 @@ def response_pairs(
     """A response as real pairs, in the precision the work on x is done in."""
     if not isinstance(response, Tensor):
         raise TypeError(f"response: expected a tensor, got {type(response).__name__}")
-    expected: tuple[int, ...] = (*frequencies, x.shape[-1])
-    meaning = f"{axes} frequencies, d channels"
-    if not response.is_complex():
-        if response.dtype not in REAL_DTYPES:
-            raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
-        expected, meaning = (*expected, 2), f"{meaning}, real and imaginary part"
+    are_pairs = not response.is_complex()
+    if are_pairs and response.dtype not in REAL_DTYPES:
+        raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
+    d = x.shape[-1]
+    expected = (*frequencies, d, 2) if are_pairs else (*frequencies, d)
     if response.shape != expected:
         known = ", ".join(f"{name}={size}" for name, size in sizes.items())
+        meaning = f"{axes} frequencies, d channels" + (", real and imaginary part" if are_pairs else "")
         raise ValueError(
-            f"response: expected shape {expected} ({meaning}) for {known} and d={x.shape[-1]}, "
-            f"got {tuple(response.shape)}"
+            f"response: expected shape {expected} ({meaning}) for {known} and d={d}, got {tuple(response.shape)}"
         )
     if response.device != x.device:
         raise ValueError(f"response: expected device {x.device}, that of x, got {response.device}")
+    if not are_pairs:
+        response = torch.view_as_real(response.resolve_conj() if response.is_conj() else response)
     dtype = compute_dtype(x.dtype)
-    if response.is_complex():
-        response = torch.view_as_real(response.resolve_conj())
     return response if response.dtype is dtype else response.to(dtype)
 
 

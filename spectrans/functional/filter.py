@@ -74,8 +74,8 @@ def _apply_filter(
     response: Tensor,
     x: Tensor,  # as the caller gave it, for messages
 ) -> Tensor:  # [..., n, d]
-    if signal.shape[-2] == 0:
-        raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     n = signal.shape[-2]
+    if n == 0:
+        raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     pairs = response_pairs(response, signal, (n // 2 + 1,), "n//2+1", {"n": n})
     return run("filter", _filter, filter_reference, signal, pairs, False)
