@@ -16,7 +16,7 @@ constexpr std::int64_t kButterfliesAhead = 2;
 // Whether a plan has such a stage.
 template <class Plan>
 SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
-  return plan.stages > 0 && plan.stage[0].prime == nullptr && plan.stage[0].radix <= 8;
+  return plan.stages > 0 && plan.stage[0].radix <= 8;
 }
 
 // Whether it can be done for the tiles of a group.

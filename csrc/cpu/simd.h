@@ -116,6 +116,25 @@ SPECTRANS_INLINE Halves narrow(Vector<float> value, Float16) {
 }
 #endif
 
+// Lanes of T as vectors of double: one for double, two halves for float.
+template <class T>
+constexpr int kParts = sizeof(double) / sizeof(T);
+
+template <class T>
+SPECTRANS_INLINE Vector<double> widen_part(const Vector<T>& value, int part) {
+  using Part = typename VectorOf<T, kLanes<double>>::type;
+  Part lanes;
+  std::memcpy(&lanes, reinterpret_cast<const char*>(&value) + part * sizeof lanes, sizeof lanes);
+  return __builtin_convertvector(lanes, Vector<double>);
+}
+
+template <class T>
+SPECTRANS_INLINE void narrow_part(const Vector<double>& value, int part, Vector<T>& to) {
+  using Part = typename VectorOf<T, kLanes<double>>::type;
+  const Part lanes = __builtin_convertvector(value, Part);
+  std::memcpy(reinterpret_cast<char*>(&to) + part * sizeof lanes, &lanes, sizeof lanes);
+}
+
 template <class IO>
 SPECTRANS_INLINE Vector<Compute<IO>> load(const IO* from) {
   if constexpr (sizeof(IO) == 2) {

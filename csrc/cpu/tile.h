@@ -223,6 +223,12 @@ struct Starts {
           batch_item<IO>(signal, first + l / group.lanes) + (group.channel[k] + l % group.lanes) * signal.d_stride;
     }
   }
+
+  Starts operator+(std::int64_t elements) const {
+    Starts result = *this;
+    for (IO*& start : result.at) start += elements;
+    return result;
+  }
 };
 
 template <class IO, class Indices = std::make_integer_sequence<int, kLanes<Compute<IO>>>>
@@ -239,10 +245,10 @@ struct LaneWise<IO, std::integer_sequence<int, I...>> {
   }
 };
 
-// Samples of a tile -> slots; lanes not in use are zero.
-template <class IO, class T = Compute<IO>>
-void gather_lanes(const Starts<const IO>& from, std::int64_t stride, std::int64_t n, const std::int32_t* slot,
-                  Vector<T>* tile) {
+// put(j, sample j of a tile); lanes not in use are zero.
+template <class IO, class Put>
+void gather_lanes(const Starts<const IO>& from, std::int64_t stride, std::int64_t n, const Put& put) {
+  using T = Compute<IO>;
   constexpr int lanes = kLanes<T>;
   Vector<T> in_use{};
   for (int l = 0; l < from.used; ++l) in_use[l] = 1;
@@ -253,10 +259,10 @@ void gather_lanes(const Starts<const IO>& from, std::int64_t stride, std::int64_
       Vector<T> rows[lanes];
       for (int l = 0; l < lanes; ++l) rows[l] = load(from.at[l] + j);
       transpose<T>(rows);
-      for (int l = 0; l < lanes; ++l) tile[slot[j + l]] = cut(rows[l]);
+      for (int l = 0; l < lanes; ++l) put(j + l, cut(rows[l]));
     }
   }
-  for (; j < n; ++j) tile[slot[j]] = cut(LaneWise<IO>::load(from, j * stride));
+  for (; j < n; ++j) put(j, cut(LaneWise<IO>::load(from, j * stride)));
 }
 
 // row(j), sample j of a tile -> memory.
@@ -327,7 +333,9 @@ template <class IO, class Plan, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t pack, const Group& group, const Plan& plan, const Tiles<T>& tiles) {
   if (!whole_vectors<T>(signal, group)) {
     for (std::int64_t k = 0; k < tiles.count; ++k) {
-      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n, plan.slot, tiles[k]);
+      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n,
+                       [slot = plan.slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
+                           SPECTRANS_INLINE_LAMBDA { tile[slot[j]] = value; });
     }
     return;
   }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../fft/plan.h"
+#include "direct.h"
 #include "simd.h"
 
 namespace spectrans {
@@ -25,58 +26,58 @@ void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, co
 
 // ---- Rader: Hartley transform of prime length -----------------------------------------------------------
 
-// Multiplies the spectrum of a tile by one that is the same in every lane.
+// Multiplies the spectrum of a tile by one that is the same in every lane, and adds the same to every sample.
+template <class T>
 struct TimesTable {
-  const Vector<double>* tile;
-  const double* table;  // slot order
+  const Vector<T>* tile;
+  const T* table;  // slot order
+  Vector<T> add;
+  Vector<T>* sum;  // of all samples, before
 
-  SPECTRANS_INLINE void bin(const Vector<double>* re, const Vector<double>* im, Vector<double>& a,
-                            Vector<double>& b) const {
-    const Complex<Vector<double>> z = times(Complex<Vector<double>>{a, b}, table[re - tile], table[im - tile]);
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
+    const Complex<Vector<T>> z = times(Complex<Vector<T>>{a, b}, table[re - tile], table[im - tile]);
     a = z.re;
     b = z.im;
   }
-  SPECTRANS_INLINE void real_bin(const Vector<double>* at, Vector<double>& a) const { a = a * table[at - tile]; }
+  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const {
+    const bool first = at == tile;
+    if (first) *sum = a;
+    a = a * table[at - tile];
+    if (first) a = a + add;
+  }
 };
 
-// Lanes of T as vectors of double: one for double, two halves for float.
+// y[k] = sum_j x[j stride] cas(2 pi j k / p), y [p], both apart from work [slots of the convolution].
 template <class T>
-constexpr int kParts = sizeof(double) / sizeof(T);
-
-template <class T>
-SPECTRANS_INLINE Vector<double> widen_part(const Vector<T>& value, int part) {
-  using Part = typename VectorOf<T, kLanes<double>>::type;
-  Part lanes;
-  std::memcpy(&lanes, reinterpret_cast<const char*>(&value) + part * sizeof lanes, sizeof lanes);
-  return __builtin_convertvector(lanes, Vector<double>);
-}
-
-template <class T>
-SPECTRANS_INLINE void narrow_part(const Vector<double>& value, int part, Vector<T>& to) {
-  using Part = typename VectorOf<T, kLanes<double>>::type;
-  const Part lanes = __builtin_convertvector(value, Part);
-  std::memcpy(reinterpret_cast<char*>(&to) + part * sizeof lanes, &lanes, sizeof lanes);
-}
-
-// y[k] = sum_j x[j stride] cas(2 pi j k / p), y [p], both apart from work [convolution length].
-template <class T>
-void prime_hartley(const PrimePlan& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
+void prime_hartley(const PrimePlan<T>& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
   const std::int64_t count = plan.p - 1, m = plan.convolution->n;
   const std::int32_t* slot = plan.convolution->slot;
+  const Vector<T> first = x[0];
+  Vector<T> sum;
+  for (std::int64_t q = 0; q < count; ++q) work[slot[q]] = x[plan.gather[q] * stride];
+  for (std::int64_t q = count; q < m; ++q) work[slot[q]] = Vector<T>{};
+  real_convolve(*plan.convolution, work, static_cast<Vector<T>*>(nullptr),
+                TimesTable<T>{work, plan.response, first, &sum});
+  y[0] = first + sum;
+  for (std::int64_t q = 0; q < count; ++q) y[plan.scatter[q]] = work[slot[q]];
+}
+
+// The same in double.
+template <class T>
+void prime_hartley_wide(const PrimePlan<double>& plan, const Vector<T>* x, std::int64_t stride, Vector<T>* y,
+                        Vector<T>* work) {
   auto* wide = reinterpret_cast<Vector<double>*>(work);
   for (int part = 0; part < kParts<T>; ++part) {
-    const Vector<double> first = widen_part<T>(x[0], part);
-    Vector<double> sum = first;
-    for (std::int64_t q = 0; q < count; ++q) {
-      const Vector<double> value = widen_part<T>(x[plan.gather[q] * stride], part);
-      wide[slot[q]] = value;
-      sum = sum + value;
-    }
-    for (std::int64_t q = count; q < m; ++q) wide[slot[q]] = Vector<double>{};
-    real_convolve(*plan.convolution, wide, static_cast<Vector<double>*>(nullptr), TimesTable{wide, plan.response});
-    narrow_part<T>(sum, part, y[0]);
-    for (std::int64_t q = 0; q < count; ++q) narrow_part<T>(first + wide[slot[q]], part, y[plan.scatter[q]]);
+    for (std::int64_t t = 0; t < plan.p; ++t) wide[t] = widen_part<T>(x[t * stride], part);
+    prime_hartley<double>(plan, wide, 1, wide + plan.p, wide + 2 * plan.p);
+    for (std::int64_t t = 0; t < plan.p; ++t) narrow_part<T>(wide[plan.p + t], part, y[t]);
   }
+}
+
+template <class T, class Stage>
+void stage_hartley(const Stage& stage, const Vector<T>* x, std::int64_t stride, Vector<T>* y, Vector<T>* work) {
+  if (stage.prime != nullptr) return prime_hartley<T>(*stage.prime, x, stride, y, work);
+  prime_hartley_wide<T>(*stage.wide, x, stride, y, work);
 }
 
 // z times entry i of a twiddle table (Sign < 0) or its conjugate; without a table there is nothing to do.
@@ -87,16 +88,67 @@ SPECTRANS_INLINE Complex<Vector<T>> twiddled(Complex<Vector<T>> z, const T* twid
   return Sign < 0 ? times(z, re, im) : times_conj(z, re, im);
 }
 
-// The butterfly of a real stage whose radix is a large prime, over column j: x[j + m t] <-> low and pairs.
+// ---- prime lengths without a butterfly -------------------------------------------------------------------------
+
+// Real transform of prime length: x[t stride] -> bins[2 q] + i bins[2 q + 1], q = 0 .. p / 2. Stage: real or complex.
+template <class T, class Stage>
+void prime_forward(const Stage& stage, const Vector<T>* x, std::int64_t stride, Vector<T>* bins, Vector<T>* work) {
+  const std::int64_t p = stage.radix, pairs = p / 2;
+  if (stage.direct == nullptr) {
+    Vector<T>* y = work;
+    stage_hartley<T>(stage, x, stride, y, work + p);
+    bins[0] = y[0];
+    for (std::int64_t q = 1; q <= pairs; ++q) {
+      bins[2 * q] = (y[q] + y[p - q]) * T(0.5);
+      bins[2 * q + 1] = (y[p - q] - y[q]) * T(0.5);
+    }
+    return;
+  }
+  for (std::int64_t q = 1; q <= pairs; ++q) {
+    const Vector<T> a = x[q * stride], b = x[(p - q) * stride];
+    work[q - 1] = a + b;
+    work[pairs + q - 1] = b - a;
+  }
+  for_each_row<T>(stage.direct->forward, pairs + 1, pairs, {work, 1}, {work + pairs, 1},
+                  [=, first = x[0]](std::int64_t q, const Vector<T>& c, const Vector<T>& s) SPECTRANS_INLINE_LAMBDA {
+                    bins[2 * q] = first + c;
+                    bins[2 * q + 1] = s;
+                  });
+}
+
+// And back, p times the inverse.
+template <class T, class Stage>
+void prime_inverse(const Stage& stage, const Vector<T>* bins, Vector<T>* x, std::int64_t stride, Vector<T>* work) {
+  const std::int64_t p = stage.radix, pairs = p / 2;
+  if (stage.direct == nullptr) {
+    Vector<T>*h = work, *y = work + p;
+    h[0] = bins[0];
+    for (std::int64_t q = 1; q <= pairs; ++q) {
+      h[q] = bins[2 * q] - bins[2 * q + 1];
+      h[p - q] = bins[2 * q] + bins[2 * q + 1];
+    }
+    stage_hartley<T>(stage, h, 1, y, work + 2 * p);
+    for (std::int64_t t = 0; t < p; ++t) x[t * stride] = y[t];
+    return;
+  }
+  for_each_row<T>(stage.direct->inverse, pairs + 1, pairs, {bins + 2, 2}, {bins + 3, 2},
+                  [=](std::int64_t t, const Vector<T>& c, const Vector<T>& s) SPECTRANS_INLINE_LAMBDA {
+                    const Vector<T> even = bins[0] + c;
+                    x[t * stride] = even - s;
+                    if (t > 0) x[(p - t) * stride] = even + s;
+                  });
+}
+
+// The butterfly of a real stage over column j: x[j + m t] <-> low and pairs.
 template <class T>
 void real_prime_forward(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
   const std::int64_t m = stage.m, p = stage.radix;
   for (std::int64_t j = 0; j < m; ++j) {
-    Vector<T>* y = work;
-    prime_hartley<T>(*stage.prime, tile + j, m, y, work + 2 * p);
-    tile[j] = y[0];
+    Vector<T>* bins = work;
+    prime_forward<T>(stage, tile + j, m, bins, work + p + 1);
+    tile[j] = bins[0];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
-      const Complex<Vector<T>> bin{(y[q] + y[p - q]) * T(0.5), (y[p - q] - y[q]) * T(0.5)};
+      const Complex<Vector<T>> bin{bins[2 * q], bins[2 * q + 1]};
       const Complex<Vector<T>> z = twiddled<-1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
       tile[(2 * q - 1) * m + j] = z.re;
       tile[2 * q * m + j] = z.im;
@@ -108,37 +160,33 @@ template <class T>
 void real_prime_inverse(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
   const std::int64_t m = stage.m, p = stage.radix;
   for (std::int64_t j = 0; j < m; ++j) {
-    Vector<T>*h = work, *y = work + p;
-    h[0] = tile[j];
+    Vector<T>* bins = work;
+    bins[0] = tile[j];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
       const Complex<Vector<T>> bin{tile[(2 * q - 1) * m + j], tile[2 * q * m + j]};
       const Complex<Vector<T>> z = twiddled<1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
-      h[q] = z.re - z.im;
-      h[p - q] = z.re + z.im;
+      bins[2 * q] = z.re;
+      bins[2 * q + 1] = z.im;
     }
-    prime_hartley<T>(*stage.prime, h, 1, y, work + 2 * p);
-    for (std::int64_t t = 0; t < p; ++t) tile[j + m * t] = y[t];
+    prime_inverse<T>(stage, bins, tile + j, m, work + p + 1);
   }
 }
 
-// exp(Sign 2 pi i / p) transforms of re + i im over stride m: two Hartley transforms, joined.
+// exp(Sign 2 pi i / p) transforms of re + i im over stride m: two real transforms, joined.
 template <int Sign, class T>
-void complex_prime(const PrimePlan& prime, Vector<T>* re, Vector<T>* im, std::int64_t stride, Vector<T>* work) {
-  const std::int64_t p = prime.p;
-  Vector<T>*a = work, *b = work + p;
-  prime_hartley<T>(prime, re, stride, a, work + 2 * p);
-  prime_hartley<T>(prime, im, stride, b, work + 2 * p);
-  re[0] = a[0];
-  im[0] = b[0];
+void complex_prime(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, Vector<T>* work) {
+  const std::int64_t p = stage.radix, m = stage.m;
+  Vector<T>*f = work, *g = work + p + 1, *rest = work + 2 * (p + 1);
+  prime_forward<T>(stage, re, m, f, rest);
+  prime_forward<T>(stage, im, m, g, rest);
+  re[0] = f[0];
+  im[0] = g[0];
   for (std::int64_t q = 1; q <= p / 2; ++q) {
-    const T half = T(0.5);
-    const Complex<Vector<T>> f{(a[q] + a[p - q]) * half, (a[p - q] - a[q]) * half};
-    const Complex<Vector<T>> g{(b[q] + b[p - q]) * half, (b[p - q] - b[q]) * half};
     const std::int64_t up = Sign < 0 ? q : p - q, down = p - up;
-    re[up * stride] = f.re - g.im;
-    im[up * stride] = f.im + g.re;
-    re[down * stride] = f.re + g.im;
-    im[down * stride] = g.re - f.im;
+    re[up * m] = f[2 * q] - g[2 * q + 1];
+    im[up * m] = f[2 * q + 1] + g[2 * q];
+    re[down * m] = f[2 * q] + g[2 * q + 1];
+    im[down * m] = g[2 * q] - f[2 * q + 1];
   }
 }
 
@@ -230,7 +278,7 @@ template <class T>
 void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
                            Vector<T>* work) {
   const std::int64_t m = stage.m;
-  if (stage.prime == nullptr) {
+  if (stage.radix <= kLargestButterfly) {
     with_complex_radix(stage, [&]<int R, bool kTwiddled>() {
       complex_forward_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles);
     });
@@ -238,7 +286,7 @@ void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
   }
   for (std::int64_t block = 0; block < blocks; ++block, re += stage.radix * m, im += stage.radix * m) {
     for (std::int64_t j = 0; j < m; ++j) {
-      complex_prime<-1, T>(*stage.prime, re + j, im + j, m, work);
+      complex_prime<-1, T>(stage, re + j, im + j, work);
       for (std::int64_t q = 1; stage.twiddles != nullptr && q < stage.radix; ++q) {
         const std::int64_t at = j + m * q;
         const Complex<Vector<T>> z = twiddled<-1, T>({re[at], im[at]}, stage.twiddles, (stage.radix - 1) * j + q - 1);
@@ -253,7 +301,7 @@ template <class T>
 void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
                            Vector<T>* work) {
   const std::int64_t m = stage.m;
-  if (stage.prime == nullptr) {
+  if (stage.radix <= kLargestButterfly) {
     with_complex_radix(stage, [&]<int R, bool kTwiddled>() {
       complex_inverse_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles);
     });
@@ -267,7 +315,7 @@ void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
         re[at] = z.re;
         im[at] = z.im;
       }
-      complex_prime<1, T>(*stage.prime, re + j, im + j, m, work);
+      complex_prime<1, T>(stage, re + j, im + j, work);
     }
   }
 }
@@ -285,7 +333,7 @@ void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re,
   }
   const ComplexStage<T>& stage = plan.stage[s];
   const std::int64_t length = stage.radix * stage.m;
-  if (stage.m == 1 && stage.prime == nullptr) {
+  if (stage.m == 1 && stage.radix <= kLargestButterfly) {
     with_complex_radix(stage, [&]<int R, bool>() { complex_middle_stage<R, T>(re, im, blocks, middle); });
   } else if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
     for (std::int64_t b = 0; b < blocks; ++b) {
@@ -391,7 +439,7 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile) {
 
 template <class T>
 void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
-  if (stage.prime != nullptr) {
+  if (stage.radix > kLargestButterfly) {
     real_prime_forward(stage, tile, work);
   } else {
     with_real_radix(stage, [&]<int R, bool kTwiddled>() { real_forward_stage<R, kTwiddled>(stage, tile); });
@@ -400,7 +448,7 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
 
 template <class T>
 void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* work) {
-  if (stage.prime != nullptr) {
+  if (stage.radix > kLargestButterfly) {
     real_prime_inverse(stage, tile, work);
   } else {
     with_real_radix(stage, [&]<int R, bool kTwiddled>() { real_inverse_stage<R, kTwiddled>(stage, tile); });

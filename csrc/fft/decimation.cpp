@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 #include <mutex>
-#include <utility>
+#include <tuple>
 #include <vector>
 
 #include "butterflies.h"
@@ -40,8 +40,8 @@ struct Owner {
   std::vector<T> twiddles;
   Decimation<T> decimation;
 
-  Owner(std::int64_t n, std::int64_t r) : slot(n) {
-    const RealPlan<T>& part = real_plan<T>(n / r);
+  Owner(std::int64_t n, std::int64_t r, bool wide) : slot(n) {
+    const RealPlan<T>& part = real_plan<T>(n / r, wide);
     const std::int64_t pitch = part.slots + 1;
     for (std::int64_t j = 0; j < n; ++j) slot[j] = static_cast<std::int32_t>(j % r * pitch + part.slot[j / r]);
     for (std::int64_t k = 0; k < (part.n + 1) / 2; ++k) {
@@ -58,15 +58,15 @@ struct Owner {
 }  // namespace
 
 template <class T>
-const Decimation<T>& decimation(std::int64_t n, std::int64_t modes) {
+const Decimation<T>& decimation(std::int64_t n, std::int64_t modes, bool wide) {
   static std::mutex mutex;
-  static auto* const known = new std::map<std::pair<std::int64_t, std::int64_t>, Owner<T>>;  // outlives every thread
+  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, Owner<T>>;  // for all threads
   const std::int64_t r = parts(n, modes);
   const std::lock_guard lock(mutex);
-  return known->try_emplace({n, r}, n, r).first->second.decimation;
+  return known->try_emplace({n, r, wide}, n, r, wide).first->second.decimation;
 }
 
-template SPECTRANS_API const Decimation<float>& decimation<float>(std::int64_t, std::int64_t);
-template SPECTRANS_API const Decimation<double>& decimation<double>(std::int64_t, std::int64_t);
+template SPECTRANS_API const Decimation<float>& decimation<float>(std::int64_t, std::int64_t, bool);
+template SPECTRANS_API const Decimation<double>& decimation<double>(std::int64_t, std::int64_t, bool);
 
 }  // namespace spectrans

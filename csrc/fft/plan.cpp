@@ -16,7 +16,6 @@
 namespace spectrans {
 namespace {
 
-constexpr std::int64_t kLargestButterfly = 13;
 // A stage's columns so many vectors apart are a multiple of a page apart, with the widest vectors, and share a set of
 // the first-level cache. The gap is a cache line at least, with the narrowest.
 constexpr std::int64_t kPageVectors = 64, kGap = 4;
@@ -37,6 +36,20 @@ bool is_smooth(std::int64_t n) {
   }
   return n == 1;
 }
+
+// A length from `least` on that takes little time and few roundings.
+std::int64_t padded_length(std::int64_t least) {
+  std::int64_t best = 0;
+  for (const std::int64_t odd : {1, 3, 5, 9, 15}) {
+    std::int64_t length = odd;
+    while (length < least) length *= 2;
+    if (best == 0 || length < best) best = length;
+  }
+  return best;
+}
+
+// Whether sums by definition are faster than Rader's algorithm: as measured.
+bool is_direct(std::int64_t prime) { return prime > kLargestButterfly && prime <= (is_smooth(prime - 1) ? 53 : 83); }
 
 // Odd radices first, so that the last stages, where whole transforms sit in cache, are powers of two.
 std::vector<std::int64_t> odd_radices(std::int64_t n) {
@@ -128,9 +141,11 @@ template <class T>
 class Planner {
  public:
   // Never destroyed: worker threads may outlive static destructors.
-  static Planner& instance() {
-    static Planner& planner = *new Planner;
-    return planner;
+  static Planner& instance(bool wide = false) {
+    static Planner& planner = *new Planner(false);
+    if (!wide || std::is_same_v<T, double>) return planner;
+    static Planner& wide_planner = *new Planner(true);
+    return wide_planner;
   }
 
   const RealPlan<T>& real(std::int64_t n) {
@@ -141,6 +156,11 @@ class Planner {
   const ComplexPlan<T>& complex(std::int64_t n) {
     const std::lock_guard lock(mutex_);
     return *complex_locked(n);
+  }
+
+  const PrimePlan<T>* prime(std::int64_t p) {
+    const std::lock_guard lock(mutex_);
+    return prime_locked(p);
   }
 
   const BlockPlan<T>& block(std::int64_t n, std::int64_t rows) {
@@ -169,13 +189,9 @@ class Planner {
     return *plan;
   }
 
-  const PrimePlan* prime(std::int64_t p) {
-    if (p <= kLargestButterfly) return nullptr;
-    const std::lock_guard lock(mutex_);
-    return prime_locked(p);
-  }
-
  private:
+  explicit Planner(bool wide) : wide_(wide) {}
+
   template <class U>
   const U* keep(std::vector<U> values) {
     auto held = std::make_shared<std::vector<U>>(std::move(values));
@@ -206,22 +222,22 @@ class Planner {
     return keep(std::move(table));
   }
 
-  // For a stage of a plan of this planner, whose mutex is held.
-  const PrimePlan* stage_prime(std::int64_t radix) {
-    if constexpr (std::is_same_v<T, double>) {
-      return radix <= kLargestButterfly ? nullptr : prime_locked(radix);
+  // What does the butterflies of a stage where there are none.
+  template <class Stage>
+  void set_prime(Stage& stage) {
+    if (stage.radix <= kLargestButterfly) return;
+    if (is_direct(stage.radix)) {
+      stage.direct = &direct_plan<T>(stage.radix, stage.radix / 2 + 1);
+    } else if (wide_) {
+      stage.wide = Planner<double>::instance().prime(stage.radix);
     } else {
-      return Planner<double>::instance().prime(radix);
+      stage.prime = prime_locked(stage.radix);
     }
   }
 
-  const PrimePlan* prime_locked(std::int64_t p) {
+  const PrimePlan<T>* prime_locked(std::int64_t p) {
     if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
-    std::int64_t m = p - 1;
-    if (!is_smooth(m)) {
-      for (m = 2 * p - 3; !is_smooth(m); ++m) {
-      }
-    }
+    const std::int64_t m = is_smooth(p - 1) ? p - 1 : padded_length(2 * p - 3);
     const RealPlan<T>& convolution = real_locked(m);
     const std::int64_t g = generator(p), inverse = power_mod(g, p - 2, p);
     std::vector<std::int32_t> gather(p - 1), scatter(p - 1);
@@ -248,8 +264,8 @@ class Planner {
         response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
       }
     }
-    const PrimePlan* plan = keep_one(
-        PrimePlan{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
+    const PrimePlan<T>* plan = keep_one(
+        PrimePlan<T>{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
     primes_.emplace(p, plan);
     return plan;
   }
@@ -316,8 +332,13 @@ class Planner {
     return keep_one(plan);
   }
 
-  static std::int64_t work_slots(const PrimePlan* prime) {
-    return prime == nullptr ? 0 : 2 * prime->p + prime->convolution->slots;
+  // Two spectra of a prime length, and what one of them takes.
+  template <class Stage>
+  static std::int64_t work_slots(const Stage& stage) {
+    const std::int64_t p = stage.radix;
+    if (stage.direct != nullptr) return 3 * (p + 1);
+    if (stage.prime != nullptr) return 4 * (p + 1) + stage.prime->convolution->slots;
+    return stage.wide != nullptr ? 6 * (p + 1) + stage.wide->convolution->slots : 0;
   }
 
   const ComplexPlan<T>* complex_locked(std::int64_t n) {
@@ -326,8 +347,9 @@ class Planner {
     std::int64_t length = n, work = 0;
     for (const std::int64_t radix : complex_radices(n)) {
       const std::int64_t m = length / radix;
-      stages.push_back({radix, m, twiddles(length, m, radix - 1), stage_prime(radix)});
-      work = std::max(work, work_slots(stages.back().prime));
+      stages.push_back({radix, m, twiddles(length, m, radix - 1)});
+      set_prime(stages.back());
+      work = std::max(work, work_slots(stages.back()));
       length = m;
     }
     std::vector<std::int32_t> slots(n);
@@ -354,8 +376,9 @@ class Planner {
       const std::int64_t low = even ? 2 * m : m;
       const std::int64_t gap = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0 ? kGap : 0;
       const ComplexPlan<T>* child = complex_locked(m);
-      stages.push_back({radix, m, low, gap, pairs, twiddles(length, m, pairs), stage_prime(radix), child});
-      work = std::max({work, work_slots(stages.back().prime), child->work});
+      stages.push_back({radix, m, low, gap, pairs, twiddles(length, m, pairs), child});
+      set_prime(stages.back());
+      work = std::max({work, work_slots(stages.back()), child->work});
       const std::vector<std::int64_t> bins = bins_in_place(m);
       for (std::int64_t q = 1; q <= pairs; ++q) {
         for (std::int64_t p = 0; p < m; ++p) {
@@ -390,12 +413,13 @@ class Planner {
     return *plan;
   }
 
+  const bool wide_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<void>> store_;
   std::unordered_map<std::int64_t, const RealPlan<T>*> reals_;
   std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
   std::map<std::pair<std::int64_t, std::int64_t>, const BlockPlan<T>*> blocks_;
-  std::unordered_map<std::int64_t, const PrimePlan*> primes_;
+  std::unordered_map<std::int64_t, const PrimePlan<T>*> primes_;
 };
 
 // Real additions and multiplications of one butterfly of radix r, as butterflies.h writes them.
@@ -418,16 +442,33 @@ double real_butterfly_flops(std::int64_t r) {
 
 double real_flops(const RealPlan<double>& plan);
 
-double prime_flops(const PrimePlan& prime) {  // forward, product, inverse, and the two sums
+double prime_flops(const PrimePlan<double>& prime) {  // forward, product, inverse, and the two sums
   return 2 * real_flops(*prime.convolution) + 3.0 * prime.convolution->n + 2.0 * prime.p;
+}
+
+double direct_flops(std::int64_t n) {
+  const double pairs = static_cast<double>(n / 2);
+  return 2 * pairs + 4 * pairs * (pairs + 1);
+}
+
+template <class Stage>
+bool has_butterfly(const Stage& stage) {
+  return stage.radix <= kLargestButterfly;
+}
+
+// One real transform of a prime length without a butterfly.
+template <class Stage>
+double prime_flops(const Stage& stage) {
+  if (stage.direct != nullptr) return direct_flops(stage.radix);
+  return prime_flops(*stage.prime) + 2.0 * static_cast<double>(stage.radix);
 }
 
 double complex_flops(const ComplexPlan<double>& plan) {
   double flops = 0;
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     const ComplexStage<double>& stage = plan.stage[s];
-    const double butterfly = stage.prime != nullptr ? 2 * prime_flops(*stage.prime) + 4.0 * stage.radix
-                                                    : complex_butterfly_flops(stage.radix);
+    const double butterfly =
+        has_butterfly(stage) ? complex_butterfly_flops(stage.radix) : 2 * prime_flops(stage) + 2.0 * stage.radix;
     flops += plan.n / stage.radix * (butterfly + (stage.m > 1 ? 6.0 * (stage.radix - 1) : 0));
   }
   return flops;
@@ -437,8 +478,7 @@ double real_flops(const RealPlan<double>& plan) {
   double flops = plan.n % 2 == 0 ? 2 : 0;
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     const RealStage<double>& stage = plan.stage[s];
-    const double butterfly =
-        stage.prime != nullptr ? prime_flops(*stage.prime) + 2.0 * stage.radix : real_butterfly_flops(stage.radix);
+    const double butterfly = has_butterfly(stage) ? real_butterfly_flops(stage.radix) : prime_flops(stage);
     flops += stage.m * (butterfly + (stage.m > 1 ? 6.0 * stage.pairs : 0)) + stage.pairs * complex_flops(*stage.child);
   }
   return flops;
@@ -447,8 +487,8 @@ double real_flops(const RealPlan<double>& plan) {
 }  // namespace
 
 template <class T>
-const RealPlan<T>& real_plan(std::int64_t n) {
-  return Planner<T>::instance().real(n);
+const RealPlan<T>& real_plan(std::int64_t n, bool wide) {
+  return Planner<T>::instance(wide).real(n);
 }
 
 template <class T>
@@ -461,8 +501,8 @@ const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows) {
   return Planner<T>::instance().block(n, rows);
 }
 
-template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t);
-template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t);
+template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t, bool);
+template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t, bool);
 template SPECTRANS_API const ComplexPlan<float>& complex_plan<float>(std::int64_t);
 template SPECTRANS_API const ComplexPlan<double>& complex_plan<double>(std::int64_t);
 template SPECTRANS_API const BlockPlan<float>& block_plan<float>(std::int64_t, std::int64_t);

@@ -18,37 +18,42 @@
 // in place of j + m t, butterfly q and bin k of length m give the bin that is q mod r and k mod m.
 //
 // A complex transform is decimation in frequency: its bins stay where the stages leave them. RealPlan says
-// which slot a sample starts in and which slots hold a bin. Prime factors beyond 13 go through Rader's algorithm
-// (PrimePlan).
+// which slot a sample starts in and which slots hold a bin. Prime factors beyond the largest butterfly go through
+// Rader's algorithm (PrimePlan), or, while they are small, through sums by definition (direct.h).
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "direct.h"
 #include "export.h"
 
 namespace spectrans {
+
+constexpr std::int64_t kLargestButterfly = 13;
 
 template <class T>
 struct RealPlan;
 
 // The Hartley transform of prime length p as a cyclic convolution of length m >= p - 1 (Rader 1968):
 // y[g^-s] = x[0] + sum_q x[g^q] cas(2 pi g^(q - s) / p),   y[0] = sum x,   cas = cos + sin, g a generator.
-// Always in double: a convolution takes twice the roundings of a transform, and float32 results have to be as
-// accurate at prime lengths as at others.
+template <class T>
 struct PrimePlan {
   std::int64_t p;
-  const RealPlan<double>* convolution;  // real transform of length m, smooth
-  const std::int32_t* gather;           // [p - 1]  g^q
-  const std::int32_t* scatter;          // [p - 1]  g^-q
-  const double* response;               // [slots]  spectrum of the kernel in slot order, divided by m
+  const RealPlan<T>* convolution;  // real transform of length m, smooth
+  const std::int32_t* gather;      // [p - 1]  g^q
+  const std::int32_t* scatter;     // [p - 1]  g^-q
+  const T* response;               // [slots]  spectrum of the kernel in slot order, divided by m
 };
 
 template <class T>
 struct ComplexStage {
-  std::int64_t radix, m;   // blocks of radix * m values, butterflies over stride m
-  const T* twiddles;       // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
-  const PrimePlan* prime;  // radix > 13 only
+  std::int64_t radix, m;  // blocks of radix * m values, butterflies over stride m
+  const T* twiddles;      // [m][radix - 1][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
+  // Of a radix beyond the largest butterfly, one of these.
+  const PrimePlan<T>* prime = nullptr;
+  const PrimePlan<double>* wide = nullptr;  // T is float
+  const DirectPlan<T>* direct = nullptr;
 };
 
 template <class T>
@@ -64,12 +69,15 @@ struct ComplexPlan {
 template <class T>
 struct RealStage {
   std::int64_t radix, m;
-  std::int64_t low;        // slots of the low part: m (odd radix) or 2 m (even)
-  std::int64_t gap;        // slots left free after the low part and between the others; in the first stage alone
-  std::int64_t pairs;      // complex transforms of length m that follow it
-  const T* twiddles;       // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
-  const PrimePlan* prime;  // radix > 13 only
+  std::int64_t low;    // slots of the low part: m (odd radix) or 2 m (even)
+  std::int64_t gap;    // slots left free after the low part and between the others; in the first stage alone
+  std::int64_t pairs;  // complex transforms of length m that follow it
+  const T* twiddles;   // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
   const ComplexPlan<T>* child;
+  // Of a radix beyond the largest butterfly, one of these.
+  const PrimePlan<T>* prime = nullptr;
+  const PrimePlan<double>* wide = nullptr;  // T is float
+  const DirectPlan<T>* direct = nullptr;
 };
 
 template <class T>
@@ -84,7 +92,7 @@ struct RealPlan {
   const std::int32_t* re;
   const std::int32_t* im;
   const T* sign;
-  std::int64_t work;  // slots of scratch that the stages of radix > 13 need; 0 without such stages
+  std::int64_t work;  // slots of scratch that radices beyond the largest butterfly need; 0 without such
 };
 
 // `rows` real transforms of length n side by side: what RealPlan says of one value holds of a block of `rows` of them,
@@ -101,9 +109,10 @@ struct BlockPlan {
   std::int64_t work;           // as in RealPlan
 };
 
-// The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double.
+// The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double. wide:
+// with Rader's algorithm in double, for half the error in thrice the time.
 template <class T>
-[[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n);
+[[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n, bool wide = false);
 
 // The same for a complex transform.
 template <class T>

@@ -280,8 +280,8 @@ def test_truncation_is_a_projection(backend: str, n: int) -> None:
 @pytest.mark.parametrize("n", [8, 12, 17, 37, 2048])
 def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float) -> None:
     count = n // 8 + 1
-    for batch in (1, 2, 3):
-        x, pairs = oracle.draw(batch, n, 20, dtype=torch.float32), draw_spectrum(batch, count, 20, dtype=torch.float32)
+    for batch, d in ((1, 20), (2, 20), (3, 20), (3, 6)):  # six channels: items side by side in the lanes
+        x, pairs = oracle.draw(batch, n, d, dtype=torch.float32), draw_spectrum(batch, count, d, dtype=torch.float32)
         for call, argument, confirm in (
             (lambda x: pairs_of(rfft_modes(x, count)), x, lambda y, x: check(y, x, count)),
             (lambda p: irfft_modes(p, n), pairs, lambda y, p: check_inverse(y, p, n)),
@@ -314,10 +314,41 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
-def test_an_item_does_not_depend_on_its_batch() -> None:
-    x, pairs = oracle.draw(4, 64, 20, dtype=torch.float32), draw_spectrum(4, 5, 20, dtype=torch.float32)
-    assert torch.equal(rfft_modes(x, 5)[1], rfft_modes(x[1], 5))
-    assert torch.equal(irfft_modes(pairs, 64)[1], irfft_modes(pairs[1], 64))
+@pytest.mark.parametrize("d", [1, 3, 20])
+@pytest.mark.parametrize("n", [59, 64, 2048])
+def test_an_item_does_not_depend_on_its_batch(n: int, d: int) -> None:
+    for count in (5, n // 2 + 1):
+        x, pairs = oracle.draw(21, n, d, dtype=torch.float32), draw_spectrum(21, count, d, dtype=torch.float32)
+        for dim in (-2, -1):
+            bins = rfft_modes(x.movedim(1, dim), count, dim=dim)
+            y = irfft_modes(pairs.movedim(1, dim - 1), n, dim=dim)
+            for item in (0, 1, 20):
+                assert torch.equal(bins[item], rfft_modes(x[item].movedim(0, dim), count, dim=dim))
+                assert torch.equal(y[item], irfft_modes(pairs[item].movedim(0, dim - 1), n, dim=dim))
+
+
+@pytest.mark.parametrize("batch", [(5,), (2, 3)])
+@pytest.mark.parametrize("d", [1, 3, 5])
+def test_few_channels(backend: str, d: int, batch: tuple[int, ...]) -> None:
+    # Several items are done side by side, whatever the strides.
+    for dtype in (torch.float32, torch.float64, torch.bfloat16):
+        for n, count in ((7, 2), (40, 21), (96, 4)):
+            x, pairs = oracle.draw(*batch, n, d, dtype=dtype), draw_spectrum(*batch, count, d, dtype=dtype)
+            for first in (
+                x,
+                x.mT.contiguous().mT,
+                x.repeat_interleave(2, 0)[::2],
+                x.movedim(0, -1).contiguous().movedim(-1, 0),
+            ):
+                check(rfft_modes(first, count), x, count)
+                check(rfft_modes(first.mT, count, dim=-1).mT, x, count)
+            for first in (
+                pairs,
+                pairs.repeat_interleave(2, 0)[::2],
+                pairs.transpose(-3, -2).contiguous().transpose(-3, -2),
+            ):
+                check_inverse(irfft_modes(first, n), pairs, n)
+                check_inverse(irfft_modes(first.transpose(-3, -2), n, dim=-1).mT, pairs, n)
 
 
 @pytest.mark.parametrize("channels_first", [False, True])

@@ -1,0 +1,96 @@
+// Makes and keeps direct plans.
+#include "direct.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <numeric>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "butterflies.h"
+#include "decimation.h"
+#include "plan.h"
+
+namespace spectrans {
+namespace {
+
+// A table has its place in the second-level cache, beside the tiles.
+constexpr std::int64_t kMostBytes = 256 * 1024;
+// Entries of the table that take as long as an operation of a transform, as measured.
+constexpr double kEntries = 0.5, kEntriesInverse = 0.8;
+
+template <class T>
+bool is_faster(std::int64_t n, std::int64_t modes, bool inverse) {
+  const std::int64_t entries = 2 * modes * ((n - 1) / 2);
+  if (entries * static_cast<std::int64_t>(sizeof(T)) > kMostBytes) return false;
+  const std::int64_t r = decimation<T>(n, modes).r;
+  const double flops = static_cast<double>(r) * plan_flops(n / r);
+  return static_cast<double>(entries) < (inverse ? kEntriesInverse : kEntries) * flops;
+}
+
+template <class T>
+struct Owner {
+  std::vector<T> forward, inverse, sign;
+  std::vector<std::int32_t> slot, re, im;
+  DirectPlan<T> plan;
+
+  Owner(std::int64_t n, std::int64_t modes) : sign(modes, T(1)), slot(n), re(modes), im(modes) {
+    std::vector<T> cos(n), sin(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const trig::Point w = trig::unit_root(i, n);
+      cos[i] = static_cast<T>(w.cos);
+      sin[i] = static_cast<T>(w.sin);
+    }
+    const auto table = [&](std::int64_t rows, std::int64_t columns, bool twice) {
+      std::vector<T> result;
+      result.reserve(2 * rows * columns);
+      for (std::int64_t first = 0; first < rows; first += kDirectRows) {
+        for (std::int64_t column = 1; column <= columns; ++column) {
+          for (std::int64_t row = first; row < std::min(first + kDirectRows, rows); ++row) {
+            const T times = twice && 2 * column < n ? 2 : 1;
+            result.push_back(times * cos[row * column % n]);
+            result.push_back(times * sin[row * column % n]);
+          }
+        }
+      }
+      return result;
+    };
+    forward = table(modes, (n - 1) / 2, false);
+    inverse = table(n / 2 + 1, modes - 1, true);
+    std::iota(slot.begin(), slot.end(), 0);
+    for (std::int64_t k = 0; k < modes; ++k) {
+      re[k] = static_cast<std::int32_t>(n + 2 * k);
+      im[k] = 2 * k % n == 0 ? -1 : re[k] + 1;
+    }
+    plan = {n, modes, n + 2 * modes, forward.data(), inverse.data(), slot.data(), re.data(), im.data(), sign.data()};
+  }
+};
+
+}  // namespace
+
+template <class T>
+const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes) {
+  static std::mutex mutex;
+  static auto* const known = new std::map<std::pair<std::int64_t, std::int64_t>, Owner<T>>;  // outlives every thread
+  const std::lock_guard lock(mutex);
+  return known->try_emplace({n, modes}, n, modes).first->second.plan;
+}
+
+template <class T>
+const DirectPlan<T>* direct_plan_if_faster(std::int64_t n, std::int64_t modes, bool inverse) {
+  static std::mutex mutex;
+  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, const DirectPlan<T>*>;
+  const std::lock_guard lock(mutex);
+  const auto [at, is_new] = known->try_emplace({n, modes, inverse}, nullptr);
+  if (is_new && is_faster<T>(n, modes, inverse)) at->second = &direct_plan<T>(n, modes);
+  return at->second;
+}
+
+template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t, std::int64_t);
+template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t, std::int64_t);
+template SPECTRANS_API const DirectPlan<float>* direct_plan_if_faster<float>(std::int64_t, std::int64_t, bool);
+template SPECTRANS_API const DirectPlan<double>* direct_plan_if_faster<double>(std::int64_t, std::int64_t, bool);
+
+}  // namespace spectrans
