@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CMAKE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
+BUILD := build/kernels
 PIP := $(BIN)/pip --disable-pip-version-check
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
@@ -33,32 +35,33 @@ pytest: $(VENV)/installed
 	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 \
 	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
 
-cpp-test: $(VENV)/installed  ## the C++ tests, at every instruction set this CPU has
-	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
-	$(BIN)/cmake --build build/tests
-	$(BIN)/ctest --test-dir build/tests --output-on-failure
+# The installation's own build folder: the tests are linked to what was compiled for it. Options of all that is built
+# there are given together: where one goes, CMake takes away the objects that came with it.
+.PHONY: $(BUILD)
+$(BUILD): $(VENV)/installed
+	$(CMAKE) -B $@ -DSPECTRANS_TESTS=ON -DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')
+
+cpp-test: $(BUILD)  ## the C++ tests, at every instruction set this CPU has
+	$(BIN)/cmake --build $(BUILD)
+	$(BIN)/ctest --test-dir $(BUILD) --output-on-failure --parallel 2
 
 # The kernels' sources run as C++, a fibre a thread; the C++ tests have them too. A complete decomposition takes minutes
 # that way: spectral norms are left to those.
-EMULATION := build/emulation
-cuda-test: $(VENV)/installed  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
-	$(BIN)/cmake -S . -B $(EMULATION) -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	  -DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')
-	$(BIN)/cmake --build $(EMULATION) --target _ops_emulated
-	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(EMULATION)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
+cuda-test: $(BUILD)  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
+	$(BIN)/cmake --build $(BUILD) --target _ops_emulated
+	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(BUILD)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
 	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck and not spectral_norm"
 
-cuda-traffic: $(VENV)/installed  ## bytes, sectors and banks of the CUDA kernels, counted by the emulation
-	$(BIN)/cmake -S . -B build/tests -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_TESTS=ON
-	$(BIN)/cmake --build build/tests --target cuda_traffic
-	build/tests/cuda_traffic
+cuda-traffic: $(BUILD)  ## bytes, sectors and banks of the CUDA kernels, counted by the emulation
+	$(BIN)/cmake --build $(BUILD) --target cuda_traffic
+	$(BUILD)/cuda_traffic
 
 cuda-tools:
 	@PYTHONPATH=tools $(PYTHON) -c 'from toolkit import find_nvcc; exit(find_nvcc() is None)' || { \
 	  echo "make cuda-check needs nvcc, of NVIDIA's CUDA toolkit"; exit 1; }
 
 cuda-check: cuda-tools $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
-	$(BIN)/python tools/ptxas.py
+	$(BIN)/python tools/ptxas.py --built $(BUILD)
 
 # In the environment that $(PYTHON) is of, whose torch has CUDA: nothing is downloaded.
 gpu-check:  ## on a machine with a GPU: build for it, test, sanitize and time, in nine minutes
@@ -69,23 +72,21 @@ neon-tools:
 	  echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
 
 neon: neon-tools $(VENV)/installed  ## the C++ tests for Arm NEON, cross-compiled and run under qemu
-	$(BIN)/cmake -S . -B build/neon -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	  -DCMAKE_TOOLCHAIN_FILE=$(abspath tools/aarch64.cmake) -DSPECTRANS_TESTS=ON
+	$(CMAKE) -B build/neon -DCMAKE_TOOLCHAIN_FILE=$(abspath tools/aarch64.cmake) -DSPECTRANS_TESTS=ON
 	$(BIN)/cmake --build build/neon
-	$(BIN)/ctest --test-dir build/neon --output-on-failure
+	$(BIN)/ctest --test-dir build/neon --output-on-failure --parallel 2
 
 sanitize: $(VENV)/installed  ## the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer
-	$(BIN)/cmake -S . -B build/sanitize -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja \
-	  -DSPECTRANS_TESTS=ON -DSPECTRANS_SANITIZE=address,undefined
+	$(CMAKE) -B build/sanitize -DSPECTRANS_TESTS=ON -DSPECTRANS_SANITIZE=address,undefined
 	$(BIN)/cmake --build build/sanitize
-	$(BIN)/ctest --test-dir build/sanitize --output-on-failure
+	$(BIN)/ctest --test-dir build/sanitize --output-on-failure --parallel 2
 
 bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run, and over random shapes
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --sweep
 
 bench-cpp: $(VENV)/installed  ## the bare kernels and transforms; needs Google Benchmark (libbenchmark-dev)
-	$(BIN)/cmake -S . -B build/benchmarks -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja -DSPECTRANS_BENCHMARKS=ON
+	$(CMAKE) -B build/benchmarks -DSPECTRANS_BENCHMARKS=ON
 	$(BIN)/cmake --build build/benchmarks --target bench_kernels
 	build/benchmarks/benchmarks/cpp/bench_kernels
 

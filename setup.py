@@ -116,7 +116,8 @@ def native(compiler: str, toolkit: Toolkit | None) -> dict[str, Any]:
         def build_extensions(self) -> None:
             self.destination = Path(self.get_ext_fullpath("spectrans._ops_cpu")).resolve().parent
             self.destination.mkdir(parents=True, exist_ok=True)
-            self.build_kernels(KERNELS, "-DSPECTRANS_CUDA=OFF")
+            # Where CUDA follows, an earlier build's stays as it is: without it here, CMake would take its objects away.
+            self.build_kernels(KERNELS, *(["-DSPECTRANS_CUDA=OFF"] if toolkit is None else []))
             if toolkit is not None:
                 self.build_cuda_kernels(toolkit)
             for extension in self.extensions:
@@ -124,7 +125,8 @@ def native(compiler: str, toolkit: Toolkit | None) -> dict[str, Any]:
             super().build_extensions()
 
         def build_kernels(self, target: str, *options: str) -> None:
-            build = Path(self.build_temp).resolve() / "kernels"
+            # setuptools makes an editable installation in a folder that it removes. Here the tests find the objects.
+            build = ROOT / "build" / "kernels" if self.editable_mode else Path(self.build_temp).resolve() / "kernels"
             jobs = os.environ.get("MAX_JOBS", str(os.cpu_count() or 1))
             # Named at every build: a build folder left by pip remembers the tools of an isolated environment now gone.
             tools = [
@@ -133,7 +135,8 @@ def native(compiler: str, toolkit: Toolkit | None) -> dict[str, Any]:
             ]
             subprocess.run(["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *tools, *options], check=True)
             subprocess.run(["cmake", "--build", str(build), "--parallel", jobs, "--target", target], check=True)
-            subprocess.run(["cmake", "--install", str(build), "--prefix", str(self.destination)], check=True)
+            install = ["cmake", "--install", str(build), "--component", target, "--prefix", str(self.destination)]
+            subprocess.run(install, check=True)
 
         def build_cuda_kernels(self, toolkit: Toolkit) -> None:
             warn_of_other_cuda(toolkit, torch.version.cuda)

@@ -22,6 +22,13 @@ if EMULATED := os.environ.get("SPECTRANS_EMULATED_OPS"):
 
 NONE = SimpleNamespace(params={})  # what a test without parameters has
 ON_ANY_DEVICE = ("ops", "layers", "test_cuda.py")
+#: About builds, reports and pictures: the outcome is the same whatever kernels there are.
+WITHOUT_KERNELS = ("test_benchmarks.py", "test_build.py", "test_cuda_benchmarks.py", "test_plot.py", "test_toolkit.py")
+
+
+def file_or_folder(item: pytest.Item) -> str:
+    """Of the tests' folder, what a test is in."""
+    return item.path.relative_to(Path(__file__).parent).parts[0]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,13 +52,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     device = torch.device(config.getoption("--device"))
     chosen = list(items)
     if device.type != "cpu":
-        folder = Path(__file__).parent
-        chosen = [item for item in chosen if item.path.relative_to(folder).parts[0] in ON_ANY_DEVICE]
+        chosen = [item for item in chosen if file_or_folder(item) in ON_ANY_DEVICE]
         if reason := no_such_device(device):
             for item in chosen:
                 item.add_marker(pytest.mark.skip(reason=reason))
-    if os.environ.get("SPECTRANS_NATIVE") == "0":
-        # What runs under backend("torch") without the library is what runs there with it: once is enough.
+    if os.environ.get("SPECTRANS_NATIVE") == "0" or os.environ.get("SPECTRANS_CPU"):
+        # What knows nothing of the kernels was run with all of them: once is enough.
+        chosen = [item for item in chosen if file_or_folder(item) not in WITHOUT_KERNELS]
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("backend") != "torch"]
     part, parts = map(int, config.getoption("--shard").split("/"))
     chosen = chosen[part - 1 :: parts]

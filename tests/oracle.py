@@ -329,3 +329,7 @@ LAYOUTS = {
         _misaligned,
     )
 }
+
+#: What torch.library.opcheck is given. It takes a second, and looks at a schema, a fake kernel and a derivative: what
+#: each does with a dtype has nothing to do with the layout, so that not every one of both is needed with every other.
+OPCHECKED = ((torch.float32, "contiguous"), (torch.bfloat16, "transposed"), (torch.float32, "odd_offset"))

@@ -189,6 +189,20 @@ def test_a_spill_is_an_error(
     assert "128" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("architectures", "compilations"), [(["9.0"], 0), (["8.0", "9.0"], 1)])
+def test_what_the_build_kept_is_not_compiled_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, architectures: list[str], compilations: int
+) -> None:
+    ptxas = module("ptxas", monkeypatch)
+    calls: list[object] = []
+    monkeypatch.setattr(ptxas, "compiled", lambda *call: calls.append(call) or SAID)
+    (tmp_path / "csrc").mkdir()
+    (tmp_path / "csrc" / "filter.cu.o.ptxas").write_text(SAID + SAID.replace("sm_90", "sm_120"))
+    found = ptxas.of_each(architectures, "nvcc", Path("filter.cu"), tmp_path)
+    assert [kernel.architecture for kernel in found] == ["90"] * 3
+    assert len(calls) == compilations
+
+
 def test_nothing_to_check_is_no_success(monkeypatch: pytest.MonkeyPatch) -> None:
     ptxas = module("ptxas", monkeypatch)
     monkeypatch.setattr(ptxas, "find_nvcc", lambda: "nvcc")

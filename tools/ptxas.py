@@ -1,7 +1,9 @@
 """What ptxas makes of the CUDA kernels: registers, shared memory, and an exit status of 1 if any spills.
 
-Compiles csrc/cuda/*.cu; needs nvcc, and no GPU. A stack frame is as bad as a
-spill: both put registers into memory that every thread has its own copy of.
+Reads what was kept of it when csrc/cuda/*.cu were compiled for the library, and
+compiles what it finds nothing about: that needs nvcc, and no GPU. A stack frame
+is as bad as a spill: both put registers into memory that every thread has its
+own copy of.
 """
 
 from __future__ import annotations
@@ -76,6 +78,11 @@ def readable(mangled: list[str]) -> list[str]:
     return [re.sub(r"(?<=>)\(.*\)$|(?<=\w)\(.*\)$", "", name) for name in names]
 
 
+def kept(folder: Path, source: Path) -> str:
+    """What ptxas said of a source when the library was built in that folder."""
+    return "".join(path.read_text() for path in folder.rglob(f"{source.name}.o.ptxas"))
+
+
 def compiled(nvcc: str, source: Path, architectures: list[str]) -> str:
     """What ptxas says of a source, compiled as it is for the library."""
     with tempfile.TemporaryDirectory() as folder:
@@ -85,6 +92,15 @@ def compiled(nvcc: str, source: Path, architectures: list[str]) -> str:
     if done.returncode != 0:
         raise SystemExit(f"{source.name} does not compile:\n{done.stderr}")
     return done.stderr
+
+
+def of_each(architectures: list[str], nvcc: str, source: Path, folder: Path | None) -> list[Kernel]:
+    """The kernels of a source, for all of these architectures and no others."""
+    wanted = {name.replace(".", "") for name in architectures}
+    kernels = parse(kept(folder, source)) if folder is not None else []
+    if not wanted <= {kernel.architecture for kernel in kernels}:
+        kernels = parse(compiled(nvcc, source, architectures))
+    return [kernel for kernel in kernels if kernel.architecture in wanted]
 
 
 def table(kernels: list[Kernel]) -> str:
@@ -106,14 +122,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sources", nargs="*", type=Path, help="instead of csrc/cuda/*.cu")
     parser.add_argument("--arch", nargs="+", default=ARCHITECTURES, help=f"({' '.join(ARCHITECTURES)})")
+    parser.add_argument("--built", type=Path, metavar="FOLDER", help="where the library was built from these sources")
     options = parser.parse_args(arguments)
     nvcc = find_nvcc()
     if nvcc is None:
         raise SystemExit("make cuda-check needs nvcc, from the CUDA toolkit")
     sources = options.sources or sorted((ROOT / "csrc" / "cuda").glob("*.cu"))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        tasks = [pool.submit(compiled, nvcc, source, options.arch) for source in sources]
-        kernels = [kernel for task in tasks for kernel in parse(task.result())]
+        tasks = [pool.submit(of_each, options.arch, nvcc, source, options.built) for source in sources]
+        kernels = [kernel for task in tasks for kernel in task.result()]
     if not kernels:
         raise SystemExit("no kernels: nothing was checked")
     print(table(kernels))

@@ -434,8 +434,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("gates", [(False, False, False), (True, True, True)], ids=str)
-@pytest.mark.parametrize("layout", ["contiguous", "transposed", "odd_offset"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("dtype", "layout"), oracle.OPCHECKED, ids=str)
 def test_opcheck(dtype: torch.dtype, layout: str, gates: tuple[bool, bool, bool]) -> None:
     _, k, pre, post, skip = draw(2, 5, 5, m=6, dtype=dtype, gates=gates)
     u = oracle.LAYOUTS[layout]((2, 5, 5), dtype)

@@ -305,8 +305,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
         assert all(map(torch.equal, run(), alone))
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "transposed", "odd_offset"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("dtype", "layout"), oracle.OPCHECKED, ids=str)
 @pytest.mark.parametrize("n", [5, 6])
 def test_opcheck(n: int, dtype: torch.dtype, layout: str) -> None:
     x = oracle.LAYOUTS[layout]((2, n, 5), dtype).requires_grad_()

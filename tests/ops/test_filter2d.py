@@ -328,8 +328,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
         assert all(map(torch.equal, run(), alone))
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "transposed", "odd_offset"])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("dtype", "layout"), oracle.OPCHECKED, ids=str)
 def test_opcheck(dtype: torch.dtype, layout: str) -> None:
     for grid in ((3, 2), (2, 3)):
         x = oracle.LAYOUTS[layout]((2, 6, 5), dtype).requires_grad_()
