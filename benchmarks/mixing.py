@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -219,9 +220,22 @@ def signal_and_grad(shape: Shape, dtype: torch.dtype) -> Tensors:
     return tuple(torch.randn(shape, generator=generator).to(dtype) for _ in range(2))
 
 
-def each(function: Function, *inputs: Tensor) -> Tensors:
+class Again(torch.autograd.Function):
     """Forward and backward are the same operator: it is symmetric."""
-    return tuple(function(t) for t in inputs)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, function: Function) -> Tensor:
+        ctx.function = function
+        return function(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.function(grad), None
+
+
+def again(function: Function, x: Tensor) -> Tensor:
+    y: Tensor = Again.apply(x, function)
+    return y
 
 
 def twice(flops: Callable[[Shape], float], shape: Shape) -> float:
@@ -258,9 +272,12 @@ def both_directions(
             ours=partial(forward_and_autograd, ours),
             compositions={
                 f"{plain}; autograd": partial(forward_and_autograd, compositions[plain]),
-                **{f"{key}; again": partial(each, function) for key, function in compositions.items()},
+                **{
+                    f"{key}; again": partial(forward_and_autograd, partial(again, function))
+                    for key, function in compositions.items()
+                },
             },
-            oracle=partial(each, compositions[plain]),
+            oracle=partial(forward_and_autograd, compositions[plain]),
             flops=partial(twice, flops),
             targets=NEVER_SLOWER,  # not in the sweep: the kernel is the one that the forward direction calls
         ),

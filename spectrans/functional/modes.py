@@ -27,7 +27,7 @@ def rfft_modes(
     .. math:: X_k = s \sum_j x_j e^{-2 \pi i jk/n}, \qquad 0 \le k < \mathrm{modes}
 
     What ``torch.fft.rfft(x, dim=dim, norm=norm)`` followed by a slice gives; the other frequencies are never stored
-    and, where n has small factors, not all computed. Fourier neural operators and AFNO mix tokens in such a truncated
+    and, mostly, not computed. Fourier neural operators and AFNO mix tokens in such a truncated
     spectrum.
 
     Parameters
