@@ -83,7 +83,7 @@ def response_pairs(
     if response.device != x.device:
         raise ValueError(f"response: expected device {x.device}, that of x, got {response.device}")
     if not are_pairs:
-        response = torch.view_as_real(response.resolve_conj() if response.is_conj() else response)
+        response = torch.view_as_real(response.resolve_conj())
     dtype = compute_dtype(x.dtype)
     return response if response.dtype is dtype else response.to(dtype)
 

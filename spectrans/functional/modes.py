@@ -153,7 +153,7 @@ def irfft_modes(
                 f"spectrum: expected at least 2 dimensions [..., modes, d], got shape {tuple(spectrum.shape)}"
             )
         dtype = torch.float64 if spectrum.dtype is torch.complex128 else torch.float32
-        pairs = torch.view_as_real(spectrum.resolve_conj() if spectrum.is_conj() else spectrum)
+        pairs = torch.view_as_real(spectrum.resolve_conj())
     elif spectrum.dtype in REAL_DTYPES:
         if spectrum.dim() < 3 or spectrum.shape[-1] != 2:
             raise ValueError(
