@@ -12,7 +12,6 @@ namespace {
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;
-  static constexpr int lanes = kLanes<T>;
 
  public:
   ModesPass(const Modes& call, const Transform& transform, const ThreadPool& pool)
@@ -90,12 +89,15 @@ class ModesPass {
 
   // What is written is contiguous, one way or the other.
   void write_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    for (std::int64_t k = 0; are_rows(group) && k < call_.bins.n; ++k) {
-      for (std::int64_t t = 0; t < tiles.count; ++t) {
-        store_pairs(row_of<T>(pack, group, t, k), group.lanes, re(tiles[t], k), im(tiles[t], k));
+    if (are_rows(group)) {
+      for (std::int64_t k = 0; k < call_.bins.n; ++k) {
+        for (std::int64_t t = 0; t < tiles.count; ++t) {
+          store_pairs(row_of<T>(pack, group, t, k), group.lanes, re(tiles[t], k), im(tiles[t], k));
+        }
       }
+      return;
     }
-    for (std::int64_t t = 0; !are_rows(group) && t < tiles.count; ++t) {
+    for (std::int64_t t = 0; t < tiles.count; ++t) {
       const Starts<T> starts(call_.bins, pack, group, t);
       const Vector<T>* tile = tiles[t];
       if (call_.bins.n_stride == 2) {
@@ -109,14 +111,17 @@ class ModesPass {
   }
 
   void read_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    for (std::int64_t k = 0; are_rows(group) && k < call_.bins.n; ++k) {
-      for (std::int64_t t = 0; t < tiles.count; ++t) {
-        const Complex<Vector<T>> bin = load_pairs(row_of<const T>(pack, group, t, k), group.lanes);
-        set_re(tiles[t], k, bin.re);
-        set_im(tiles[t], k, bin.im);
+    if (are_rows(group)) {
+      for (std::int64_t k = 0; k < call_.bins.n; ++k) {
+        for (std::int64_t t = 0; t < tiles.count; ++t) {
+          const Complex<Vector<T>> bin = load_pairs(row_of<const T>(pack, group, t, k), group.lanes);
+          set_re(tiles[t], k, bin.re);
+          set_im(tiles[t], k, bin.im);
+        }
       }
+      return;
     }
-    for (std::int64_t t = 0; !are_rows(group) && t < tiles.count; ++t) {
+    for (std::int64_t t = 0; t < tiles.count; ++t) {
       const Starts<const T> starts(call_.bins, pack, group, t);
       Vector<T>* tile = tiles[t];
       if (call_.bins.n_stride == 2) {
