@@ -17,7 +17,7 @@ namespace spectrans {
 namespace {
 
 // A table has its place in the second-level cache, beside the tiles, and is there for the life of the process.
-constexpr std::int64_t kMostBytes = 128 * 1024;
+constexpr std::int64_t kMostBytes = 256 * 1024;
 // Entries of the table that take as long as an operation of a transform, as measured.
 constexpr double kEntries = 0.5, kEntriesInverse = 0.8;
 
