@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 from torch.fft import irfft, rfft
 
-from benchmarks.operation import Operation, Shape, Target, Tensors, forward, forward_and_autograd, transform_flops
+from benchmarks.operation import (
+    Operation,
+    Shape,
+    Target,
+    Tensors,
+    filtered_by_item,
+    forward,
+    forward_and_autograd,
+    gradients_by_item,
+    transform_flops,
+)
 from spectrans.functional import fft_conv
 
 #: The shapes with targets.
@@ -100,27 +110,29 @@ class ByHandTransposed(torch.autograd.Function):
         return irfft(grad_spectrum.mul_(response.conj()), n=2 * n)[..., :n].mT, grad_k.mT
 
 
+def to_bins(item: Tensor) -> Tensor:
+    spectrum: Tensor = rfft(item.mT.contiguous(), n=2 * item.shape[-2])
+    return spectrum
+
+
+def to_item(spectrum: Tensor, n: int) -> Tensor:
+    y: Tensor = irfft(spectrum, n=2 * n)[:, :n]
+    return y.mT
+
+
 class ByHandByItem(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, k: Tensor) -> Tensor:
-        n, response = u.shape[-2], rfft(k.mT.contiguous(), n=2 * k.shape[-2])
-        y, spectra = torch.empty_like(u), []
-        for y_item, u_item in zip(y, u, strict=True):
-            spectra.append(rfft(u_item.mT.contiguous(), n=2 * n))
-            y_item.copy_(irfft(spectra[-1] * response, n=2 * n)[:, :n].mT)
+        response = to_bins(k)
+        y, spectra = filtered_by_item(u, response, to_bins, partial(to_item, n=u.shape[-2]))
         ctx.save_for_backward(response, *spectra)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensors:
         n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
-        grad_u, grad_response = torch.empty_like(grad), torch.zeros_like(response)
-        adjoint = response.conj().resolve_conj()
-        for grad_u_item, grad_item, spectrum in zip(grad_u, grad, spectra, strict=True):
-            grad_spectrum = rfft(grad_item.mT.contiguous(), n=2 * n)
-            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-            grad_u_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=2 * n)[:, :n].mT)
-        return grad_u, irfft(grad_response, n=2 * n)[:, :n].mT
+        grad_u, correlation = gradients_by_item(grad, response, spectra, to_bins, partial(to_item, n=n))
+        return grad_u, to_item(correlation, n)
 
 
 # -- the least work: transforms of length 2 n, a complex product of 6 flops for each of n bins -------------------------

@@ -17,8 +17,10 @@ from benchmarks.operation import (
     Shape,
     Target,
     Tensors,
+    filtered_by_item,
     forward,
     forward_and_autograd,
+    gradients_by_item,
     transform_flops,
 )
 from spectrans.functional import spectral_filter
@@ -119,49 +121,43 @@ class ByHandTransposed(torch.autograd.Function):
         return irfft(grad_spectrum.mul_(response.conj()), n=n, dim=-1).mT, grad_response.mT
 
 
+def to_bins(item: Tensor) -> Tensor:
+    return rfft(item, dim=-2)
+
+
+def to_bins_transposed(item: Tensor) -> Tensor:
+    return rfft(item.mT.contiguous(), dim=-1)
+
+
 class ByHandByItem(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
-        y, spectra = torch.empty_like(x), []
-        for y_item, x_item in zip(y, x, strict=True):
-            spectra.append(rfft(x_item, dim=-2))
-            y_item.copy_(irfft(spectra[-1] * response, n=x.shape[-2], dim=-2))
+        y, spectra = filtered_by_item(x, response, to_bins, partial(irfft, n=x.shape[-2], dim=-2))
         ctx.save_for_backward(response, *spectra)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensors:
         n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
-        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
-        adjoint = response.conj().resolve_conj()
-        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-            grad_spectrum = rfft(grad_item, dim=-2)
-            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-            grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-2))
-        return grad_x, weigh(grad_response, n)
+        grad_x, correlation = gradients_by_item(grad, response, spectra, to_bins, partial(irfft, n=n, dim=-2))
+        return grad_x, weigh(correlation, n)
 
 
 class ByHandTransposedByItem(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
-        response = response.mT.contiguous()
-        y, spectra = torch.empty_like(x), []
-        for y_item, x_item in zip(y, x, strict=True):
-            spectra.append(rfft(x_item.mT.contiguous(), dim=-1))
-            y_item.copy_(irfft(spectra[-1] * response, n=x.shape[-2], dim=-1).mT)
+        n, response = x.shape[-2], response.mT.contiguous()
+        y, spectra = filtered_by_item(x, response, to_bins_transposed, lambda z: irfft(z, n=n, dim=-1).mT)
         ctx.save_for_backward(response, *spectra)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensors:
         n, (response, *spectra) = grad.shape[-2], ctx.saved_tensors
-        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
-        adjoint = response.conj().resolve_conj()
-        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-            grad_spectrum = rfft(grad_item.mT.contiguous(), dim=-1)
-            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-            grad_x_item.copy_(irfft(grad_spectrum.mul_(adjoint), n=n, dim=-1).mT)
-        return grad_x, weigh(grad_response, n, bins=-1).mT
+        grad_x, correlation = gradients_by_item(
+            grad, response, spectra, to_bins_transposed, lambda z: irfft(z, n=n, dim=-1).mT
+        )
+        return grad_x, weigh(correlation, n, bins=-1).mT
 
 
 # -- the least work: a complex product is 6 flops a bin, its accumulation 8, and there are n/2 bins --------------------

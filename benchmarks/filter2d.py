@@ -11,7 +11,17 @@ import torch
 from torch import Tensor
 from torch.fft import irfft2, rfft2
 
-from benchmarks.operation import Operation, Shape, Target, Tensors, forward, forward_and_autograd, transform_flops
+from benchmarks.operation import (
+    Operation,
+    Shape,
+    Target,
+    Tensors,
+    filtered_by_item,
+    forward,
+    forward_and_autograd,
+    gradients_by_item,
+    transform_flops,
+)
 from spectrans.functional import spectral_filter2d
 
 #: Those of GFNet's stages, and a larger one.
@@ -112,27 +122,27 @@ class ByHandTransposed(torch.autograd.Function):
         return grad_x.flatten(-2, -1).mT, grad_response.movedim(0, -1)
 
 
+def to_bins(item: Tensor) -> Tensor:
+    return rfft2(item.mT.contiguous().unflatten(-1, grid_of(item.shape[-2])))
+
+
+def to_item(spectrum: Tensor, grid: tuple[int, int]) -> Tensor:
+    return irfft2(spectrum, s=grid).flatten(-2, -1).mT
+
+
 class ByHandByItem(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
         grid, response = grid_of(x.shape[-2]), response.movedim(-1, 0).contiguous()
-        y, spectra = torch.empty_like(x), []
-        for y_item, x_item in zip(y, x, strict=True):
-            spectra.append(rfft2(x_item.mT.contiguous().unflatten(-1, grid)))
-            y_item.copy_(irfft2(spectra[-1] * response, s=grid).flatten(-2, -1).mT)
+        y, spectra = filtered_by_item(x, response, to_bins, partial(to_item, grid=grid))
         ctx.save_for_backward(response, *spectra)
         return y
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensors:
         grid, (response, *spectra) = grid_of(grad.shape[-2]), ctx.saved_tensors
-        grad_x, grad_response = torch.empty_like(grad), torch.zeros_like(response)
-        adjoint = response.conj().resolve_conj()
-        for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
-            grad_spectrum = rfft2(grad_item.mT.contiguous().unflatten(-1, grid))
-            grad_response.addcmul_(spectrum.conj(), grad_spectrum)
-            grad_x_item.copy_(irfft2(grad_spectrum.mul_(adjoint), s=grid).flatten(-2, -1).mT)
-        return grad_x, weigh(grad_response, grid, columns=-1).movedim(0, -1)
+        grad_x, correlation = gradients_by_item(grad, response, spectra, to_bins, partial(to_item, grid=grid))
+        return grad_x, weigh(correlation, grid, columns=-1).movedim(0, -1)
 
 
 # -- the least work: as of a filter of sequences, but a column of a half spectrum is complex: two real transforms ------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,6 +14,7 @@ from spectrans import _native
 Shape = tuple[int, ...]  # batch, n, d
 Tensors = tuple[Tensor, ...]
 Contender = Callable[..., Tensors]  # inputs -> outputs
+Step = Callable[[Tensor], Tensor]
 
 #: The shapes at which the ops along one axis have targets.
 SHAPES: tuple[Shape, ...] = ((8, 128, 256), (8, 512, 768), (32, 512, 768), (4, 4096, 768), (8, 1000, 512))
@@ -94,6 +95,32 @@ def forward_and_autograd(function: Callable[..., Tensor], *inputs: Tensor) -> Te
         leaves = [argument.detach().requires_grad_() for argument in arguments]
         y = function(*leaves)
         return (y.detach(), *torch.autograd.grad(y, leaves, grad))
+
+
+# -- by hand, one item at a time: temporaries the size of one item stay in cache ---------------------------------------
+# transform: of an item, to the axes that `response` has; back: of such a spectrum, to an item.
+
+
+def filtered_by_item(x: Tensor, response: Tensor, transform: Step, back: Step) -> tuple[Tensor, list[Tensor]]:
+    """x times the response in the frequency domain; with it the spectra, to be kept for the backward pass."""
+    y, spectra = torch.empty_like(x), []
+    for y_item, x_item in zip(y, x, strict=True):
+        spectra.append(transform(x_item))
+        y_item.copy_(back(spectra[-1] * response))
+    return y, spectra
+
+
+def gradients_by_item(
+    grad: Tensor, response: Tensor, spectra: Sequence[Tensor], transform: Step, back: Step
+) -> tuple[Tensor, Tensor]:
+    """The gradient of x, and the sum of conj(spectrum) transform(grad)."""
+    grad_x, correlation = torch.empty_like(grad), torch.zeros_like(response)
+    adjoint = response.conj().resolve_conj()
+    for grad_x_item, grad_item, spectrum in zip(grad_x, grad, spectra, strict=True):
+        grad_spectrum = transform(grad_item)
+        correlation.addcmul_(spectrum.conj(), grad_spectrum)
+        grad_x_item.copy_(back(grad_spectrum.mul_(adjoint)))
+    return grad_x, correlation
 
 
 def transform_flops(n: int) -> float:

@@ -48,7 +48,7 @@ def rms(actual: torch.Tensor, expected: np.ndarray) -> float:
     return float(np.linalg.norm(oracle.wide(actual) - expected) / np.linalg.norm(expected))
 
 
-def compare(native: torch.Tensor, reference: torch.Tensor, expected: np.ndarray) -> None:
+def assert_no_worse(native: torch.Tensor, reference: torch.Tensor, expected: np.ndarray) -> None:
     ours, theirs = rms(native, expected), rms(reference, expected)
     slack = 3 / np.sqrt(expected.size)
     assert ours <= theirs * (1 + slack), f"native {ours:.3g}, torch.fft {theirs:.3g}: ratio {ours / theirs:.3f}"
@@ -64,7 +64,7 @@ def test_mixing_of_the_sequence(n: int) -> None:
     for hartley in (False, True):
         flags = (True, False, hartley, 1)
         expected = oracle.mixing(oracle.wide(x), True, False, hartley, "ortho")
-        compare(mixing(x, *flags), mixing_reference(x, *flags), expected)
+        assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected)
 
 
 @pytest.mark.parametrize("d", every_length_and(LONG))
@@ -72,7 +72,7 @@ def test_mixing_of_the_hidden_axis(d: int) -> None:
     x = oracle.draw(2, channels(d), d, dtype=torch.float32)
     flags = (False, True, True, 1)
     expected = oracle.mixing(oracle.wide(x), False, True, True, "ortho")
-    compare(mixing(x, *flags), mixing_reference(x, *flags), expected)
+    assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected)
 
 
 @pytest.mark.parametrize("n", [*range(1, 601, 7), 1000, 1023, 1024, 1536])
@@ -82,7 +82,7 @@ def test_mixing_of_both(n: int) -> None:
         for hartley in (False, True):
             flags = (True, True, hartley, 1)
             expected = oracle.mixing(oracle.wide(x), True, True, hartley, "ortho")
-            compare(mixing(x, *flags), mixing_reference(x, *flags), expected)
+            assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected)
 
 
 @pytest.mark.parametrize("n", every_length_and(LONG))
@@ -92,7 +92,7 @@ def test_filter(n: int) -> None:
     for batch in (2, 1):
         x = oracle.draw(batch, n, d, dtype=torch.float32)
         expected = oracle.filtered(oracle.wide(x), oracle.wide(h))
-        compare(filter(x, h, False), filter_reference(x, h, False), expected)
+        assert_no_worse(filter(x, h, False), filter_reference(x, h, False), expected)
 
 
 @pytest.mark.parametrize("n", every_length_and(LONG))
@@ -100,7 +100,7 @@ def test_response_gradient(n: int) -> None:
     d = channels(n)
     x, g = oracle.draw(2, n, d, dtype=torch.float32), oracle.draw(2, n, d, dtype=torch.float32, seed=1)
     expected = oracle.response_grad(oracle.wide(g), oracle.wide(x))
-    compare(filter_response_grad(g, x), filter_response_grad_reference(g, x), expected)
+    assert_no_worse(filter_response_grad(g, x), filter_response_grad_reference(g, x), expected)
 
 
 SIDES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 16, 17, 19, 24, 28, 32, 37, 49, 64, 97, 128)
@@ -114,10 +114,10 @@ def test_filter2d(grid: tuple[int, int]) -> None:
     x, g = oracle.draw(2, n, d, dtype=torch.float32), oracle.draw(2, n, d, dtype=torch.float32, seed=1)
     h = oracle.draw_response2d(*grid, d, torch.float32)
     expected = oracle.filtered2d(oracle.wide(x), oracle.wide(h))
-    compare(filter2d(x, h, False), filter2d_reference(x, h, False), expected)
+    assert_no_worse(filter2d(x, h, False), filter2d_reference(x, h, False), expected)
     expected = oracle.response_grad2d(oracle.wide(g), oracle.wide(x), grid[0])
     native, reference = (f(g, x, grid[0]) for f in (filter2d_response_grad, filter2d_response_grad_reference))
-    compare(native, reference, expected)
+    assert_no_worse(native, reference, expected)
 
 
 @pytest.mark.parametrize("n", SIDES)
@@ -129,11 +129,11 @@ def test_filter2d_of_one_column(n: int) -> None:
     column = oracle.draw_response2d(n, 1, d, torch.float32)
     row = effective_response(column, 1)[: n // 2 + 1].transpose(0, 1)
     expected = oracle.filtered2d(oracle.wide(x), oracle.wide(column))
-    compare(filter2d(x, column, False), filter2d_reference(x, row, False), expected)
+    assert_no_worse(filter2d(x, column, False), filter2d_reference(x, row, False), expected)
     alone = (2 * torch.arange(n // 2 + 1)) % n == 0
     native = filter2d_response_grad(g, x, n)[: n // 2 + 1, 0] * torch.where(alone, 1, 2).reshape(-1, 1, 1)
     reference = filter2d_response_grad_reference(g, x, 1)[0]
-    compare(native, reference, oracle.response_grad2d(oracle.wide(g), oracle.wide(x), 1)[0])
+    assert_no_worse(native, reference, oracle.response_grad2d(oracle.wide(g), oracle.wide(x), 1)[0])
 
 
 @pytest.mark.parametrize("n", [*range(1, 601, 7), *LONG])
@@ -145,10 +145,10 @@ def test_conv(n: int) -> None:
         arguments = (u, k, None, None, None, causal)
         exact = (u.double(), k.double(), None, None, None, causal)
         expected = oracle.wide(conv_reference(*exact, False))
-        compare(conv(*arguments, False), conv_reference(*arguments, False), expected)
+        assert_no_worse(conv(*arguments, False), conv_reference(*arguments, False), expected)
         native, reference = conv_backward(g, *arguments), conv_backward_reference(g, *arguments)
         for i, expected_grad in enumerate(conv_backward_reference(g.double(), *exact)[:2]):
-            compare(native[i], reference[i], oracle.wide(expected_grad))
+            assert_no_worse(native[i], reference[i], oracle.wide(expected_grad))
 
 
 @pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
@@ -158,7 +158,7 @@ def test_modes(n: int) -> None:
         x = oracle.draw(2, n, d, dtype=torch.float32)
         flags = (count, False, False, 1)
         expected = oracle.modes(oracle.wide(x), count, norm="ortho")
-        compare(modes(x, *flags), modes_reference(x, *flags), expected)
+        assert_no_worse(modes(x, *flags), modes_reference(x, *flags), expected)
 
 
 @pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
@@ -167,4 +167,4 @@ def test_modes_inverse(n: int) -> None:
         pairs = oracle.draw(2, count, channels(n), 2, dtype=torch.float32)
         flags = (n, torch.float32, False, True, 2)
         expected = oracle.from_modes(oracle.wide(pairs), n)
-        compare(modes_inverse(pairs, *flags), modes_inverse_reference(pairs, *flags), expected)
+        assert_no_worse(modes_inverse(pairs, *flags), modes_inverse_reference(pairs, *flags), expected)
