@@ -10,27 +10,35 @@
 namespace spectrans {
 namespace {
 
-// Sums over the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
 constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
 
+// What is kept of the groups of a block may be in the third-level cache, as it is asked for ahead of its use, where
+// that makes all groups of an item one block: the addresses of as many rows are known until the last group is done.
+constexpr std::int64_t kFarBytes = 2 * 1024 * 1024;
+constexpr std::int64_t kFarRows = 1024;
+
 // What happens to each bin between the last forward and the first inverse stage.
-template <class T, bool kFilter, bool kGradient>
+template <class IO, bool kFilter, bool kGradient, class T = Compute<IO>>
 struct Product {
   const Vector<T>* tile;      // the slots being transformed
   const Vector<T>* response;  // [n] in the same slots, divided by n
   const Vector<T>* with;      // [n] spectrum of the other signal
   Vector<T>* sum;             // [n] += conj(with) tile
-  Ahead x_ahead, with_ahead;  // of the next item
+  PiecesAhead<IO> x_ahead, with_ahead;
+  std::int64_t kept_ahead;  // slots from what is kept of this tile to what is kept of the next; 0: it is near
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t r = re - tile, i = im - tile;
-    x_ahead.fetch(r);  // every slot comes up once: slot j stands for row j
-    x_ahead.fetch(i);
+    x_ahead.ask();
+    if constexpr (kGradient) with_ahead.ask();
+    if (kept_ahead != 0) {
+      if constexpr (kFilter) fetch_both(response + kept_ahead, r, i);
+      if constexpr (kGradient) fetch_both(sum + kept_ahead, r, i);
+    }
     if constexpr (kGradient) {
-      with_ahead.fetch(r);
-      with_ahead.fetch(i);
       sum[r] += with[r] * a + with[i] * b;
       sum[i] += with[r] * b - with[i] * a;
     }
@@ -44,6 +52,12 @@ struct Product {
     if constexpr (kGradient) sum[at - tile] += with[at - tile] * a;
     if constexpr (kFilter) a = a * response[at - tile];
   }
+
+ private:
+  static SPECTRANS_INLINE void fetch_both(const Vector<T>* at, std::int64_t r, std::int64_t i) {
+    fetch(at + r);
+    fetch(at + i);
+  }
 };
 
 // Where a bin of the half spectrum is: in row `row` of a response, and in slots that hold re + i sign im, im < 0 for a
@@ -53,6 +67,23 @@ template <class T>
 struct Bin {
   std::int64_t row, mirror, re, im;
   T sign;
+};
+
+// Divides by a length: a product with a rounded 1 / n would bias every bin, one with an exact 1 / n is several times as
+// fast.
+template <class T>
+class Divisor {
+ public:
+  explicit Divisor(std::int64_t n) : n_(static_cast<T>(n)), inverse_(1 / n_), exact_((n & (n - 1)) == 0) {}
+
+  // weight, a power of two or minus one, times value / n
+  SPECTRANS_INLINE Vector<T> divide(Vector<T> value, T weight) const {
+    return exact_ ? value * (weight * inverse_) : value / (n_ / weight);
+  }
+
+ private:
+  T n_, inverse_;
+  bool exact_;
 };
 
 // The first `count` values, as many as fit; the others are zero.
@@ -73,52 +104,51 @@ class FilterPass {
       : call_(call), pool_(pool), transform_(transform),
         groups_(transform.n, call.x.d, call.x.batch, most_tiles(transform.n)), pitch_(padded(transform.slots)),
         slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)),
-        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes) {}
+        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
+        batch_(groups_.packs(call.x.batch)),
+        parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
+        kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
+        blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
+                transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes),
+        far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes) {}
 
   void run() const {
-    const std::int64_t batch = groups_.packs(call_.x.batch), bins = transform_.bins;
-    const std::int64_t splits = kGradient ? max(1, min(batch, kTasks / groups_.count)) : max(1, batch);
-    T* partial = static_cast<T*>(call_.response_grad);
-    const std::int64_t size = 2 * bins * call_.x.d;
-    if (kGradient && splits > 1) {
-      partial = static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    const std::int64_t size = 2 * transform_.bins * call_.x.d;  // of a gradient
+    T* total = static_cast<T*>(call_.response_grad);
+    T* partial = nullptr;  // of the second part, and those after it
+    if (kGradient && parts_ > 1) {
+      partial = static_cast<T*>(scratch(ScratchRoom::shared, (parts_ - 1) * size * sizeof(T)));
     }
-    const std::int64_t per_split = ceil_div(batch, splits);
-    const Blocks blocks(groups_.count, splits, kKept * slots_ * kVectorBytes, pool_.threads);
-    parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes * max(1, per_split),
+    parallel(pool_, blocks_.count(), blocks_.size * slots_ * kVectorBytes * max(1, ceil_div(batch_, parts_)),
              [&](std::int64_t begin, std::int64_t end) {
-               const Workspace space = workspace(blocks.size);
+               const Workspace space = workspace(blocks_.size);
                const auto start = [&](const Blocks::Block& block) {
-                 return Next{groups_[block.first], block.part * batch / splits};
+                 return Next{groups_[block.first], block.part * batch_ / parts_, 0};
                };
                if (outer_) {
-                 const Next beginning = start(blocks[begin]);
+                 const Next beginning = start(blocks_[begin]);
                  fetch<IO>(call_.x, beginning.item, beginning.group);
                  if (kGradient) fetch<IO>(call_.with, beginning.item, beginning.group);
                }
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const Blocks::Block block = blocks[task];
+                 const Blocks::Block block = blocks_[task];
                  if (kFilter && block.first != arranged) {
                    for (std::int64_t g = 0; g < block.groups; ++g) {
                      arrange_response(groups_[block.first + g], space.response + g * slots_);
                    }
                    arranged = block.first;
                  }
-                 const Next after = outer_ && task + 1 < end ? start(blocks[task + 1]) : Next{};
-                 const std::int64_t last = (block.part + 1) * batch / splits;
-                 items(block, start(block).item, last, after, space, partial + block.part * size);
+                 const Next after = outer_ && task + 1 < end ? start(blocks_[task + 1]) : Next{};
+                 const std::int64_t last = (block.part + 1) * batch_ / parts_;
+                 items(block, start(block).item, last, after, space,
+                       block.part == 0 ? total : partial + (block.part - 1) * size);
                }
                if (streaming_) fence_streams();
              });
-    if (kGradient && splits > 1) {
-      T* total = static_cast<T*>(call_.response_grad);
-      parallel(pool_, bins, 2 * call_.x.d * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t i = 2 * call_.x.d * begin; i < 2 * call_.x.d * end; ++i) {
-          T sum = partial[i];
-          for (std::int64_t split = 1; split < splits; ++split) sum += partial[split * size + i];
-          total[i] = sum;
-        }
+    if (kGradient && parts_ > 1) {
+      parallel(pool_, size, parts_ * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+        for (std::int64_t part = 1; part < parts_; ++part) add(partial + (part - 1) * size, begin, end, total);
       });
     }
   }
@@ -127,17 +157,24 @@ class FilterPass {
   // What is to be done after something else; no tiles: nothing.
   struct Next {
     Group group;
-    std::int64_t item;
+    std::int64_t item, kept;
   };
   struct Workspace {
     Vector<T>*tile, *response, *with, *sum, *total, *work;
   };
 
-  // What is kept of a group: its response, and two sums.
-  static constexpr std::int64_t kKept = (kFilter ? 1 : 0) + (kGradient ? 2 : 0);
+  // to[begin, end) += from[begin, end)
+  static void add(const T* from, std::int64_t begin, std::int64_t end, T* to) {
+    std::int64_t i = begin;
+    for (; i + kLanes<T> <= end; i += kLanes<T>) store(to + i, load(to + i) + load(from + i));
+    for (; i < end; ++i) to[i] += from[i];
+  }
+
+  // Whether a part of the batch is summed in pieces, whose sums are summed.
+  bool in_pieces() const { return kept_ > (kFilter ? 1 : 0) + 1; }
 
   Workspace workspace(std::int64_t groups) const {
-    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + kKept * groups;
+    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + kept_ * groups;
     auto* at =
         static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace space{};
@@ -151,7 +188,7 @@ class FilterPass {
     if (kGradient) {
       space.with = take(slots_);
       space.sum = take(groups * slots_);
-      space.total = take(groups * slots_);
+      space.total = in_pieces() ? take(groups * slots_) : space.sum;
     }
     space.work = take(transform_.work);
     return space;
@@ -175,12 +212,13 @@ class FilterPass {
     }
   }
 
-  // The response of the channels of a tile -> slots. Divided by n: a product with a rounded 1 / n would bias every bin.
+  // The response of the channels of a tile, divided by n -> slots.
   void arrange_response(const T* response, int channels, Vector<T>* slots) const {
-    const T n = static_cast<T>(transform_.n), imag_sign = call_.adjoint ? T(-1) : T(1);
+    const Divisor<T> n(transform_.n);
+    const T imag_sign = call_.adjoint ? T(-1) : T(1);
     const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h) {
-      slots[bin.re] = h.re / n;
-      if (bin.im >= 0) slots[bin.im] = h.im / (imag_sign * bin.sign * n);
+      slots[bin.re] = n.divide(h.re, T(1));
+      if (bin.im >= 0) slots[bin.im] = n.divide(h.im, imag_sign * bin.sign);
     };
     if (call_.channel_stride == 2) {  // [bins, channels, 2]
       transform_.for_each_bin([&](const Bin<T>& bin) {
@@ -224,12 +262,12 @@ class FilterPass {
   // The reverse, for the gradient: bins without a mirror image in the half spectrum stand for that, too.
   void write_gradient(const Group& group, const Tiles<T>& slots, T* gradient) const {
     const std::int64_t d = call_.x.d;
-    const T n = static_cast<T>(transform_.n);
+    const Divisor<T> n(transform_.n);
     transform_.for_each_bin([&](const Bin<T>& bin) {
-      const T divisor = bin.mirror < 0 ? n / 2 : n;
+      const T weight = bin.mirror < 0 ? 2 : 1;
       for (std::int64_t k = 0; k < group.tiles; ++k) {
-        const Vector<T> re = slots[k][bin.re] / divisor;
-        const Vector<T> im = bin.im >= 0 ? slots[k][bin.im] / (divisor * bin.sign) : Vector<T>{};
+        const Vector<T> re = n.divide(slots[k][bin.re], weight);
+        const Vector<T> im = bin.im >= 0 ? n.divide(slots[k][bin.im], weight * bin.sign) : Vector<T>{};
         store_pairs(gradient + 2 * (bin.row * d + group.channel[k]), group.lanes, re, im);
         if (bin.mirror >= 0 && bin.mirror != bin.row) {
           store_pairs(gradient + 2 * (bin.mirror * d + group.channel[k]), group.lanes, re, -im);
@@ -279,13 +317,13 @@ class FilterPass {
       for (std::int64_t g = 0; g < block.groups; ++g) {
         Next next = after;
         if (outer_ && g + 1 < block.groups) {
-          next = {groups_[block.first + g + 1], item};
+          next = {groups_[block.first + g + 1], item, (g + 1) * slots_};
         } else if (outer_ && item + 1 < last) {
-          next = {groups_[block.first], item + 1};
+          next = {groups_[block.first], item + 1, 0};
         }
         one(groups_[block.first + g], item, next, space, g * slots_);
       }
-      if (kGradient && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
+      if (kGradient && in_pieces() && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
         for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
           space.sum[i] = Vector<T>{};
@@ -309,12 +347,14 @@ class FilterPass {
     const Outer outer{bring(call_.x, item, group, space.tile), kFilter && is_outer(call_.y, group)};
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       const std::int64_t at = k * pitch_;
-      const Product<T, kFilter, kGradient> product{space.tile + at,
-                                                   space.response + kept + at,
-                                                   space.with + at,
-                                                   space.sum + kept + at,
-                                                   ahead<IO>(call_.x, next.item, next.group, k),
-                                                   ahead<IO>(call_.with, next.item, next.group, k)};
+      const std::int64_t later = k + 1 < group.tiles ? pitch_ : next.kept - kept - at;
+      const Product<IO, kFilter, kGradient> product{space.tile + at,
+                                                    space.response + kept + at,
+                                                    space.with + at,
+                                                    space.sum + kept + at,
+                                                    PiecesAhead<IO>(call_.x, next.item, next.group, k),
+                                                    PiecesAhead<IO>(call_.with, next.item, next.group, k),
+                                                    far_ ? later : 0};
       transform_.convolve(space.tile + at, space.work, product, outer);
     }
     if constexpr (kFilter) take(item, group, space.tile, outer.inverse);
@@ -326,6 +366,10 @@ class FilterPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_, outer_;
+  const std::int64_t batch_, parts_;
+  const std::int64_t kept_;  // of a group: its response, a sum, and a sum of sums
+  const Blocks blocks_;
+  const bool far_;  // whether what is kept of a block is
 };
 
 template <class IO, class Transform>

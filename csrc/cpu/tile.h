@@ -80,8 +80,8 @@ struct Groups {
 // Tasks of a block of groups and a part of the batch. Of an item, the groups of a block are done one after the other,
 // side by side in its rows, so that each page of them is met once a block.
 struct Blocks {
-  // Of what is kept of the groups of a block.
-  static constexpr std::int64_t kKeptBytes = 640 * 1024;
+  // What is kept of the groups of a block, where it is to stay in the second-level cache.
+  static constexpr std::int64_t kNearBytes = 640 * 1024;
   // For threads to share, where there are so many groups.
   static constexpr std::int64_t kTasksPerThread = 4;
 
@@ -91,10 +91,12 @@ struct Blocks {
     std::int64_t first, groups, part;
   };
 
-  Blocks(std::int64_t groups_, std::int64_t parts_, std::int64_t bytes_kept, int threads)
+  // bytes_kept: of a group; room: for those of a block
+  Blocks(std::int64_t groups_, std::int64_t parts_, std::int64_t bytes_kept, int threads,
+         std::int64_t room = kNearBytes)
       : groups(groups_), parts(parts_),
-        size(max(1, min(kKeptBytes / bytes_kept, groups * parts / (kTasksPerThread * threads)))) {
-    size = min(size, groups);
+        size(max(1, min(room / bytes_kept, groups * parts / (kTasksPerThread * threads)))) {
+    size = ceil_div(groups, ceil_div(groups, min(size, groups)));
   }
   std::int64_t count() const { return ceil_div(groups, size) * parts; }
   Block operator[](std::int64_t task) const {
@@ -242,22 +244,51 @@ Ahead rows_from(const Signal& signal, bool there, std::int64_t item, std::int64_
           signal.n_stride * std::int64_t(sizeof(IO))};
 }
 
-// Those of tile k of a pack.
-template <class IO>
-Ahead ahead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
-  const bool there = k < group.tiles && whole_vectors<Compute<IO>>(signal, group);
-  return rows_from<IO>(signal, there, pack, 0, group.channel[k]);
-}
-
 // All rows of a pack, at once.
 template <class IO>
 void fetch(const Signal& signal, std::int64_t pack, const Group& group) {
-  for (std::int64_t k = 0; k < group.tiles; ++k) {
-    const Ahead rows = ahead<IO>(signal, pack, group, k);
-    for (std::int64_t j = 0; rows.stride != 0 && j < signal.n; ++j) rows.fetch(j);
+  for (std::int64_t k = 0; k < group.tiles && whole_vectors<Compute<IO>>(signal, group); ++k) {
+    const Ahead rows = rows_from<IO>(signal, true, pack, 0, group.channel[k]);
+    for (std::int64_t j = 0; j < signal.n; ++j) rows.fetch(j);
     asm volatile("");  // or a compiler finds that nothing is done here
   }
 }
+
+// The same rows, asked for while tiles of as many slots are worked on, once for each pair of these. The piece of a row
+// that belongs to the group is asked for line by line, before the next row's: one visit to its page.
+template <class IO>
+class PiecesAhead {
+ public:
+  // Nothing is asked for.
+  PiecesAhead() = default;
+  // What tile k is to ask for.
+  PiecesAhead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
+    if (group.tiles == 0 || !whole_vectors<Compute<IO>>(signal, group)) return;
+    const std::int64_t stride = signal.n_stride * std::int64_t(sizeof(IO)),
+                       lines = max(1, group.tiles * kBytes / kLine);
+    const Ahead rows = rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]);
+    at_ = static_cast<const char*>(rows.row);
+    across_ = lines == 1 ? stride : kLine;
+    step_ = lines > kAtOnce ? kAtOnce * kLine : kAtOnce / lines * stride;
+    two_steps_ = lines > kAtOnce ? stride : 2 * step_;
+  }
+
+  SPECTRANS_INLINE void ask() const {
+    if (at_ == nullptr) return;
+    fetch(at_);
+    if constexpr (kAtOnce == 2) fetch(at_ + across_);
+    at_ += step_;
+    step_ = two_steps_ - step_;
+  }
+
+ private:
+  static constexpr std::int64_t kLine = 64, kBytes = kLanes<Compute<IO>> * std::int64_t(sizeof(IO));
+  static constexpr std::int64_t kAtOnce = max(1, min(2, 2 * kBytes / kLine));
+
+  mutable const char* at_ = nullptr;
+  std::int64_t across_ = 0, two_steps_ = 0;
+  mutable std::int64_t step_ = 0;
+};
 
 // Samples of one item, or pack of items -> tiles, in the slot order of a plan.
 template <class IO, class Plan, class T = Compute<IO>>
