@@ -40,7 +40,7 @@ VALUES = 8192
 
 
 def channels(n: int) -> int:
-    return max(4, min(256, VALUES // (2 * n)))
+    return max(4, VALUES // (2 * n))
 
 
 def rms(actual: torch.Tensor, expected: np.ndarray) -> float:
