@@ -194,11 +194,11 @@ class FilterPass {
     return space;
   }
 
-  // Two cache lines of a row side by side; four where what is kept of a group still leaves the second-level cache to
-  // the rows to come.
+  // Two cache lines of a row side by side; four tiles where they take no more than a second-level cache and a gradient
+  // does not need as much again: fewer pages are met, fewer times.
   static std::int64_t most_tiles(std::int64_t n) {
     constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
-    constexpr std::int64_t room = 256 * 1024;
+    constexpr std::int64_t room = 1024 * 1024;
     return kGradient || kMaxTiles * n * kVectorBytes > room ? few : kMaxTiles;
   }
 
