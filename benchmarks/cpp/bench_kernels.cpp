@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -27,23 +28,39 @@ const ThreadPool kOneThread{[](std::int64_t count, std::int64_t, void (*body)(st
                                void* context) { body(0, count, context); },
                             1};
 
-std::vector<float> noise(std::int64_t count, unsigned seed) {
+// Aligned as torch's tensors are: kernels write past the caches what is.
+template <class T>
+struct Aligned {
+  using value_type = T;
+  static constexpr std::align_val_t alignment{64};
+  T* allocate(std::size_t count) { return static_cast<T*>(::operator new(count * sizeof(T), alignment)); }
+  void deallocate(T* memory, std::size_t) { ::operator delete(memory, alignment); }
+  bool operator==(const Aligned&) const = default;
+};
+
+using Floats = std::vector<float, Aligned<float>>;
+
+Floats noise(std::int64_t count, unsigned seed) {
   std::minstd_rand generator(seed);
   std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(count);
+  Floats values(count);
   for (float& value : values) value = uniform(generator);
   return values;
 }
 
-// x [batch, n, d], contiguous
+// x [batch, n, d], contiguous; kSame: every item is the same memory, which a cache then has.
+enum Items { kApart, kSame };
+
 struct Shape {
   std::int64_t batch, n, d;
+  Items items;
 
-  explicit Shape(const benchmark::State& state) : batch(state.range(0)), n(state.range(1)), d(state.range(2)) {}
+  explicit Shape(const benchmark::State& state, Items items_ = kApart)
+      : batch(state.range(0)), n(state.range(1)), d(state.range(2)), items(items_) {}
   std::int64_t values() const { return batch * n * d; }
   std::int64_t response_values() const { return (n / 2 + 1) * d * 2; }
 
-  Signal signal(std::vector<float>& data) const {
+  Signal signal(Floats& data) const {
     Signal result{};
     result.data = data.data();
     result.n = n;
@@ -53,7 +70,7 @@ struct Shape {
     result.batch = batch;
     result.axes = 1;
     result.size[0] = batch;
-    result.stride[0] = n * d;
+    result.stride[0] = items == kSame ? 0 : n * d;
     return result;
   }
 };
@@ -65,7 +82,7 @@ void count(benchmark::State& state, std::int64_t items, std::int64_t floats_move
 
 void mixing_kernel(benchmark::State& state, bool hidden, bool hartley) {
   const Shape shape(state);
-  std::vector<float> x = noise(shape.values(), 1), y(x.size());
+  Floats x = noise(shape.values(), 1), y(x.size());
   const Mixing call{Element::float32, shape.signal(x), shape.signal(y), true, hidden, hartley, 1.0};
   for (auto _ : state) mixing(call, kOneThread);
   count(state, shape.values(), 2 * shape.values());
@@ -75,9 +92,9 @@ void fourier_mixing(benchmark::State& state) { mixing_kernel(state, true, false)
 void fourier_mixing_1d(benchmark::State& state) { mixing_kernel(state, false, false); }
 void hartley_mixing(benchmark::State& state) { mixing_kernel(state, true, true); }
 
-void filter_forward(benchmark::State& state) {
-  const Shape shape(state);
-  std::vector<float> x = noise(shape.values(), 1), response = noise(shape.response_values(), 2), y(x.size());
+void filter_forward_kernel(benchmark::State& state, Items items) {
+  const Shape shape(state, items);
+  Floats x = noise(shape.values(), 1), response = noise(shape.response_values(), 2), y(x.size());
   Filter call{};
   call.element = Element::float32;
   call.x = shape.signal(x);
@@ -89,10 +106,10 @@ void filter_forward(benchmark::State& state) {
   count(state, shape.values(), 2 * shape.values() + shape.response_values());
 }
 
-void filter_backward(benchmark::State& state) {
-  const Shape shape(state);
-  std::vector<float> grad = noise(shape.values(), 1), x = noise(shape.values(), 2);
-  std::vector<float> response = noise(shape.response_values(), 3), grad_x(x.size()), grad_response(response.size());
+void filter_backward_kernel(benchmark::State& state, Items items) {
+  const Shape shape(state, items);
+  Floats grad = noise(shape.values(), 1), x = noise(shape.values(), 2);
+  Floats response = noise(shape.response_values(), 3), grad_x(x.size()), grad_response(response.size());
   Filter call{};
   call.element = Element::float32;
   call.x = shape.signal(grad);
@@ -107,9 +124,22 @@ void filter_backward(benchmark::State& state) {
   count(state, shape.values(), 3 * shape.values() + 2 * shape.response_values());
 }
 
+void filter_forward(benchmark::State& state) { filter_forward_kernel(state, kApart); }
+void filter_backward(benchmark::State& state) { filter_backward_kernel(state, kApart); }
+void filter_forward_in_cache(benchmark::State& state) { filter_forward_kernel(state, kSame); }
+void filter_backward_in_cache(benchmark::State& state) { filter_backward_kernel(state, kSame); }
+
+// What the memory alone costs: non-temporal stores of what is read, as the kernels' own.
+void copy(benchmark::State& state) {
+  const Shape shape(state);
+  Floats x = noise(shape.values(), 1), y(x.size());
+  for (auto _ : state) transforms().copy(x.data(), y.data(), shape.values());
+  count(state, shape.values(), 2 * shape.values());
+}
+
 void energy_kernel(benchmark::State& state) {
   const Shape shape(state);
-  std::vector<float> x = noise(shape.values(), 1);
+  Floats x = noise(shape.values(), 1);
   std::vector<double> result(shape.batch);
   const Energy call{Element::float32,       x.data(),     1, 1, {shape.batch, shape.n * shape.d},
                     {shape.n * shape.d, 1}, result.data()};
@@ -119,7 +149,7 @@ void energy_kernel(benchmark::State& state) {
 
 void orthogonality_kernel(benchmark::State& state) {
   const Shape shape(state);
-  std::vector<float> t = noise(shape.values(), 1);
+  Floats t = noise(shape.values(), 1);
   std::vector<double> error(shape.batch);
   for (auto _ : state) orthogonality({Element::float32, false, shape.signal(t), error.data()}, kOneThread);
   count(state, shape.values(), shape.values());
@@ -127,8 +157,7 @@ void orthogonality_kernel(benchmark::State& state) {
 
 void spectral_norm_kernel(benchmark::State& state) {
   const Shape shape(state);
-  std::vector<float> x = noise(shape.values(), 1), value(shape.batch), u(shape.batch * shape.n),
-                     v(shape.batch * shape.d);
+  Floats x = noise(shape.values(), 1), value(shape.batch), u(shape.batch * shape.n), v(shape.batch * shape.d);
   const SpectralNorm call{Element::float32, false, shape.signal(x), value.data(), u.data(), v.data()};
   for (auto _ : state) spectral_norm(call, kOneThread);
   count(state, shape.values(), shape.values());
@@ -166,6 +195,18 @@ void target_shapes(benchmark::internal::Benchmark* kernel) {
   kernel->Args({8, 128, 256})->Args({8, 512, 768})->Args({32, 512, 768})->Args({4, 4096, 768})->Args({8, 1000, 512});
 }
 
+// An item alone is in the third-level cache.
+void shapes_and_one(benchmark::internal::Benchmark* kernel) {
+  target_shapes(kernel);
+  kernel->Args({1, 512, 768});
+}
+
+// Some items, of 64 channels: input and output of all together stay below what is written past the caches.
+void cached_shapes(benchmark::internal::Benchmark* kernel) {
+  kernel->ArgNames({"batch", "n", "d"})->Unit(benchmark::kMillisecond)->Args({64, 128, 64})->Args({16, 512, 64});
+  kernel->Args({8, 1000, 64});
+}
+
 void matrices(benchmark::internal::Benchmark* kernel) {
   kernel->ArgNames({"batch", "n", "d"})->Unit(benchmark::kMillisecond)->Args({64, 64, 64});
 }
@@ -175,11 +216,14 @@ void lengths(benchmark::internal::Benchmark* bare) {
   for (const int n : {16, 64, 128, 196, 256, 512, 768, 1000, 1021, 1024, 2048, 4096}) bare->Arg(n);
 }
 
-BENCHMARK(fourier_mixing)->Apply(target_shapes);
+BENCHMARK(fourier_mixing)->Apply(shapes_and_one);
 BENCHMARK(fourier_mixing_1d)->Apply(target_shapes);
 BENCHMARK(hartley_mixing)->Apply(target_shapes);
 BENCHMARK(filter_forward)->Apply(target_shapes);
 BENCHMARK(filter_backward)->Apply(target_shapes);
+BENCHMARK(filter_forward_in_cache)->Apply(cached_shapes);
+BENCHMARK(filter_backward_in_cache)->Apply(cached_shapes);
+BENCHMARK(copy)->Apply(target_shapes);
 BENCHMARK(energy_kernel)->Apply(target_shapes);
 BENCHMARK(orthogonality_kernel)->Apply(matrices)->Args({1, 768, 768});
 BENCHMARK(spectral_norm_kernel)->Apply(matrices)->Args({1, 4096, 768})->Args({1, 16384, 256});

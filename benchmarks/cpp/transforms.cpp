@@ -13,6 +13,10 @@ constinit const Transforms transforms{
     [](const RealPlan<float>& plan, void* tile, void* work) {
       real_inverse(plan, static_cast<Vector<float>*>(tile), static_cast<Vector<float>*>(work));
     },
+    [](const float* from, float* to, std::int64_t count) {
+      for (std::int64_t i = 0; i < count; i += kLanes<float>) stream(to + i, load(from + i));
+      fence_streams();
+    },
 };
 
 }  // namespace spectrans::SPECTRANS_ISA

@@ -1,4 +1,5 @@
-// Real transforms of one tile, as an instruction set compiles them; without the memory traffic of a kernel.
+// Real transforms of one tile, as an instruction set compiles them, without the memory traffic of a kernel; and a
+// kernel's memory traffic without the transforms.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,8 @@ struct Transforms {
   int lanes;
   void (*forward)(const RealPlan<float>& plan, void* tile, void* work);
   void (*inverse)(const RealPlan<float>& plan, void* tile, void* work);
+  // Past the caches; `to` is aligned as vectors are, `count` a multiple of lanes.
+  void (*copy)(const float* from, float* to, std::int64_t count);
 };
 
 // Defined once per instruction set, in the namespace of that name.
