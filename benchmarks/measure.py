@@ -4,8 +4,8 @@ Time. Contenders take turns, in a new order every round, so that the state of th
 the median. The first call of a turn does not count: it finds code and data in caches as another contender left them,
 and the compositions share theirs, so that each would find the way paved by the others, and ours would not. Then follow
 calls for a millisecond, one at least. (What takes so long that caches hold nothing of it to its end is called once.)
-The compositions run a round or two together first, and only the
-fastest (three at most) go on to the rounds that count. The ratio is the time of the fastest composition over ours.
+The compositions run a round or two together first, and only the fastest (three at most) go on to the rounds that count.
+The ratio is the time of the fastest composition over ours.
 
 Error. The largest relative l2 error of any output, against the same mathematics in float64. Every contender has to
 pass before any is timed.

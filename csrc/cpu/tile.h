@@ -261,9 +261,9 @@ class PiecesAhead {
  public:
   // Nothing is asked for.
   PiecesAhead() = default;
-  // What tile k is to ask for.
+  // What tile k is to ask for. (Of three tiles, a quarter of the rows is not.)
   PiecesAhead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
-    if (group.tiles == 0 || !whole_vectors<Compute<IO>>(signal, group)) return;
+    if (k >= group.tiles || !whole_vectors<Compute<IO>>(signal, group)) return;
     const std::int64_t stride = signal.n_stride * std::int64_t(sizeof(IO)),
                        lines = max(1, group.tiles * kBytes / kLine);
     const Ahead rows = rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]);
