@@ -169,11 +169,12 @@ def test_a_wrong_contender_is_not_timed() -> None:
 
 @pytest.mark.parametrize(
     ("first", "others", "calls"),
-    [(0.25, 0.25, 1 + 4), (0.9, 0.5, 1 + 2), (0.5, 2.0, 1 + 1), (1.0, 0.1, 1), (3.0, 1, 1)],
+    [(0.25, 0.25, 1 + 4), (0.9, 0.5, 1 + 2), (0.5, 2.0, 1 + 1), (3.0, 0.5, 1 + 2), (49.0, 48.0, 1 + 1), (51.0, 1, 1)],
 )
 def test_a_turn_is_of_many_short_calls_or_of_one_long(
     monkeypatch: pytest.MonkeyPatch, first: float, others: float, calls: int
 ) -> None:
+    monkeypatch.setattr(measure, "LONG", 50 * measure.TURN)
     clock = [0.0]  # of each call, when it ended; in turns
 
     def contender() -> None:
@@ -185,7 +186,7 @@ def test_a_turn_is_of_many_short_calls_or_of_one_long(
 
 
 def test_race_names_a_composition_and_times_what_runs_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "TURN", 0)  # of one call
+    monkeypatch.setattr(measure, "LONG", 0)  # turns of one call
     calls: list[str] = []
     contenders = {name: lambda name=name: calls.append(name) for name in ("ours", "a", "b", "c", "d")}
     effort = measure.Effort(heat=2, rounds=4, seconds=0)
