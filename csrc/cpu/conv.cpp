@@ -15,8 +15,7 @@ constexpr std::int64_t kTasks = 16;
 // multiple of a page apart, are not all in one set of the first-level cache.
 constexpr std::int64_t kImagGap = 2048 / kVectorBytes;
 
-// ---- rows: kLanes consecutive samples of up to kLanes channels, one vector a sample
-// ----------------------------------
+// ---- rows: kLanes consecutive samples of up to kLanes channels, one vector a sample ---------------------------------
 
 // rows[i] <- sample first + i, for `count` samples; zero outside 0 .. n.
 template <class IO>
@@ -79,8 +78,7 @@ SPECTRANS_INLINE void multiply(const V* by, std::int64_t count, V* rows) {
   for (std::int64_t i = 0; i < count; ++i) rows[i] = rows[i] * by[i];
 }
 
-// ---- the outer stages
-// ------------------------------------------------------------------------------------------------
+// ---- the outer stages -----------------------------------------------------------------------------------------------
 
 // Samples of low + i high -> the spectra that the child plan goes on with. load(first, count, low, high) gets rows.
 template <int R, bool kComplex, class T, class Load>
@@ -142,8 +140,7 @@ SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vect
   }
 }
 
-// ---- between forward and inverse
-// -------------------------------------------------------------------------------------
+// ---- between forward and inverse ------------------------------------------------------------------------------------
 
 // Spectra are N real parts and, `imag` slots on, N imaginary parts.
 template <class T>
@@ -189,8 +186,7 @@ struct BackwardProduct {
   }
 };
 
-// ---- passes over the data
-// --------------------------------------------------------------------------------------------
+// ---- passes over the data -------------------------------------------------------------------------------------------
 
 // The taps whose lag s - offset is from -(n - 1) to n - 1: no other meets two samples.
 struct Taps {
@@ -209,9 +205,10 @@ class ConvPass {
   using T = Compute<IO>;
 
  public:
-  ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan)
-      : call_(call), pool_(pool), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)), n_(call.u.n),
-        d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
+  // shared: all channels have one kernel, a line of taps, and one skip.
+  ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan, bool shared)
+      : call_(call), pool_(pool), shared_(shared), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)),
+        n_(call.u.n), d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
         imag_(plan.length + kImagGap), spectrum_(2 * imag_), streaming_(can_stream_all(call)),
         ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
 
@@ -227,8 +224,9 @@ class ConvPass {
         const Blocks::Block block = blocks[task];
         for (std::int64_t g = 0; g < block.groups; ++g) {
           const std::int64_t group = block.first + g;
-          Vector<T>* kernel = kernels + g * slots;
-          if (block.first != arranged) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+          Vector<T>* kernel = kernels + (shared_ ? 0 : g * slots);
+          if (shared_ ? arranged < 0 && g == 0 : block.first != arranged)
+            arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
           const bool more = g + 1 < block.groups;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
@@ -237,7 +235,7 @@ class ConvPass {
                     ? rows_ahead(call_.u, block.part, channel + kLanes<T>, true)
                     : rows_ahead(call_.u, next.part, groups_.first_channel(more ? group + 1 : next.first),
                                  more || task + 1 < end);
-            convolve(block.part, channel, channels, kernel + k * spectrum_, ahead, tile);
+            convolve(block.part, channel, channels, kernel + of_tile(k), ahead, tile);
           });
         }
         arranged = block.first;
@@ -248,8 +246,10 @@ class ConvPass {
 
   void backward() const {
     const std::int64_t batch = call_.u.batch, splits = max(1, min(batch, kTasks / groups_.count));
-    const std::int64_t size = taps_.count * d_;
-    T* partial = splits == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
+    // Sums over part of the batch, [taps, d], or over the channels of a tile, [taps].
+    const std::int64_t sums = shared_ ? ceil_div(d_, kLanes<T>) : splits;
+    const std::int64_t size = taps_.count * (shared_ ? 1 : d_);
+    T* partial = sums == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, sums * size * sizeof(T)));
     const std::int64_t pieces = ceil_div(batch, splits) > kItemsPerSum ? 2 : 1;
     const std::int64_t slots = groups_.tiles_per_group * spectrum_;
     parallel(pool_, groups_.count * splits, slots * kVectorBytes * ceil_div(batch, splits),
@@ -261,18 +261,24 @@ class ConvPass {
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t group = task / splits, split = task % splits;
-                 if (group != arranged) arrange(group, kernel, wide(space.tile), 1);
+                 if (shared_ ? arranged < 0 : group != arranged) arrange(group, kernel, wide(space.tile), 1);
                  arranged = group;
                  items(group, split * batch / splits, (split + 1) * batch / splits, space);
                  for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
-                   const Lines<T> to = splits == 1 ? shifted(lines<T>(call_.grad_k, 0, channel))
-                                                   : Lines<T>{partial + split * size + channel, d_, 1};
-                   write_kernel_gradient(space.total + k * spectrum_, wide(space.tile), channels, to);
+                   Vector<T>* total = space.total + k * spectrum_;
+                   if (shared_) {
+                     sum_channels(total);
+                     channels = 1;
+                   }
+                   Lines<T> to = shifted(lines<T>(call_.grad_k, 0, channel));
+                   if (sums > 1 && shared_) to = {partial + channel / kLanes<T> * size, 1, 1};
+                   if (sums > 1 && !shared_) to = {partial + split * size + channel, d_, 1};
+                   write_kernel_gradient(total, wide(space.tile), channels, to);
                  });
                }
                if (streaming_) fence_streams();
              });
-    finish(partial, splits);
+    finish(partial, sums);
   }
 
  private:
@@ -298,6 +304,9 @@ class ConvPass {
     groups.count = ceil_div(ceil_div(d, kLanes<T>), groups.tiles_per_group);
     return groups;
   }
+
+  // Slots to a tile's kernel from those of its group.
+  std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
   // Whether all results of a call can.
   static bool can_stream_all(const Conv& call) {
@@ -343,7 +352,8 @@ class ConvPass {
   SPECTRANS_INLINE void add_skip(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel,
                                  int channels, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
     if (call_.skip == nullptr) return;
-    const Vector<T> skip = load_some(static_cast<const T*>(call_.skip) + channel, 1, channels);
+    const auto* skips = static_cast<const T*>(call_.skip);
+    const Vector<T> skip = shared_ ? load_some(skips, 0, channels) : load_some(skips + channel, 1, channels);
     Vector<T> direct[kLanes<T>];
     gated(x, gate, item, channel, channels, first, count, direct);
     for (std::int64_t i = 0; i < count; ++i) rows[i] += skip * direct[i];
@@ -354,6 +364,8 @@ class ConvPass {
   void arrange(std::int64_t group, Vector<T>* spectra, Vector<double>* wide, double imag_sign) const {
     const std::int64_t length = plan_.length;
     for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
+      if (shared_ && k > 0) return;
+      if (shared_) channels = kLanes<T>;
       const Lines<const T> from = shifted(lines<const T>(call_.k, 0, channel));
       Vector<T>*re = spectra + k * spectrum_, *im = re + imag_;
       for (int part = 0; part < kParts<T>; ++part) {
@@ -419,9 +431,9 @@ class ConvPass {
         const Ahead grad = rows_ahead(call_.grad, next, from, next < last),
                     u = rows_ahead(call_.u, next, from, next < last);
         if (call_.post.data != nullptr) {
-          item_backward<true>(item, channel, channels, space.kernel + at, space.sum + at, grad, u, space);
+          item_backward<true>(item, channel, channels, space.kernel + of_tile(k), space.sum + at, grad, u, space);
         } else {
-          item_backward<false>(item, channel, channels, space.kernel + at, space.sum + at, grad, u, space);
+          item_backward<false>(item, channel, channels, space.kernel + of_tile(k), space.sum + at, grad, u, space);
         }
       });
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
@@ -500,18 +512,27 @@ class ConvPass {
     }
   }
 
-  // The sum over the splits, and zero for the taps that never act.
-  void finish(const T* partial, std::int64_t splits) const {
+  // A spectrum's first lane <- the sum over all of them.
+  void sum_channels(Vector<T>* spectrum) const {
+    for (std::int64_t i = 0; i < spectrum_; ++i) {
+      T sum = 0;
+      for (int lane = 0; lane < kLanes<T>; ++lane) sum += spectrum[i][lane];
+      spectrum[i][0] = sum;
+    }
+  }
+
+  // The sum of `sums`, and zero for the taps that never act.
+  void finish(const T* partial, std::int64_t sums) const {
     const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
-    const std::int64_t size = taps_.count * d_;
-    parallel(pool_, call_.k.n, d_ * splits * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+    const std::int64_t channels = shared_ ? 1 : d_, size = taps_.count * channels;
+    parallel(pool_, call_.k.n, channels * sums * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t tap = begin; tap < end; ++tap) {
         const std::int64_t from = tap - taps_.first;
         const bool acts = from >= 0 && from < taps_.count;
-        if (acts && splits == 1) continue;
-        for (std::int64_t c = 0; c < d_; ++c) {
+        if (acts && sums == 1) continue;
+        for (std::int64_t c = 0; c < channels; ++c) {
           T sum = 0;
-          for (std::int64_t split = 0; acts && split < splits; ++split) sum += partial[split * size + from * d_ + c];
+          for (std::int64_t i = 0; acts && i < sums; ++i) sum += partial[i * size + from * channels + c];
           to.data[tap * to.n_stride + c * to.d_stride] = sum;
         }
       }
@@ -520,6 +541,7 @@ class ConvPass {
 
   const Conv& call_;
   const ThreadPool& pool_;
+  const bool shared_;
   const RightAnglePlan<T>& plan_;
   const RightAnglePlan<double>& wide_plan_;  // the same stages and slots
   const std::int64_t n_, d_;
@@ -531,8 +553,8 @@ class ConvPass {
 };
 
 template <class IO, int R>
-void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<IO>>& plan) {
-  const ConvPass<IO, R> pass(call, pool, plan);
+void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<IO>>& plan, bool shared) {
+  const ConvPass<IO, R> pass(call, pool, plan, shared);
   if (call.grad.data != nullptr) {
     pass.backward();
   } else {
@@ -540,14 +562,41 @@ void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<
   }
 }
 
+template <class Call, class F>
+void for_each_signal(Call& call, const F& f) {
+  f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
+}
+
+// Whether all there is has one channel, and items at equal distances.
+bool has_one_channel(const Conv& call) {
+  bool one = call.u.d == 1 && call.u.batch > 1;
+  for_each_signal(call, [&](const Signal& signal) { one = one && (signal.data == nullptr || signal.axes == 1); });
+  return one;
+}
+
+// The same call with items for channels, which share the kernel.
+Conv items_as_channels(Conv call) {
+  for_each_signal(call, [](Signal& signal) {
+    if (signal.data == nullptr) return;
+    signal.d = signal.batch;
+    signal.d_stride = signal.stride[0];
+    signal.batch = 1;
+    signal.axes = 0;
+  });
+  call.k.d_stride = 0;
+  return call;
+}
+
 }  // namespace
 
 void conv(const Conv& call, const ThreadPool& pool) {
+  const bool shared = has_one_channel(call);
+  const Conv arranged = shared ? items_as_channels(call) : call;
   with_element(call.element, [&]<class IO>(IO) {
     const RightAnglePlan<Compute<IO>>& plan = right_angle_plan<Compute<IO>>(call.u.n);
     switch (plan.radix) {
-      case 4: return run<IO, 4>(call, pool, plan);
-      case 8: return run<IO, 8>(call, pool, plan);
+      case 4: return run<IO, 4>(arranged, pool, plan, shared);
+      case 8: return run<IO, 8>(arranged, pool, plan, shared);
       default: __builtin_unreachable();
     }
   });

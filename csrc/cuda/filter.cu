@@ -104,8 +104,7 @@ __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) filter_odd(const F
   }
 }
 
-// ---- the response's gradient
-// -------------------------------------------------------------------------------------------
+// ---- the response's gradient ----------------------------------------------------------------------------------------
 
 // Sums over chunks of the batch, then over the chunks: always in the same order. c / n conj(X) G per bin, c = 1 in the
 // columns 0 and width / 2 of the half spectrum, else 2.
@@ -249,8 +248,7 @@ __global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T>
   }
 }
 
-// ---- long lines
-// --------------------------------------------------------------------------------------------------------
+// ---- long lines -----------------------------------------------------------------------------------------------------
 
 template <class T>
 struct FilterRows {
@@ -323,8 +321,7 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const Backwar
   }
 }
 
-// ---- launches
-// ----------------------------------------------------------------------------------------------------------
+// ---- launches -------------------------------------------------------------------------------------------------------
 
 // What every launch for a call has in common.
 template <class S>

@@ -184,6 +184,21 @@ def test_batches(backend: str, batch: tuple[int, ...]) -> None:
     )
 
 
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("batch", [(2,), (5, 3), (16,), (17,), (40,)], ids=str)
+def test_items_of_one_channel(batch: tuple[int, ...], dtype: torch.dtype) -> None:
+    # Items take the lanes of channels: fewer than a vector has, as many, more.
+    for n, m, causal in ((24, 24, True), (24, 31, False), (100, 7, True), (260, 300, False)):
+        u, k, pre, post, skip = arguments = draw(*batch, n, 1, m=m, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(*batch, n, 1, dtype=dtype, seed=1)
+        for adjoint in (False, True):
+            check(conv(*arguments, causal, adjoint), *arguments, causal, adjoint=adjoint)
+        check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+        apart = u.repeat_interleave(2, dim=-2)[..., ::2, :]  # samples are not neighbours
+        assert torch.equal(conv(apart, k, pre, post, skip, causal, False), conv(*arguments, causal, False))
+        check_backward(conv_backward(g, apart, *arguments[1:], causal), g, *arguments, causal)
+
+
 @pytest.mark.parametrize("n", [2000, 4096])
 def test_long(n: int) -> None:
     # Beyond the first-level cache, blocks are transformed one by one.
