@@ -225,8 +225,8 @@ class ConvPass {
         for (std::int64_t g = 0; g < block.groups; ++g) {
           const std::int64_t group = block.first + g;
           Vector<T>* kernel = kernels + (shared_ ? 0 : g * slots);
-          if (shared_ ? arranged < 0 && g == 0 : block.first != arranged)
-            arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+          const bool anew = shared_ ? arranged < 0 && g == 0 : block.first != arranged;
+          if (anew) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
           const bool more = g + 1 < block.groups;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
