@@ -10,11 +10,6 @@
 namespace spectrans {
 namespace {
 
-// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
-constexpr std::int64_t kItemsPerSum = 16;
-// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
-constexpr std::int64_t kTasks = 16;
-
 // What is kept of the groups of a block may be in the third-level cache, as it is asked for ahead of its use, where
 // that makes all groups of an item one block: the addresses of as many rows are known until the last group is done.
 constexpr std::int64_t kFarBytes = 2 * 1024 * 1024;

@@ -77,6 +77,11 @@ struct Groups {
   }
 };
 
+// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
 // Tasks of a block of groups and a part of the batch. Of an item, the groups of a block are done one after the other,
 // side by side in its rows, so that each page of them is met once a block.
 struct Blocks {
