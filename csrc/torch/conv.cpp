@@ -3,6 +3,7 @@
 #include <tuple>
 #include <utility>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -32,7 +33,7 @@ struct Arguments {
     if (skip_.has_value()) {
       expect(skip_->dim() == 1 && skip_->size(0) == call.u.d, "skip must have shape [d]");
       expect(skip_->scalar_type() == compute, "skip must have the dtype u is computed in");
-      skip = torch::stable::contiguous(*skip_);
+      skip = as_contiguous(*skip_);
       call.skip = skip->data_ptr();
     }
     call.causal = causal;
@@ -43,7 +44,7 @@ struct Arguments {
 Tensor conv(Device& device, const Tensor& u, const Tensor& k, const Optional& pre, const Optional& post,
             const Optional& skip, bool causal, bool adjoint) {
   Arguments arguments(u, k, pre, post, skip, causal);
-  Tensor y = device.fresh(torch::stable::empty_like(u));
+  Tensor y = fresh_like(u);
   if (u.numel() == 0) return y;
   arguments.call.adjoint = adjoint;
   arguments.call.y = signal(y, "y");
@@ -60,10 +61,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> conv_backward(Device& device, const T
   expect_same(grad, u, "grad must have the shape and dtype of u");
   call.grad = signal(grad, "grad");
   const auto of_gate = [&](const Optional& gate) {
-    return gate.has_value() ? device.fresh(torch::stable::empty_like(*gate)) : torch::stable::new_empty(u, {0});
+    return gate.has_value() ? fresh_like(*gate) : fresh(u, {0}, u.scalar_type());
   };
-  Tensor of_u = device.fresh(torch::stable::empty_like(u)), of_k = torch::stable::empty_like(k), of_pre = of_gate(pre),
-         of_post = of_gate(post);
+  Tensor of_u = fresh_like(u), of_k = fresh_like(k), of_pre = of_gate(pre), of_post = of_gate(post);
   if (u.numel() == 0) return {of_u, torch::stable::zero_(of_k), of_pre, of_post};
   call.grad_u = signal(of_u, "grad_u");
   call.grad_k = signal(of_k, "grad_k");

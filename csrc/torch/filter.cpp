@@ -1,6 +1,7 @@
 // spectrans::filter and its derivatives.
 #include <tuple>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -14,7 +15,7 @@ namespace {
          "response must have shape [n // 2 + 1, d, 2]");
   expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
   const bool beside = response.stride(0) == 2 || response.stride(1) == 2;
-  const Tensor held = aligned_pairs(beside ? response : torch::stable::contiguous(response));
+  const Tensor held = aligned_pairs(beside ? response : as_contiguous(response));
   call.response = held.data_ptr();
   call.bin_stride = held.stride(0);
   call.channel_stride = held.stride(1);
@@ -22,7 +23,7 @@ namespace {
 }
 
 Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
-  return torch::stable::new_empty(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
+  return fresh(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
 }
 
 // irfft(rfft(x) H): x [..., n, d], response [n / 2 + 1, d, 2] -> strides of torch.empty_like(x)
@@ -30,7 +31,7 @@ Tensor filter(Device& device, const Tensor& x, const Tensor& response, bool adjo
   const Element type = element(x, "x");
   Filter call{.element = type, .x = signal(x, "x"), .adjoint = adjoint};
   const Tensor held = set_response(call, response);
-  Tensor y = device.fresh(torch::stable::empty_like(x));
+  Tensor y = fresh_like(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   device.run(kernels::filter, call);
@@ -56,7 +57,7 @@ std::tuple<Tensor, Tensor> filter_backward(Device& device, const Tensor& grad, c
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
   const Tensor held = set_response(call, response);
-  Tensor y = device.fresh(torch::stable::empty_like(grad)), response_grad = empty_response(x, call.x, type);
+  Tensor y = fresh_like(grad), response_grad = empty_response(x, call.x, type);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.y = signal(y, "y");
   call.response_grad = response_grad.data_ptr();

@@ -1,6 +1,7 @@
 // spectrans::filter2d and its derivatives.
 #include <tuple>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -20,7 +21,7 @@ Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
   expect(response.dim() == 4 && response.size(1) == w / 2 + 1 && response.size(2) == call.x.d && response.size(3) == 2,
          "response must have shape [h, w // 2 + 1, d, 2]");
   expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
-  const Tensor held = aligned_pairs(torch::stable::contiguous(response));
+  const Tensor held = aligned_pairs(as_contiguous(response));
   call.response = held.data_ptr();
   call.bin_stride = 2 * call.x.d;
   call.channel_stride = 2;
@@ -29,7 +30,7 @@ Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
 
 Tensor empty_response(const Tensor& x, const Filter2d& call) {
   const int64_t w = call.x.n / call.h;
-  return torch::stable::new_empty(x, {call.h, w / 2 + 1, call.x.d, 2}, compute_type(call.element));
+  return fresh(x, {call.h, w / 2 + 1, call.x.d, 2}, compute_type(call.element));
 }
 
 int64_t height(const Tensor& response) { return response.dim() > 0 ? response.size(0) : 0; }
@@ -38,7 +39,7 @@ int64_t height(const Tensor& response) { return response.dim() > 0 ? response.si
 Tensor filter2d(Device& device, const Tensor& x, const Tensor& response, bool adjoint) {
   Filter2d call = call_of(x, "x", height(response));
   const Tensor held = set_response(call, response);
-  Tensor y = device.fresh(torch::stable::empty_like(x));
+  Tensor y = fresh_like(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   call.adjoint = adjoint;
@@ -64,7 +65,7 @@ std::tuple<Tensor, Tensor> filter2d_backward(Device& device, const Tensor& grad,
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", height(response));
   const Tensor held = set_response(call, response);
-  Tensor y = device.fresh(torch::stable::empty_like(grad)), response_grad = empty_response(x, call);
+  Tensor y = fresh_like(grad), response_grad = empty_response(x, call);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.with = signal(x, "x");
   call.y = signal(y, "y");

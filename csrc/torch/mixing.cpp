@@ -1,6 +1,7 @@
 // spectrans::mixing.
 #include <cmath>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -11,7 +12,7 @@ namespace {
 Tensor mixing(Device& device, const Tensor& x, bool sequence, bool hidden, bool hartley, int64_t norm) {
   expect(sequence || hidden, "mixing needs the sequence axis, the hidden axis, or both");
   Mixing call{element(x, "x"), signal(x, "x"), {}, sequence, hidden, hartley, 1.0};
-  Tensor y = device.fresh(torch::stable::empty_like(x));
+  Tensor y = fresh_like(x);
   if (x.numel() == 0) return y;
   call.y = signal(y, "y");
   const double length = (sequence ? double(call.x.n) : 1.0) * (hidden ? double(call.x.d) : 1.0);

@@ -2,6 +2,7 @@
 #include <utility>
 #include <vector>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -26,7 +27,7 @@ Tensor modes(Device& device, const Tensor& x, int64_t modes, bool channels_first
   std::vector<int64_t> shape(x.sizes().begin(), x.sizes().end());
   shape[shape.size() - (channels_first ? 1 : 2)] = modes;
   shape.push_back(2);
-  Tensor bins = device.fresh(torch::stable::new_empty(x, shape, compute_type(type)));
+  Tensor bins = fresh(x, shape, compute_type(type));
   if (x.numel() == 0) return bins;
   call.bins = sequences(bins, "bins", channels_first, true);
   device.run(kernels::modes, call);
@@ -45,7 +46,7 @@ Tensor modes_inverse(Device& device, const Tensor& spectrum, int64_t n, ScalarTy
   expect(1 <= call.bins.n && call.bins.n <= n / 2 + 1, "spectrum must have between 1 and n // 2 + 1 modes");
   std::vector<int64_t> shape(spectrum.sizes().begin(), spectrum.sizes().end() - 1);
   shape[shape.size() - (channels_first ? 1 : 2)] = n;
-  Tensor x = device.fresh(torch::stable::new_empty(spectrum, shape, dtype));
+  Tensor x = fresh(spectrum, shape, dtype);
   if (x.numel() == 0) return x;
   call.x = sequences(x, "x", channels_first);
   device.run(kernels::modes, call);

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "fresh.h"
 #include "op.h"
 #include "signal.h"
 
@@ -38,7 +39,7 @@ Energy energy_call(const Tensor& x, const std::vector<int64_t>& dims, const char
 Tensor energies_of(const Tensor& x, const std::vector<int64_t>& dims, const char* name, Energies& calls) {
   std::vector<int64_t> shape;
   Energy call = energy_call(x, dims, name, shape);
-  Tensor energy = torch::stable::new_empty(x, shape, ScalarType::Double);
+  Tensor energy = fresh(x, shape, ScalarType::Double);
   if (energy.numel() == 0) return energy;
   if (x.numel() == 0) return torch::stable::zero_(energy);
   call.energy = static_cast<double*>(energy.data_ptr());
@@ -74,7 +75,7 @@ Matrices matrices(const Tensor& t, const char* name, bool pairs) {
   expect(dims >= (pairs ? 3 : 2), "expected matrices [..., m, n], or pairs [..., m, n, 2]");
   if (pairs) expect(t.size(dims - 1) == 2, "pairs must have shape [..., m, n, 2]");
   const bool beside = !pairs || t.stride(dims - 1) == 1;
-  Tensor held = beside ? t : torch::stable::contiguous(t);
+  Tensor held = beside ? t : as_contiguous(t);
   const Signal found = signal(held, name, pairs);
   return {held, found, {t.sizes().begin(), t.sizes().end() - (pairs ? 3 : 2)}};
 }
@@ -82,7 +83,7 @@ Matrices matrices(const Tensor& t, const char* name, bool pairs) {
 // t [..., m, n], or [..., m, n, 2] for pairs -> [...], float64
 Tensor orthogonality_error(Device& device, const Tensor& t, bool pairs) {
   const Matrices of = matrices(t, "t", pairs);
-  Tensor error = torch::stable::new_empty(t, of.batch, ScalarType::Double);
+  Tensor error = fresh(t, of.batch, ScalarType::Double);
   if (error.numel() == 0) return error;
   const Orthogonality call{element(t, "t"), pairs, of.signal, static_cast<double*>(error.data_ptr())};
   device.run(kernels::orthogonality, call);
@@ -97,13 +98,13 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm(Device& device, const Tensor& x
   Matrices of = matrices(x, "x", pairs);
   const int64_t step = pairs ? 2 : 1;
   if (of.signal.d_stride != step && of.signal.n_stride != step) {
-    of.held = torch::stable::contiguous(of.held);
+    of.held = as_contiguous(of.held);
     of.signal = signal(of.held, "x", pairs);
   }
   if (of.signal.n < of.signal.d / kVeryWide && of.signal.n_stride != step) {
     // The kernel works with vectors as long as what is contiguous, and is quick if that is short.
     const int64_t rows_at = of.held.dim() - (pairs ? 3 : 2);
-    of.held = torch::stable::contiguous(torch::stable::transpose(of.held, rows_at, rows_at + 1));
+    of.held = as_contiguous(torch::stable::transpose(of.held, rows_at, rows_at + 1));
     of.signal = signal(of.held, "x", pairs);
     std::swap(of.signal.n, of.signal.d);
     std::swap(of.signal.n_stride, of.signal.d_stride);
@@ -116,8 +117,7 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm(Device& device, const Tensor& x
     columns.push_back(2);
   }
   const ScalarType compute = compute_type(type);
-  Tensor value = torch::stable::new_empty(x, of.batch, compute), u = torch::stable::new_empty(x, rows, compute),
-         v = torch::stable::new_empty(x, columns, compute);
+  Tensor value = fresh(x, of.batch, compute), u = fresh(x, rows, compute), v = fresh(x, columns, compute);
   if (x.numel() == 0) return {torch::stable::zero_(value), torch::stable::zero_(u), torch::stable::zero_(v)};
   const SpectralNorm call{type, pairs, of.signal, value.data_ptr(), u.data_ptr(), v.data_ptr()};
   device.run(kernels::spectral_norm, call);
@@ -130,8 +130,8 @@ Tensor largest_modulus(Device& device, const Tensor& pairs) {
   expect(type == Element::float32 || type == Element::float64, "pairs must be float32 or float64");
   expect(pairs.dim() == 3 && pairs.size(2) == 2, "pairs must have shape [batch, count, 2]");
   expect(pairs.size(1) > 0, "pairs must not be empty");
-  const Tensor held = torch::stable::contiguous(pairs);
-  Tensor index = torch::stable::new_empty(pairs, {pairs.size(0)}, ScalarType::Long);
+  const Tensor held = as_contiguous(pairs);
+  Tensor index = fresh(pairs, {pairs.size(0)}, ScalarType::Long);
   if (index.numel() == 0) return index;
   const LargestModulus call{type, held.data_ptr(), held.size(0), held.size(1), static_cast<int64_t*>(index.data_ptr())};
   device.run(kernels::largest_modulus, call);

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "../calls.h"
+#include "fresh.h"
 
 namespace spectrans::torch_ops {
 
@@ -79,7 +80,7 @@ inline Tensor aligned_pairs(const Tensor& pairs) {
   for (int64_t axis = 0; axis < last; ++axis)
     aligned = aligned && (pairs.stride(axis) % 2 == 0 || pairs.size(axis) == 1);
   if (aligned) return pairs;
-  Tensor copy = torch::stable::new_empty(pairs, pairs.sizes());
+  Tensor copy = fresh(pairs, pairs.sizes(), pairs.scalar_type());
   return torch::stable::copy_(copy, pairs);
 }
 

@@ -60,8 +60,7 @@ def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callabl
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
-            with torch._C._AutoDispatchBelowAutograd():
-                output = op(*args)
+            output = below_autograd(op, *args)
             setup_context(ctx, args, output)
             return output
 
@@ -76,15 +75,30 @@ def call(op: Any, *args: Any) -> Any:
     Where one can, a plain autograd function does the same in less time. A compiler sees the op, and so do the
     transforms of torch.func.
     """
-    if torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
+    if torch.compiler.is_compiling():
         return op(*args)
     if torch.is_grad_enabled():
         if torch._C._are_functorch_transforms_active():  # what they wrap does not say whether it requires a gradient
             return op(*args)
         if any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
             return _eager[op].apply(*args) if op in _eager else op(*args)
-    with torch._C._AutoDispatchBelowAutograd():
+    return below_autograd(op, *args)
+
+
+_AUTOGRAD = torch._C.DispatchKey.AutogradFunctionality
+_is_excluded = torch._C._dispatch_tls_is_dispatch_key_excluded
+_set_excluded = torch._C._dispatch_tls_set_dispatch_key_excluded
+
+
+def below_autograd(op: Any, *args: Any) -> Any:
+    """``op(*args)``, recorded by nobody: torch._C._AutoDispatchBelowAutograd in a third of its time."""
+    if _is_excluded(_AUTOGRAD):
         return op(*args)
+    try:
+        _set_excluded(_AUTOGRAD, True)
+        return op._op(*args)
+    finally:
+        _set_excluded(_AUTOGRAD, False)
 
 
 # -- vmap --------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import oracle
 import pytest
 import torch
 
-from spectrans.ops import conv, filter, filter2d, mixing, modes, norms
+from spectrans.ops import conv, filter, filter2d, library, mixing, modes, norms
 
 x, g = oracle.draw(2, 12, 6), oracle.draw(2, 12, 6, seed=1)
 h, h2 = oracle.draw_response(12, 6), oracle.draw_response2d(3, 4, 6)
@@ -63,3 +63,20 @@ def test_reference_agrees_with_the_op(op: torch._ops.OpOverload, args: tuple[obj
         if name == "spectral_norm":  # u and v are found up to a common sign
             a, b = a.abs(), b.abs()
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+def test_calls_leave_the_thread_as_it_was() -> None:
+    """Past the autograd kernels means: while the op runs."""
+    keys = torch._C._dispatch_tls_local_exclude_set()
+    leaf = x.clone().requires_grad_()
+    with pytest.raises(RuntimeError):
+        library.below_autograd(mixing.mixing, leaf, "no flag", True, False, 1)
+    assert torch._C._dispatch_tls_local_exclude_set() == keys
+    assert library.below_autograd(mixing.mixing, leaf, True, True, False, 1).grad_fn is None
+    assert torch._C._dispatch_tls_local_exclude_set() == keys
+    assert (2 * leaf).requires_grad
+    with torch._C._AutoDispatchBelowAutograd():  # in somebody's kernel: it stays so
+        library.call(mixing.mixing, x, True, True, False, 1)
+        assert torch._C._dispatch_tls_is_dispatch_key_excluded(library._AUTOGRAD)
+    with torch.inference_mode():
+        assert library.call(mixing.mixing, x, True, True, False, 1).is_inference()
