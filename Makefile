@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 CMAKE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
 BUILD := build/kernels
 PIP := $(BIN)/pip --disable-pip-version-check
+# Two workers, each with as many threads as there are cores: those that wait must not keep the others from working.
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -29,11 +31,11 @@ test: pytest cpp-test  ## the whole suite: with the kernels, without them, and t
 
 # At the lower instruction sets, the ops' results alone.
 pytest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -n 2
-	SPECTRANS_NATIVE=0 $(BIN)/python -m pytest -q -n 2
+	$(PYTEST)
+	SPECTRANS_NATIVE=0 $(PYTEST)
 	sets=$$($(BIN)/python -c 'import spectrans; print(*spectrans.info()["cpu"]["available"][1:])') && \
-	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(BIN)/python -m pytest -q -n 2 \
-	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
+	for set in $$sets; do echo "SPECTRANS_CPU=$$set"; SPECTRANS_CPU=$$set $(PYTEST) tests/ops \
+	  --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck" || exit 1; done
 
 # The installation's own build folder: the tests are linked to what was compiled for it. Options of all that is built
 # there are given together: where one goes, CMake takes away the objects that came with it.
@@ -49,8 +51,8 @@ cpp-test: $(BUILD)  ## the C++ tests, at every instruction set this CPU has
 # that way: spectral norms are left to those.
 cuda-test: $(BUILD)  ## the ops' tests on the CUDA kernels, emulated: needs no GPU
 	$(BIN)/cmake --build $(BUILD) --target _ops_emulated
-	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(BUILD)/tests/emulation/_ops_emulated.so $(BIN)/python -m pytest \
-	  -q -n 2 tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck and not spectral_norm"
+	SPECTRANS_NATIVE=0 SPECTRANS_EMULATED_OPS=$(BUILD)/tests/emulation/_ops_emulated.so $(PYTEST) \
+	  tests/ops --ignore tests/ops/test_accuracy.py -k "not gradcheck and not opcheck and not spectral_norm"
 
 cuda-traffic: $(BUILD)  ## bytes, sectors and banks of the CUDA kernels, counted by the emulation
 	$(BIN)/cmake --build $(BUILD) --target cuda_traffic
