@@ -11,7 +11,7 @@ from statistics import median
 
 import torch
 
-from benchmarks import filter, mixing
+from benchmarks import filter, mixing, modes
 from benchmarks.measure import in_turns
 from benchmarks.operation import Shape
 from spectrans.functional import fourier_mixing, spectral_filter
@@ -50,6 +50,7 @@ def calls(rounds: int) -> Iterator[Overhead]:
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             x, response = filter.inputs(SHAPE, torch.float32)
+            spectrum, grid = modes.inverse_inputs(SHAPE, torch.float32)
             for name, ours, beside, theirs in (
                 ("fourier_mixing", partial(fourier_mixing, x), "fft2", partial(mixing.through_fft2, x)),
                 (
@@ -57,6 +58,13 @@ def calls(rounds: int) -> Iterator[Overhead]:
                     partial(spectral_filter, x, response),
                     "rfft, multiply, irfft",
                     partial(filter.composed, x, response),
+                ),
+                ("rfft_modes", partial(modes.ours, x), "rfft, slice", partial(modes.sliced, x)),
+                (
+                    "irfft_modes",
+                    partial(modes.ours_inverse, spectrum, grid),
+                    "irfft",
+                    partial(modes.padded, spectrum, grid),
                 ),
             ):
                 times = in_turns({"ours": partial(repeat, ours), "theirs": partial(repeat, theirs)}, rounds, 0)

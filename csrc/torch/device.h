@@ -4,8 +4,6 @@
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
 
 #include <cstdint>
 #include <utility>
@@ -19,12 +17,9 @@
 
 #include "../cuda/kernels.h"
 #else
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "../cpu/kernels.h"
 #endif
+#include "fresh.h"
 
 #if defined(SPECTRANS_CUDA) && !defined(SPECTRANS_EMULATION)
 #define SPECTRANS_KEY CUDA
@@ -35,9 +30,6 @@ extern "C" __attribute__((weak)) AOTITorchError aoti_torch_get_current_cuda_stre
 #endif
 
 namespace spectrans::torch_ops {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 #if defined(SPECTRANS_CUDA)
 
@@ -57,8 +49,6 @@ class Device {
   }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
-
-  static Tensor fresh(Tensor result) { return result; }
 
   template <class Call>
   void run(void (*kernel)(const Call&, const cuda::Stream&), const Call& call) {
@@ -85,7 +75,7 @@ class Device {
     constexpr std::uintptr_t alignment = 256;  // more than torch has on the CPU, less than on a GPU
     Device& device = *static_cast<Device*>(context);
     const auto room = static_cast<std::int64_t>(bytes + alignment);
-    device.scratch_.push_back(torch::stable::new_empty(device.first_, {room}, ScalarType::Byte));
+    device.scratch_.push_back(fresh(device.first_, {room}, ScalarType::Byte));
     const auto start = reinterpret_cast<std::uintptr_t>(device.scratch_.back().data_ptr());
     return reinterpret_cast<void*>((start + alignment - 1) / alignment * alignment);
   }
@@ -109,21 +99,6 @@ class Device {
   static constexpr bool kTakesAll = true;
 
   explicit Device(const Tensor&, bool = false) {}
-
-  // A large result is mostly fresh memory, and faulting it in by pages of 4 KB costs several times what computing it
-  // does.
-  static Tensor fresh(Tensor result) {
-#if defined(__linux__)
-    constexpr std::uintptr_t page = 4096, huge = std::uintptr_t{2} << 20;
-    const auto start = reinterpret_cast<std::uintptr_t>(result.data_ptr());
-    const std::uintptr_t bytes = result.numel() * result.element_size();
-    if (bytes >= 2 * huge) {
-      const std::uintptr_t first = (start + page - 1) / page * page, last = (start + bytes) / page * page;
-      madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);  // advice: failing is fine
-    }
-#endif
-    return result;
-  }
 
   template <class Call>
   static void run(void (*kernel)(const Call&, const ThreadPool&), const Call& call) {

@@ -22,7 +22,7 @@ namespace {
   return held;
 }
 
-Tensor empty_response(const Tensor& x, const Signal& signal, Element element) {
+Tensor fresh_response(const Tensor& x, const Signal& signal, Element element) {
   return fresh(x, {signal.n / 2 + 1, signal.d, 2}, compute_type(element));
 }
 
@@ -43,7 +43,7 @@ Tensor filter_response_grad(Device& device, const Tensor& grad, const Tensor& x)
   const Element type = element(x, "x");
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x")};
-  Tensor result = empty_response(x, call.x, type);
+  Tensor result = fresh_response(x, call.x, type);
   if (x.numel() == 0) return torch::stable::zero_(result);
   call.response_grad = result.data_ptr();
   device.run(kernels::filter, call);
@@ -57,7 +57,7 @@ std::tuple<Tensor, Tensor> filter_backward(Device& device, const Tensor& grad, c
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter call{.element = type, .x = signal(grad, "grad"), .with = signal(x, "x"), .adjoint = true};
   const Tensor held = set_response(call, response);
-  Tensor y = fresh_like(grad), response_grad = empty_response(x, call.x, type);
+  Tensor y = fresh_like(grad), response_grad = fresh_response(x, call.x, type);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.y = signal(y, "y");
   call.response_grad = response_grad.data_ptr();

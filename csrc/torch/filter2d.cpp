@@ -28,7 +28,7 @@ Filter2d call_of(const Tensor& x, const char* name, int64_t h) {
   return held;
 }
 
-Tensor empty_response(const Tensor& x, const Filter2d& call) {
+Tensor fresh_response(const Tensor& x, const Filter2d& call) {
   const int64_t w = call.x.n / call.h;
   return fresh(x, {call.h, w / 2 + 1, call.x.d, 2}, compute_type(call.element));
 }
@@ -51,7 +51,7 @@ Tensor filter2d(Device& device, const Tensor& x, const Tensor& response, bool ad
 Tensor filter2d_response_grad(Device& device, const Tensor& grad, const Tensor& x, int64_t h) {
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", h);
-  Tensor result = empty_response(x, call);
+  Tensor result = fresh_response(x, call);
   if (x.numel() == 0) return torch::stable::zero_(result);
   call.with = signal(x, "x");
   call.response_grad = result.data_ptr();
@@ -65,7 +65,7 @@ std::tuple<Tensor, Tensor> filter2d_backward(Device& device, const Tensor& grad,
   expect_same(grad, x, "grad must have the shape and dtype of x");
   Filter2d call = call_of(grad, "grad", height(response));
   const Tensor held = set_response(call, response);
-  Tensor y = fresh_like(grad), response_grad = empty_response(x, call);
+  Tensor y = fresh_like(grad), response_grad = fresh_response(x, call);
   if (x.numel() == 0) return {y, torch::stable::zero_(response_grad)};
   call.with = signal(x, "x");
   call.y = signal(y, "y");

@@ -1,9 +1,6 @@
 // From stable-ABI tensors to the kernels' pointers and strides.
 #pragma once
 
-#include <torch/csrc/stable/tensor.h>
-#include <torch/headeronly/core/ScalarType.h>
-
 #include <cstdint>
 #include <stdexcept>
 #include <string>
@@ -12,9 +9,6 @@
 #include "fresh.h"
 
 namespace spectrans::torch_ops {
-
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
 
 inline Element element(ScalarType type, const char* name) {
   switch (type) {
@@ -70,6 +64,10 @@ inline Signal signal(const Tensor& tensor, const char* name, bool pairs = false)
     ++result.axes;
   }
   return result;
+}
+
+inline Tensor as_contiguous(const Tensor& tensor) {
+  return tensor.is_contiguous() ? tensor : torch::stable::contiguous(tensor);
 }
 
 // Pairs (re, im) that can be moved in one access each, a GPU's accesses being aligned to their size; a copy if need be.

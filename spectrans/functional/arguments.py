@@ -26,6 +26,7 @@ def check_signal(x: Tensor, name: str = "x") -> None:
 
 def check_lengths(x: Tensor, sequence: bool, hidden: bool) -> None:
     """The axes to be transformed have elements."""
+    # One question where there is nothing amiss.
     if x.numel() == 0 and ((sequence and x.shape[-2] == 0) or (hidden and x.shape[-1] == 0)):
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
 

@@ -91,9 +91,9 @@ _set_excluded = torch._C._dispatch_tls_set_dispatch_key_excluded
 
 
 def below_autograd(op: Any, *args: Any) -> Any:
-    """``op(*args)``, recorded by nobody: torch._C._AutoDispatchBelowAutograd in a third of its time."""
+    """``op(*args)``, recorded by nobody: what torch._C._AutoDispatchBelowAutograd does, without an object for it."""
     if _is_excluded(_AUTOGRAD):
-        return op(*args)
+        return op._op(*args)
     try:
         _set_excluded(_AUTOGRAD, True)
         return op._op(*args)
