@@ -11,6 +11,7 @@
 // y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
 #include "instruction_set.h"
 #include "plane.h"
+#include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -36,9 +37,67 @@ class Mixed {
   const T* sign_;
 };
 
+// Transforms of a few values, by their definition: one axis of vectors.
+template <class T, bool kHartley>
+class Few {
+ public:
+  static constexpr std::int64_t kMost = kLanes<T>;
+
+  explicit Few(std::int64_t d) : d_(d) {
+    for (std::int64_t l = 0; l < d; ++l) {
+      const trig::Point w = trig::unit_root(l, d);
+      cos_[l] = static_cast<T>(w.cos);
+      sin_[l] = static_cast<T>(w.sin);
+    }
+  }
+
+  // Re sum_l z[l] w_d^{lq}, or Re - Im
+  SPECTRANS_INLINE Vector<T> operator()(const Complex<Vector<T>>* z, std::int64_t q) const {
+    Vector<T> sum = kHartley ? z[0].re - z[0].im : z[0].re;
+    for (std::int64_t l = 1, turn = q; l < d_; ++l, turn += turn + q < d_ ? q : q - d_) {
+      const T c = cos_[turn], s = sin_[turn];
+      sum = kHartley ? sum + z[l].re * (c + s) + z[l].im * (s - c) : sum + z[l].re * c + z[l].im * s;
+    }
+    return sum;
+  }
+
+ private:
+  std::int64_t d_;
+  T cos_[kMost], sin_[kMost];
+};
+
+// Few channels, over the sequence or over both axes.
+template <class IO, bool kHartley>
+void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const ThreadPool& pool) {
+  using T = Compute<IO>;
+  const SplitLines<T> split(x.n, x.d, x.batch);
+  const Few<T, kHartley> hidden(both ? x.d : 1);
+  parallel(pool, split.packs(), split.pack_bytes(), [&](std::int64_t begin, std::int64_t end) {
+    const auto space = split.workspace();
+    for (std::int64_t pack = begin; pack < end; ++pack) {
+      split.template forward<IO>(x, pack, space);
+      split.for_each_item(pack, space, [&](std::int64_t item, T* spectra) {
+        const Lines<IO> to = lines<IO>(y, item, 0);
+        for (std::int64_t k = 0; k < y.n; k += kLanes<T>) {
+          Complex<Vector<T>> z[kLanes<T>];
+          for (std::int64_t c = 0; c < y.d; ++c) {
+            z[c] = Spectrum<T>(spectra + c * split.spectrum_size(), y.n).at(k);
+          }
+          for (std::int64_t c = 0; c < y.d; ++c) {
+            const Vector<T> mixed = both ? hidden(z, c) : hidden(z + c, 0);
+            store_line(to.data + k * to.n_stride + c * to.d_stride, to.n_stride, y.n - k,
+                       mixed * static_cast<T>(scale));
+          }
+        }
+      });
+    }
+  });
+}
+
 template <class IO, bool kHartley>
 void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
+  if (SplitLines<T>::suits(x.n, x.d, x.batch)) return mix_lines<IO, kHartley>(x, y, false, scale, pool);
   const RealPlan<T>& plan = real_plan<T>(x.n);
   const Groups<T> groups(x.n, x.d, x.batch);
   const std::int64_t pitch = padded(plan.slots), slots = pitch * groups.tiles_per_group;
@@ -87,16 +146,6 @@ void mix_plane(const Plane& plane, const ThreadPool& pool) {
   }
 }
 
-template <class IO, bool kHartley>
-void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
-  using T = Compute<IO>;
-  if (ChannelsInLanes<IO, kHartley>::suits(x.d)) {
-    mix_plane<T>(ChannelsInLanes<IO, kHartley>(x, y, scale), pool);
-  } else {
-    mix_plane<T>(BinsInLanes<IO, kHartley>(x, y, scale), pool);
-  }
-}
-
 // The same signal with the names of its two axes exchanged.
 Signal transposed(Signal signal) {
   const Signal other = signal;
@@ -105,6 +154,25 @@ Signal transposed(Signal signal) {
   signal.n_stride = other.d_stride;
   signal.d_stride = other.n_stride;
   return signal;
+}
+
+template <class IO, bool kHartley>
+void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
+  using T = Compute<IO>;
+  // Long lines, few of them to an item: as measured.
+  const auto few = [](std::int64_t count, std::int64_t length, std::int64_t most) {
+    return count <= most && length >= max(16 * count, 64);
+  };
+  const bool plane = ChannelsInLanes<IO, kHartley>::suits(x.d);
+  if (few(x.d, x.n, kLanes<T> / 2)) return mix_lines<IO, kHartley>(x, y, true, scale, pool);
+  if (!plane && few(x.n, x.d, kLanes<T> / (kHartley ? 2 : 3))) {
+    return mix_lines<IO, kHartley>(transposed(x), transposed(y), true, scale, pool);
+  }
+  if (plane) {
+    mix_plane<T>(ChannelsInLanes<IO, kHartley>(x, y, scale), pool);
+  } else {
+    mix_plane<T>(BinsInLanes<IO, kHartley>(x, y, scale), pool);
+  }
 }
 
 }  // namespace

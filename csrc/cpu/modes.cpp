@@ -2,10 +2,38 @@
 #include "decimated.h"
 #include "direct.h"
 #include "instruction_set.h"
-#include "tile.h"
+#include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
+
+// What bins are multiplied by: w_k of the call, for an inverse that counts the bins between DC and Nyquist twice already.
+template <class T>
+class Weights {
+ public:
+  explicit Weights(const Modes& call) {
+    // Powers of two aside, 1 / n is not a number: divide.
+    const std::int64_t n = call.x.n;
+    const T length = static_cast<T>(n), interior = call.mirrored ? 2 : 1;
+    const bool exact = (n & (n - 1)) == 0;
+    const T scale = call.norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
+                    : call.norm == 2 && exact ? 1 / length
+                                              : 1;
+    factor_[0] = scale;
+    factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
+    divisor_ = call.norm == 2 && !exact ? length : 1;
+  }
+
+  // interior: between DC and Nyquist
+  template <class V>
+  SPECTRANS_INLINE V operator()(V value, bool interior) const {
+    value = value * factor_[interior];
+    return divisor_ == 1 ? value : value / divisor_;
+  }
+
+ private:
+  T factor_[2], divisor_;
+};
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
 // RealPlan; forward(tile, work), the bins of the samples, and inverse(tile, work), n times irfft of the bins.
@@ -17,18 +45,7 @@ class ModesPass {
   ModesPass(const Modes& call, const Transform& transform, const ThreadPool& pool)
       : call_(call), pool_(pool), transform_(transform), groups_(call.x.n, call.x.d, call.x.batch),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
-        streaming_(call.inverse && can_stream<IO>(call.x)) {
-    // The inverse counts interior bins twice already. Powers of two aside, 1 / n is not a number: divide.
-    const std::int64_t n = call.x.n;
-    const T length = static_cast<T>(n), interior = call.mirrored ? 2 : 1;
-    const bool exact = (n & (n - 1)) == 0;
-    const T scale = call.norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
-                    : call.norm == 2 && exact ? 1 / length
-                                              : 1;
-    factor_[0] = scale;
-    factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
-    divisor_ = call.norm == 2 && !exact ? length : 1;
-  }
+        streaming_(call.inverse && can_stream<IO>(call.x)), weights_(call) {}
 
   void run() const {
     const std::int64_t tasks = groups_.count * groups_.packs(call_.x.batch);
@@ -65,10 +82,7 @@ class ModesPass {
   }
 
   bool has_imag(std::int64_t k) const { return transform_.im[k] >= 0; }  // all but DC and Nyquist
-  Vector<T> weighed(Vector<T> value, std::int64_t k) const {
-    value = value * factor_[has_imag(k)];
-    return divisor_ == 1 ? value : value / divisor_;
-  }
+  Vector<T> weighed(Vector<T> value, std::int64_t k) const { return weights_(value, has_imag(k)); }
   Vector<T> re(const Vector<T>* tile, std::int64_t k) const { return weighed(tile[transform_.re[k]], k); }
   Vector<T> im(const Vector<T>* tile, std::int64_t k) const {
     return has_imag(k) ? weighed(tile[transform_.im[k]], k) * transform_.sign[k] : Vector<T>{};
@@ -143,7 +157,81 @@ class ModesPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_;
-  T factor_[2], divisor_;  // w_k = factor[k is interior] / divisor
+  const Weights<T> weights_;
+};
+
+// Few channels: parts of each line in the lanes.
+template <class IO>
+class SplitPass {
+  using T = Compute<IO>;
+
+ public:
+  SplitPass(const Modes& call, const ThreadPool& pool)
+      : call_(call), pool_(pool), split_(call.x.n, call.x.d, call.x.batch, call.inverse), weights_(call) {}
+
+  static bool suits(const Modes& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch); }
+
+  void run() const {
+    parallel(pool_, split_.packs(), split_.pack_bytes(), [&](std::int64_t begin, std::int64_t end) {
+      const auto space = split_.workspace();
+      for (std::int64_t pack = begin; pack < end; ++pack) {
+        if (!call_.inverse) split_.template forward<IO>(call_.x, pack, space);
+        split_.for_each_line(pack, space, [&](std::int64_t item, std::int64_t channel, const Spectrum<T>& line) {
+          if (call_.inverse) read_bins(item, channel, line);
+          weigh(line);
+          if (!call_.inverse) write_bins(item, channel, line);
+        });
+        if (call_.inverse) split_.template inverse<IO>(call_.x, pack, space);
+      }
+    });
+  }
+
+ private:
+  void weigh(const Spectrum<T>& line) const {
+    const std::int64_t n = call_.x.n;
+    const T dc = weights_(line.re[0], false), nyquist = weights_(line.re[n / 2], false);
+    for (std::int64_t k = 0; k < call_.bins.n; k += kLanes<T>) {
+      store(line.re + k, weights_(load(line.re + k), true));
+      store(line.im + k, weights_(load(line.im + k), true));
+    }
+    line.re[0] = dc;
+    if (n % 2 == 0) line.re[n / 2] = nyquist;
+  }
+
+  void write_bins(std::int64_t item, std::int64_t channel, const Spectrum<T>& line) const {
+    const Lines<T> to = lines<T>(call_.bins, item, channel);
+    for (std::int64_t k = 0; k < call_.bins.n; k += kLanes<T>) {
+      const int count = static_cast<int>(min(kLanes<T>, call_.bins.n - k));
+      if (to.n_stride == 2) {
+        store_pairs(to.data + 2 * k, count, load(line.re + k), load(line.im + k));
+      } else {
+        store_some(to.data + k * to.n_stride, to.n_stride, count, load(line.re + k));
+        store_some(to.data + k * to.n_stride + 1, to.n_stride, count, load(line.im + k));
+      }
+    }
+  }
+
+  // And zero beyond them.
+  void read_bins(std::int64_t item, std::int64_t channel, const Spectrum<T>& line) const {
+    const Lines<const T> from = lines<const T>(call_.bins, item, channel);
+    for (std::int64_t k = 0; k <= call_.x.n / 2; k += kLanes<T>) {
+      const int count = static_cast<int>(max(0, min(kLanes<T>, call_.bins.n - k)));
+      Complex<Vector<T>> z{};
+      if (from.n_stride == 2) {
+        z = load_pairs(from.data + 2 * k, count);
+      } else {
+        z.re = load_some(from.data + k * from.n_stride, from.n_stride, count);
+        z.im = load_some(from.data + k * from.n_stride + 1, from.n_stride, count);
+      }
+      store(line.re + k, z.re);
+      store(line.im + k, z.im);
+    }
+  }
+
+  const Modes& call_;
+  const ThreadPool& pool_;
+  const SplitLines<T> split_;
+  const Weights<T> weights_;
 };
 
 }  // namespace
@@ -152,6 +240,7 @@ void modes(const Modes& call, const ThreadPool& pool) {
   with_element(call.element, [&]<class IO>(IO) {
     using T = Compute<IO>;
     const std::int64_t n = call.x.n, count = call.bins.n;
+    if (SplitPass<IO>::suits(call)) return SplitPass<IO>(call, pool).run();
     if (const DirectPlan<T>* plan = direct_plan_if_faster<T>(n, count, call.inverse); plan != nullptr) {
       ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{*plan}, pool).run();
     } else {

@@ -209,30 +209,46 @@ struct Dft<8, Sign, S, V> {
   }
 };
 
-template <int Sign, class S, class V>
-struct Dft<16, Sign, S, V> {
-  // 4 x 4: v[4 j + t] -> transforms over j, twiddles, transforms over t.
+// A x B values: v[B j + t] -> transforms of length A over j, twiddles, transforms of length B over t.
+template <int A, int B, int Sign, class S, class V>
+struct CompositeDft {
   static SPECTRANS_INLINE void run(Complex<V>* v) {
-    Complex<V> of[4][4];
-    unroll<0, 4>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
-      Complex<V> u[4] = {v[t], v[4 + t], v[8 + t], v[12 + t]};
-      Dft<4, Sign, S, V>::run(u);
-      unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+    Complex<V> of[A][B];
+    unroll<0, B>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+      Complex<V> u[A];
+      unroll<0, A>([&]<int j>() SPECTRANS_INLINE_LAMBDA { u[j] = v[B * j + t]; });
+      Dft<A, Sign, S, V>::run(u);
+      unroll<0, A>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         if constexpr (t * k == 0) {
           of[k][t] = u[k];
-        } else if constexpr (t * k == 4) {
+        } else if constexpr (4 * t * k == A * B) {
           of[k][t] = rotate<Sign>(u[k]);
         } else {
-          of[k][t] = times(u[k], trig::kCos<S, t * k, 16>, Sign * trig::kSin<S, t * k, 16>);
+          of[k][t] = times(u[k], trig::kCos<S, t * k, A * B>, Sign * trig::kSin<S, t * k, A * B>);
         }
       });
     });
-    unroll<0, 4>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-      Dft<4, Sign, S, V>::run(of[k]);
-      unroll<0, 4>([&]<int q>() SPECTRANS_INLINE_LAMBDA { v[k + 4 * q] = of[k][q]; });
+    unroll<0, A>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+      Dft<B, Sign, S, V>::run(of[k]);
+      unroll<0, B>([&]<int q>() SPECTRANS_INLINE_LAMBDA { v[k + A * q] = of[k][q]; });
     });
   }
 };
+
+template <int Sign, class S, class V>
+struct Dft<6, Sign, S, V> : CompositeDft<2, 3, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<9, Sign, S, V> : CompositeDft<3, 3, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<10, Sign, S, V> : CompositeDft<2, 5, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<12, Sign, S, V> : CompositeDft<4, 3, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<14, Sign, S, V> : CompositeDft<2, 7, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<15, Sign, S, V> : CompositeDft<3, 5, Sign, S, V> {};
+template <int Sign, class S, class V>
+struct Dft<16, Sign, S, V> : CompositeDft<4, 4, Sign, S, V> {};
 
 // ---- real: R reals x[t] <-> the independent part of their spectrum --------------------------------------
 //

@@ -83,11 +83,11 @@ void unit_roots(oracle::Report& report) {
 int main() {
   oracle::Report report;
   spectrans::unroll<1, 17>([&]<int R>() {
-    if constexpr (R == 2 || R == 3 || R == 4 || R == 5 || R == 7 || R == 8 || R == 11 || R == 13 || R == 16) {
+    if constexpr (R > 1) {
       complex_radix<R, -1>(report);
       complex_radix<R, 1>(report);
-      if constexpr (R > 2 && R < 16) real_radix<R>(report);
     }
+    if constexpr (R == 3 || R == 4 || R == 5 || R == 7 || R == 8 || R == 11 || R == 13) real_radix<R>(report);
   });
   unit_roots(report);
   return report.finish();

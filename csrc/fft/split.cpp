@@ -1,0 +1,55 @@
+// Makes and keeps split plans.
+#include "split.h"
+
+#include <map>
+#include <mutex>
+#include <tuple>
+#include <vector>
+
+#include "butterflies.h"
+
+namespace spectrans {
+namespace {
+
+template <class T>
+struct Owner {
+  std::vector<std::int32_t> re, im;
+  std::vector<T> sign, cos, sin;
+  SplitPlan<T> plan;
+
+  Owner(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
+    const std::int64_t m = n / r, bins = (m / 2 + lanes) / lanes * lanes;
+    const RealPlan<T>& part = real_plan<T>(m, wide);
+    for (std::int64_t c = 0; c < bins; ++c) {
+      const bool upper = 2 * (c % m) > m;
+      const std::int64_t bin = upper ? m - c % m : c % m;
+      re.push_back(part.re[bin]);
+      im.push_back(part.im[bin]);
+      sign.push_back(upper ? -part.sign[bin] : part.sign[bin]);
+    }
+    for (std::int64_t l = 0; l < r; ++l) {
+      for (std::int64_t c = 0; c < bins; ++c) {
+        const trig::Point w = trig::unit_root(l * c, n);
+        cos.push_back(static_cast<T>(w.cos));
+        sin.push_back(static_cast<T>(-w.sin));
+      }
+    }
+    plan = {n, r, m, &part, bins, re.data(), im.data(), sign.data(), cos.data(), sin.data()};
+  }
+};
+
+}  // namespace
+
+template <class T>
+const SplitPlan<T>& split_plan(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
+  static std::mutex mutex;
+  static auto* const known =
+      new std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>, Owner<T>>;  // outlives every thread
+  const std::lock_guard lock(mutex);
+  return known->try_emplace({n, r, lanes, wide}, n, r, lanes, wide).first->second.plan;
+}
+
+template SPECTRANS_API const SplitPlan<float>& split_plan<float>(std::int64_t, std::int64_t, std::int64_t, bool);
+template SPECTRANS_API const SplitPlan<double>& split_plan<double>(std::int64_t, std::int64_t, std::int64_t, bool);
+
+}  // namespace spectrans
