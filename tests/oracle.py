@@ -40,6 +40,11 @@ LENGTHS = (
     343,
     600,
 )
+# Signals of fewer channels than a register has lanes, whose lines share these in parts, as many as divide their length:
+# every number of parts, then parts of other lengths, a power of two, and a prime.
+LINE_LENGTHS = (*(131 * parts for parts in range(2, 17)), 330, 480, 525, 1024, 257)
+# (batch, channels): from one line on; 17 leave one over.
+LINES = ((1, 1), (2, 1), (5, 1), (17, 1), (1, 2), (3, 3), (2, 5), (1, 7), (4, 8))
 FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)
 # Lines, squares, primes with and without a butterfly of their own, twiddled and untwiddled stages, odd and even sides.
 GRIDS = (

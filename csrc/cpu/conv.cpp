@@ -1,5 +1,6 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Gates, skip and weights are applied on the way between memory and the first and last stage.
+#include "conv_split.h"
 #include "instruction_set.h"
 #include "right_angle_stage.h"
 
@@ -463,6 +464,10 @@ void conv(const Conv& call, const ThreadPool& pool) {
   const bool shared = has_one_channel(call);
   const Conv arranged = shared ? items_as_channels(call) : call;
   with_element(call.element, [&]<class IO>(IO) {
+    if (SplitConv<IO>::suits(call, shared)) {
+      const SplitConv<IO> pass(call, pool);
+      return call.grad.data != nullptr ? pass.backward() : pass.forward();
+    }
     const RightAnglePlan<Compute<IO>>& plan = right_angle_plan<Compute<IO>>(call.u.n);
     switch (plan.radix) {
       case 4: return run<IO, 4>(arranged, pool, plan, shared);

@@ -49,29 +49,29 @@ class SplitPass {
         scratch(ScratchRoom::shared, ((filters() ? 1 : 0) + (gradient() ? parts_ : 0)) * d_ * size_ * sizeof(T)));
     T* sums = shared + (filters() ? d_ * size_ : 0);
     if (filters()) arrange_response(shared);
-    parallel(pool_, parts_, split_.pack_bytes() * ceil_div(packs_, parts_), [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t spectra = split_.lines() * size_;
-      const auto space = split_.workspace(gradient() ? spectra : 0);
-      for (std::int64_t part = begin; part < end; ++part) {
-        T* sum = sums + part * d_ * size_;
-        for (std::int64_t i = 0; gradient() && i < d_ * size_; ++i) sum[i] = 0;
-        for (std::int64_t pack = part * packs_ / parts_; pack < (part + 1) * packs_ / parts_; ++pack) {
-          if (gradient()) {
-            split_.template forward<IO>(call_.with, pack, space);
-            for (std::int64_t i = 0; i < spectra; ++i) space.extra[i] = space.spectra[i];
-          }
-          split_.template forward<IO>(call_.x, pack, space);
-          split_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& x) {
-            if (gradient()) {
-              const Spectrum<T> with(space.extra + (x.re - Spectrum<T>(space.spectra, n_).re), n_);
-              add_product(with, x, Spectrum<T>(sum + channel * size_, n_));
-            }
-            if (filters()) multiply(Spectrum<T>(shared + channel * size_, n_), x);
-          });
-          if (filters()) split_.template inverse<IO>(call_.y, pack, space);
-        }
-      }
-    });
+    parallel(pool_, parts_, split_.tile_slots() * kVectorBytes * ceil_div(packs_, parts_),
+             [&](std::int64_t begin, std::int64_t end) {
+               const auto space = split_.workspace(0, gradient() ? 1 : 0);
+               for (std::int64_t part = begin; part < end; ++part) {
+                 T* sum = sums + part * d_ * size_;
+                 for (std::int64_t i = 0; gradient() && i < d_ * size_; ++i) sum[i] = 0;
+                 for (std::int64_t pack = part * packs_ / parts_; pack < (part + 1) * packs_ / parts_; ++pack) {
+                   if (gradient()) {
+                     split_.template gather<IO>(call_.with, pack, space.tile);
+                     split_.forward(pack, space, space.more);
+                   }
+                   split_.template forward<IO>(call_.x, pack, space);
+                   split_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& x) {
+                     if (gradient()) {
+                       const Spectrum<T> with(space.more + (x.re - Spectrum<T>(space.spectra, n_).re), n_);
+                       Spectrum<T>(sum + channel * size_, n_).add_product(with, x);
+                     }
+                     if (filters()) x.multiply(Spectrum<T>(shared + channel * size_, n_));
+                   });
+                   if (filters()) split_.template inverse<IO>(call_.y, pack, space);
+                 }
+               }
+             });
     if (gradient()) write_gradient(sums);
   }
 
@@ -83,61 +83,32 @@ class SplitPass {
   void arrange_response(T* spectra) const {
     const Divisor<T> n(n_);
     const T sign = call_.adjoint ? T(-1) : T(1);
-    const auto* response = static_cast<const T*>(call_.response);
     for (std::int64_t c = 0; c < d_; ++c) {
       const Spectrum<T> to(spectra + c * size_, n_);
-      for (std::int64_t k = 0; k < bins_; ++k) {
-        const T* h = response + k * call_.bin_stride + c * call_.channel_stride;
-        to.re[k] = h[0];
-        to.im[k] = h[1];
-      }
+      const T* response = static_cast<const T*>(call_.response) + c * call_.channel_stride;
       for (std::int64_t k = 0; k < bins_; k += kLanes<T>) {
-        store(to.re + k, n.divide(load(to.re + k), T(1)));
-        store(to.im + k, n.divide(load(to.im + k), sign));
+        const Complex<Vector<T>> h = load_complex_line(response + k * call_.bin_stride, call_.bin_stride, block(k));
+        store(to.re + k, n.divide(h.re, T(1)));
+        store(to.im + k, n.divide(h.im, sign));
       }
-      to.im[0] = 0;  // without effect there
-      if (n_ % 2 == 0) to.im[n_ / 2] = 0;
+      to.finish();  // the imaginary part of DC and Nyquist is without effect
     }
   }
 
-  // x *= h
-  void multiply(const Spectrum<T>& h, const Spectrum<T>& x) const {
-    for (std::int64_t k = 0; k < bins_; k += kLanes<T>) {
-      const Vector<T> a = load(x.re + k), b = load(x.im + k), hr = load(h.re + k), hi = load(h.im + k);
-      store(x.re + k, a * hr - b * hi);
-      store(x.im + k, a * hi + b * hr);
-    }
-  }
-
-  // sum += conj(with) x
-  void add_product(const Spectrum<T>& with, const Spectrum<T>& x, const Spectrum<T>& sum) const {
-    for (std::int64_t k = 0; k < bins_; k += kLanes<T>) {
-      const Vector<T> a = load(x.re + k), b = load(x.im + k), wr = load(with.re + k), wi = load(with.im + k);
-      store(sum.re + k, load(sum.re + k) + wr * a + wi * b);
-      store(sum.im + k, load(sum.im + k) + wr * b - wi * a);
-    }
-  }
+  int block(std::int64_t k) const { return static_cast<int>(min(kLanes<T>, bins_ - k)); }
 
   void write_gradient(T* sums) const {
     const Divisor<T> n(n_);
-    auto* gradient = static_cast<T*>(call_.response_grad);
     for (std::int64_t i = d_ * size_; i < parts_ * d_ * size_; ++i) sums[i % (d_ * size_)] += sums[i];
     for (std::int64_t c = 0; c < d_; ++c) {
       const Spectrum<T> sum(sums + c * size_, n_);
+      sum.finish();
+      sum.re[0] /= 2;  // the others stand for their conjugates, too
+      if (n_ % 2 == 0) sum.re[n_ / 2] /= 2;
+      T* gradient = static_cast<T*>(call_.response_grad) + 2 * c;
       for (std::int64_t k = 0; k < bins_; k += kLanes<T>) {
-        Vector<T> re = n.divide(load(sum.re + k), T(2)), im = n.divide(load(sum.im + k), T(2));
-        store(sum.re + k, re);
-        store(sum.im + k, im);
-      }
-      const auto real = [&](std::int64_t k) {
-        sum.re[k] /= 2;
-        sum.im[k] = 0;
-      };
-      real(0);
-      if (n_ % 2 == 0) real(n_ / 2);
-      for (std::int64_t k = 0; k < bins_; ++k) {
-        gradient[2 * (k * d_ + c)] = sum.re[k];
-        gradient[2 * (k * d_ + c) + 1] = sum.im[k];
+        store_complex_line(gradient + 2 * k * d_, 2 * d_, block(k), n.divide(load(sum.re + k), T(2)),
+                           n.divide(load(sum.im + k), T(2)));
       }
     }
   }

@@ -5,6 +5,7 @@
 // of their own, and the product with the response happens while a complex transform of theirs is in registers.
 #include "filter_pass.h"
 #include "instruction_set.h"
+#include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -100,11 +101,203 @@ struct GridTransform {
   }
 };
 
+// Few channels: transforms of several rows side by side in the lanes, and of the columns of so many neighbouring
+// frequencies.
+template <class IO, bool kFilter, bool kGradient>
+class SplitPass {
+  using T = Compute<IO>;
+  static constexpr std::int64_t lanes = kLanes<T>;
+
+ public:
+  SplitPass(const Filter2d& call, const ThreadPool& pool)
+      : call_(call), pool_(pool), h_(call.h), w_(call.x.n / call.h), d_(call.x.d), half_(w_ / 2 + 1),
+        blocks_(ceil_div(half_, lanes)), rows_(w_, d_, h_), column_(complex_plan<T>(h_)),
+        parts_(kGradient ? min(call.x.batch, kTasks) : call.x.batch) {}
+
+  void run() const {
+    const std::int64_t size = d_ * blocks_ * 2 * h_;  // of all columns
+    auto* response = static_cast<Vector<T>*>(
+        scratch(ScratchRoom::shared, ((kFilter ? 1 : 0) + (kGradient ? 2 * parts_ : 0)) * size * kVectorBytes));
+    Vector<T>* totals = response + (kFilter ? size : 0);
+    if (kFilter) arrange_response(response);
+    parallel(pool_, parts_, h_ * w_ * d_ * std::int64_t(sizeof(T)) * ceil_div(call_.x.batch, parts_),
+             [&](std::int64_t begin, std::int64_t end) {
+               // Of an item, and of as much of the other signal.
+               const std::int64_t numbers = rows_.packs() * rows_.lines() * rows_.spectrum_size();
+               const std::int64_t pack = rows_.lines() * rows_.spectrum_size();
+               const auto space = rows_.workspace(ceil_div(4 * h_ + column_.work, rows_.tile_slots()),
+                                                  (kGradient ? 2 : 1) * ceil_div(numbers, pack));
+               for (std::int64_t part = begin; part < end; ++part) {
+                 Vector<T>*total = totals + 2 * part * size, *sum = total + size;
+                 for (std::int64_t i = 0; kGradient && i < 2 * size; ++i) total[i] = Vector<T>{};
+                 const std::int64_t first = part * call_.x.batch / parts_, last = (part + 1) * call_.x.batch / parts_;
+                 for (std::int64_t item = first; item < last; ++item) {
+                   one(item, response, sum, space, space.more, space.more + numbers);
+                   if (!kGradient || ((item - first) % kItemsPerSum < kItemsPerSum - 1 && item + 1 < last)) continue;
+                   for (std::int64_t i = 0; i < size; ++i) {
+                     total[i] += sum[i];
+                     sum[i] = Vector<T>{};
+                   }
+                 }
+               }
+             });
+    if (!kGradient) return;
+    for (std::int64_t part = 1; part < parts_; ++part) {
+      for (std::int64_t i = 0; i < size; ++i) totals[i] += totals[2 * part * size + i];
+    }
+    write_gradient(totals);
+  }
+
+  // Whether less is to be done than with the channels of items in the lanes.
+  static bool suits(const Filter2d& call) {
+    const std::int64_t h = call.h, w = call.x.n / h, d = call.x.d, batch = call.x.batch;
+    if (2 * d > lanes || h * w < kShort) return false;
+    const std::int64_t rows = SplitLines<T>::slots(w, SplitLines<T>::parts(w, d, h), d, h);
+    const std::int64_t columns = d * ceil_div(w / 2 + 1, lanes) * 2 * h;
+    return 7 * batch * (rows + columns) <= 5 * ceil_div(batch, lanes / d) * h * w;
+  }
+
+ private:
+  using Workspace = typename SplitLines<T>::Workspace;
+  static constexpr std::int64_t kShort = 256;
+
+  // The rows of an item, as a signal.
+  Signal rows_of(const Signal& grid, std::int64_t item) const {
+    Signal rows = grid;
+    rows.data = batch_item<IO>(grid, item);
+    rows.n = w_;
+    rows.batch = rows.size[0] = h_;
+    rows.stride[0] = w_ * grid.n_stride;
+    rows.axes = 1;
+    return rows;
+  }
+
+  void forward_rows(const Signal& grid, std::int64_t item, const Workspace& space, T* spectra) const {
+    const Signal rows = rows_of(grid, item);
+    for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
+      rows_.template gather<IO>(rows, pack, space.tile);
+      rows_.forward(pack, space, spectra + pack * rows_.lines() * rows_.spectrum_size());
+    }
+  }
+
+  // Spectra of the rows, at a block of frequencies of a channel <-> a column.
+  Spectrum<T> row(T* spectra, std::int64_t r, std::int64_t channel) const {
+    return Spectrum<T>(spectra + (r * d_ + channel) * rows_.spectrum_size(), w_);
+  }
+  void read_column(T* spectra, std::int64_t channel, std::int64_t k, Vector<T>* column) const {
+    for (std::int64_t r = 0; r < h_; ++r) {
+      column[column_.slot[r]] = load(row(spectra, r, channel).re + k);
+      column[h_ + column_.slot[r]] = load(row(spectra, r, channel).im + k);
+    }
+  }
+  void write_column(const Vector<T>* column, std::int64_t channel, std::int64_t k, T* spectra) const {
+    for (std::int64_t r = 0; r < h_; ++r) {
+      store(row(spectra, r, channel).re + k, column[column_.slot[r]]);
+      store(row(spectra, r, channel).im + k, column[h_ + column_.slot[r]]);
+    }
+  }
+
+  void one(std::int64_t item, const Vector<T>* response, Vector<T>* sum, const Workspace& space, T* spectra,
+           T* with_spectra) const {
+    Vector<T>*column = space.tiles, *with = column + 2 * h_, *work = with + 2 * h_;
+    forward_rows(call_.x, item, space, spectra);
+    if (kGradient) forward_rows(call_.with, item, space, with_spectra);
+    for (std::int64_t c = 0; c < d_; ++c) {
+      for (std::int64_t block = 0; block < blocks_; ++block) {
+        const std::int64_t k = block * lanes, at = (c * blocks_ + block) * 2 * h_;
+        read_column(spectra, c, k, column);
+        if (kGradient) {
+          read_column(with_spectra, c, k, with);
+          complex_forward(column_, 0, with, with + h_, 1, work);
+        }
+        complex_convolve(column_, 0, column, column + h_, 1, work,
+                         Product<IO, kFilter, kGradient>{column, response + at, with, sum + at, {}, {}, 0});
+        if (kFilter) write_column(column, c, k, spectra);
+      }
+    }
+    if (!kFilter) return;
+    const Signal rows = rows_of(call_.y, item);
+    for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
+      rows_.inverse(pack, space, spectra + pack * rows_.lines() * rows_.spectrum_size());
+      rows_.template scatter<IO>(rows, pack, space.tile);
+    }
+  }
+
+  // Calls f(channel, kh, first of a block of frequencies kw, how many there are, where their bin kh is in the columns).
+  template <class F>
+  void for_each_bin(const F& f) const {
+    for (std::int64_t c = 0; c < d_; ++c) {
+      for (std::int64_t kh = 0; kh < h_; ++kh) {
+        for (std::int64_t block = 0; block < blocks_; ++block) {
+          const std::int64_t k = block * lanes;
+          f(c, kh, k, static_cast<int>(min(lanes, half_ - k)), (c * blocks_ + block) * 2 * h_ + column_.bin[kh]);
+        }
+      }
+    }
+  }
+
+  // Calls f(lane) for the frequencies of a block whose column holds conjugate bins kh and -kh: 0 and w / 2.
+  template <class F>
+  void for_each_mirrored(std::int64_t kw, std::int64_t count, const F& f) const {
+    if (kw == 0) f(0);
+    if (w_ % 2 == 0 && w_ / 2 >= kw && w_ / 2 < kw + count) f(w_ / 2 - kw);
+  }
+
+  // There (H[kh] + conj H[-kh]) / 2 acts.
+  void arrange_response(Vector<T>* columns) const {
+    const Divisor<T> n(h_ * w_);
+    const T sign = call_.adjoint ? T(-1) : T(1);
+    for_each_bin([&](std::int64_t c, std::int64_t kh, std::int64_t kw, int count, std::int64_t at) {
+      const auto from = [&](std::int64_t row, std::int64_t k) {
+        return static_cast<const T*>(call_.response) + (row * half_ + k) * call_.bin_stride + c * call_.channel_stride;
+      };
+      Complex<Vector<T>> h = load_complex_line(from(kh, kw), call_.bin_stride, count);
+      for_each_mirrored(kw, count, [&](std::int64_t lane) {
+        const T* image = from((h_ - kh) % h_, kw + lane);
+        h.re[lane] = (h.re[lane] + image[0]) / 2;
+        h.im[lane] = (h.im[lane] - image[1]) / 2;
+      });
+      columns[at] = n.divide(h.re, T(1));
+      columns[at + h_] = n.divide(h.im, sign);
+    });
+  }
+
+  // The reverse, for the gradient: bins of other columns stand for their conjugates, too.
+  void write_gradient(const Vector<T>* columns) const {
+    const Divisor<T> n(h_ * w_);
+    for_each_bin([&](std::int64_t c, std::int64_t kh, std::int64_t kw, int count, std::int64_t at) {
+      Vector<T> re = n.divide(columns[at], T(2)), im = n.divide(columns[at + h_], T(2));
+      for_each_mirrored(kw, count, [&](std::int64_t lane) {
+        re[lane] /= 2;
+        im[lane] /= 2;
+      });
+      store_complex_line(static_cast<T*>(call_.response_grad) + 2 * ((kh * half_ + kw) * d_ + c), 2 * d_, count, re,
+                         im);
+    });
+  }
+
+  const Filter2d& call_;
+  const ThreadPool& pool_;
+  const std::int64_t h_, w_, d_, half_;
+  const std::int64_t blocks_;  // of frequencies, to a row
+  const SplitLines<T> rows_;
+  const ComplexPlan<T>& column_;
+  const std::int64_t parts_;  // of the batch
+};
+
 }  // namespace
 
 void filter2d(const Filter2d& call, const ThreadPool& pool) {
   with_element(call.element, [&]<class IO>(IO) {
-    filter_pass<IO>(call, GridTransform<Compute<IO>>(call.h, call.x.n / call.h), pool);
+    if (!SplitPass<IO, true, false>::suits(call)) {
+      filter_pass<IO>(call, GridTransform<Compute<IO>>(call.h, call.x.n / call.h), pool);
+    } else if (call.response_grad == nullptr) {
+      SplitPass<IO, true, false>(call, pool).run();
+    } else if (call.response == nullptr) {
+      SplitPass<IO, false, true>(call, pool).run();
+    } else {
+      SplitPass<IO, true, true>(call, pool).run();
+    }
   });
 }
 

@@ -72,7 +72,7 @@ void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const 
   using T = Compute<IO>;
   const SplitLines<T> split(x.n, x.d, x.batch);
   const Few<T, kHartley> hidden(both ? x.d : 1);
-  parallel(pool, split.packs(), split.pack_bytes(), [&](std::int64_t begin, std::int64_t end) {
+  parallel(pool, split.packs(), split.tile_slots() * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
     const auto space = split.workspace();
     for (std::int64_t pack = begin; pack < end; ++pack) {
       split.template forward<IO>(x, pack, space);
@@ -97,7 +97,6 @@ void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const 
 template <class IO, bool kHartley>
 void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
-  if (SplitLines<T>::suits(x.n, x.d, x.batch)) return mix_lines<IO, kHartley>(x, y, false, scale, pool);
   const RealPlan<T>& plan = real_plan<T>(x.n);
   const Groups<T> groups(x.n, x.d, x.batch);
   const std::int64_t pitch = padded(plan.slots), slots = pitch * groups.tiles_per_group;
@@ -146,32 +145,48 @@ void mix_plane(const Plane& plane, const ThreadPool& pool) {
   }
 }
 
-// The same signal with the names of its two axes exchanged.
-Signal transposed(Signal signal) {
-  const Signal other = signal;
-  signal.n = other.d;
-  signal.d = other.n;
-  signal.n_stride = other.d_stride;
-  signal.d_stride = other.n_stride;
-  return signal;
+// Exchanges the names of a signal's two axes.
+void turn(Signal& signal) {
+  const std::int64_t n = signal.n, n_stride = signal.n_stride;
+  signal.n = signal.d;
+  signal.n_stride = signal.d_stride;
+  signal.d = n;
+  signal.d_stride = n_stride;
 }
 
 template <class IO, bool kHartley>
 void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
-  // Long lines, few of them to an item: as measured.
-  const auto few = [](std::int64_t count, std::int64_t length, std::int64_t most) {
-    return count <= most && length >= max(16 * count, 64);
-  };
-  const bool plane = ChannelsInLanes<IO, kHartley>::suits(x.d);
-  if (few(x.d, x.n, kLanes<T> / 2)) return mix_lines<IO, kHartley>(x, y, true, scale, pool);
-  if (!plane && few(x.n, x.d, kLanes<T> / (kHartley ? 2 : 3))) {
-    return mix_lines<IO, kHartley>(transposed(x), transposed(y), true, scale, pool);
-  }
-  if (plane) {
+  if (ChannelsInLanes<IO, kHartley>::suits(x.d)) {
     mix_plane<T>(ChannelsInLanes<IO, kHartley>(x, y, scale), pool);
   } else {
     mix_plane<T>(BinsInLanes<IO, kHartley>(x, y, scale), pool);
+  }
+}
+
+// Whether a signal is one of long lines, few of them to an item, along the sequence: as measured. Where the others are,
+// that turns it.
+template <class IO, bool kHartley>
+bool is_few_lines(Signal& x, Signal& y) {
+  constexpr std::int64_t lanes = kLanes<Compute<IO>>;
+  const auto few = [](std::int64_t count, std::int64_t length, std::int64_t most) {
+    return count <= most && length >= max(16 * count, 64);
+  };
+  if (few(x.d, x.n, lanes / 2)) return true;
+  if (ChannelsInLanes<IO, kHartley>::suits(x.d) || !few(x.n, x.d, lanes / (kHartley ? 2 : 3))) return false;
+  turn(x);
+  turn(y);
+  return true;
+}
+
+template <class IO, bool kHartley>
+void mix(Signal& x, Signal& y, bool both, double scale, const ThreadPool& pool) {
+  if (both ? is_few_lines<IO, kHartley>(x, y) : SplitLines<Compute<IO>>::suits(x.n, x.d, x.batch)) {
+    mix_lines<IO, kHartley>(x, y, both, scale, pool);
+  } else if (both) {
+    mix_two_axes<IO, kHartley>(x, y, scale, pool);
+  } else {
+    mix_one_axis<IO, kHartley>(x, y, scale, pool);
   }
 }
 
@@ -181,17 +196,13 @@ void mixing(const Mixing& call, const ThreadPool& pool) {
   // A two-axis transform does not mind which axis is which: rows are the contiguous ones.
   const bool both = call.sequence && call.hidden && call.x.n > 1 && call.x.d > 1;  // length 1: nothing to do
   const bool hidden = call.hidden && (!call.sequence || call.x.n == 1);
-  const bool swap = both ? call.y.d_stride != 1 && call.y.n_stride == 1 : hidden;
-  const Signal x = swap ? transposed(call.x) : call.x, y = swap ? transposed(call.y) : call.y;
+  Signal x = call.x, y = call.y;
+  if (both ? y.d_stride != 1 && y.n_stride == 1 : hidden) turn(x), turn(y);
   with_element(call.element, [&]<class IO>(IO) {
-    if (both && call.hartley) {
-      mix_two_axes<IO, true>(x, y, call.scale, pool);
-    } else if (both) {
-      mix_two_axes<IO, false>(x, y, call.scale, pool);
-    } else if (call.hartley) {
-      mix_one_axis<IO, true>(x, y, call.scale, pool);
+    if (call.hartley) {
+      mix<IO, true>(x, y, both, call.scale, pool);
     } else {
-      mix_one_axis<IO, false>(x, y, call.scale, pool);
+      mix<IO, false>(x, y, both, call.scale, pool);
     }
   });
 }

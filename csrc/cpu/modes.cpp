@@ -7,7 +7,8 @@
 namespace spectrans::SPECTRANS_ISA {
 namespace {
 
-// What bins are multiplied by: w_k of the call, for an inverse that counts the bins between DC and Nyquist twice already.
+// What bins are multiplied by: w_k of the call, for an inverse that counts the bins between DC and Nyquist twice
+// already.
 template <class T>
 class Weights {
  public:
@@ -172,7 +173,7 @@ class SplitPass {
   static bool suits(const Modes& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch); }
 
   void run() const {
-    parallel(pool_, split_.packs(), split_.pack_bytes(), [&](std::int64_t begin, std::int64_t end) {
+    parallel(pool_, split_.packs(), split_.tile_slots() * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const auto space = split_.workspace();
       for (std::int64_t pack = begin; pack < end; ++pack) {
         if (!call_.inverse) split_.template forward<IO>(call_.x, pack, space);
@@ -202,12 +203,7 @@ class SplitPass {
     const Lines<T> to = lines<T>(call_.bins, item, channel);
     for (std::int64_t k = 0; k < call_.bins.n; k += kLanes<T>) {
       const int count = static_cast<int>(min(kLanes<T>, call_.bins.n - k));
-      if (to.n_stride == 2) {
-        store_pairs(to.data + 2 * k, count, load(line.re + k), load(line.im + k));
-      } else {
-        store_some(to.data + k * to.n_stride, to.n_stride, count, load(line.re + k));
-        store_some(to.data + k * to.n_stride + 1, to.n_stride, count, load(line.im + k));
-      }
+      store_complex_line(to.data + k * to.n_stride, to.n_stride, count, load(line.re + k), load(line.im + k));
     }
   }
 
@@ -216,13 +212,7 @@ class SplitPass {
     const Lines<const T> from = lines<const T>(call_.bins, item, channel);
     for (std::int64_t k = 0; k <= call_.x.n / 2; k += kLanes<T>) {
       const int count = static_cast<int>(max(0, min(kLanes<T>, call_.bins.n - k)));
-      Complex<Vector<T>> z{};
-      if (from.n_stride == 2) {
-        z = load_pairs(from.data + 2 * k, count);
-      } else {
-        z.re = load_some(from.data + k * from.n_stride, from.n_stride, count);
-        z.im = load_some(from.data + k * from.n_stride + 1, from.n_stride, count);
-      }
+      const Complex<Vector<T>> z = load_complex_line(from.data + k * from.n_stride, from.n_stride, count);
       store(line.re + k, z.re);
       store(line.im + k, z.im);
     }

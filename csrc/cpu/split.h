@@ -57,6 +57,23 @@ class Spectrum {
       store(im + last, -ShufflesOf<T>::reverse(z.im));
     }
   }
+  // *= h, or conj(h)
+  void multiply(const Spectrum& h, bool conjugate = false) const {
+    const T sign = conjugate ? T(-1) : T(1);
+    for (std::int64_t k = 0; k <= n_ / 2; k += lanes) {
+      const Vector<T> a = load(re + k), b = load(im + k), hr = load(h.re + k), hi = load(h.im + k) * sign;
+      store(re + k, a * hr - b * hi);
+      store(im + k, a * hi + b * hr);
+    }
+  }
+  // += conj(with) x
+  void add_product(const Spectrum& with, const Spectrum& x) const {
+    for (std::int64_t k = 0; k <= n_ / 2; k += lanes) {
+      const Vector<T> a = load(x.re + k), b = load(x.im + k), wr = load(with.re + k), wi = load(with.im + k);
+      store(re + k, load(re + k) + wr * a + wi * b);
+      store(im + k, load(im + k) + wr * b - wi * a);
+    }
+  }
   // DC and Nyquist have no imaginary part; what is beyond the ends follows from the rest.
   void finish() const {
     im[0] = 0;
@@ -84,55 +101,127 @@ SPECTRANS_INLINE void store_line(IO* to, std::int64_t stride, std::int64_t count
   store_some(to, stride, static_cast<int>(min(count, kLanes<Compute<IO>>)), value);
 }
 
-// Lines of a signal, in parts.
+// The same of pairs (re, im), `stride` real numbers apart; count no more than there are lanes.
+template <class T>
+SPECTRANS_INLINE Complex<Vector<T>> load_complex_line(const T* from, std::int64_t stride, int count) {
+  if (stride == 2) return load_pairs(from, count);
+  return {load_some(from, stride, count), load_some(from + 1, stride, count)};
+}
+template <class T>
+SPECTRANS_INLINE void store_complex_line(T* to, std::int64_t stride, int count, Vector<T> re, Vector<T> im) {
+  if (stride == 2) return store_pairs(to, count, re, im);
+  store_some(to, stride, count, re);
+  store_some(to + 1, stride, count, im);
+}
+
+// Lines of a signal of few channels, in parts. Shorter signals are padded with zeros.
 template <class T>
 class SplitLines {
   static constexpr std::int64_t lanes = kLanes<T>;
 
  public:
   struct Workspace {
-    Vector<T>*tile, *work;
-    T *spectra, *extra;
+    Vector<T>*tile, *work, *tiles;
+    T *spectra, *more;
   };
 
-  // wide: as of real_plan.
+  // Of n samples. wide: as of real_plan.
   SplitLines(std::int64_t n, std::int64_t d, std::int64_t batch, bool wide = false)
-      : n_(n), d_(d), batch_(batch), r_(parts(n, d, batch)), items_(min(batch, lanes / (r_ * d))),
+      : n_(n), r_(parts(n, d, batch)), d_(d), batch_(batch), items_(min(batch, lanes / (r_ * d))),
         plan_(split_plan<T>(n, r_, lanes, wide)) {}
 
-  // Whether that is worth while: fewer slots are worked on, than with one line a lane.
-  static bool suits(std::int64_t n, std::int64_t d, std::int64_t batch) { return parts(n, d, batch) > 1; }
+  // The number of parts that leaves the fewest slots to work on, and the fewest items side by side.
+  static std::int64_t parts(std::int64_t n, std::int64_t d, std::int64_t batch) {
+    constexpr std::int64_t kShort = 256;  // there a call is something else
+    std::int64_t best = 1;
+    for (std::int64_t r = 2; n >= kShort && r * d <= lanes; ++r) {
+      if (n % r == 0 && slots(n, r, d, batch) <= slots(n, best, d, batch)) best = r;
+    }
+    return best;
+  }
+
+  // Whether that makes good for joining them: as measured, where it leaves at most five slots of seven.
+  static bool suits(std::int64_t n, std::int64_t d, std::int64_t batch) {
+    return d <= lanes && 7 * slots(n, parts(n, d, batch), d, batch) <= 5 * slots(n, 1, d, batch);
+  }
+
+  // Of all items; d no more than there are lanes.
+  static std::int64_t slots(std::int64_t n, std::int64_t r, std::int64_t d, std::int64_t batch) {
+    return ceil_div(batch, lanes / (r * d)) * (n / r);
+  }
 
   std::int64_t packs() const { return ceil_div(batch_, items_); }
   std::int64_t lines() const { return items_ * d_; }  // of a pack
-  std::int64_t pack_bytes() const { return plan_.part->slots * kVectorBytes; }
+  std::int64_t items(std::int64_t pack) const { return min(items_, batch_ - pack * items_); }
+  std::int64_t used_lanes(std::int64_t pack) const { return items(pack) * r_ * d_; }
+  std::int64_t tile_slots() const { return plan_.part->slots; }
   std::int64_t spectrum_size() const { return Spectrum<T>::size(n_); }
 
-  // Scratch, of one thread; extra: numbers more.
-  Workspace workspace(std::int64_t extra = 0) const {
-    const std::int64_t slots = plan_.part->slots + plan_.part->work;
-    const std::int64_t numbers = lines() * spectrum_size() + extra;
-    auto* tile = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, slots * kVectorBytes + numbers * sizeof(T)));
-    T* spectra = reinterpret_cast<T*>(tile + slots);
-    return {tile, tile + plan_.part->slots, spectra, spectra + lines() * spectrum_size()};
+  // Scratch of one thread, with so many more tiles, and as many more spectra of a pack.
+  Workspace workspace(std::int64_t tiles = 0, std::int64_t more = 0) const {
+    const std::int64_t slots = (1 + tiles) * tile_slots() + plan_.part->work, spectra = lines() * spectrum_size();
+    Workspace space{};
+    space.tile = static_cast<Vector<T>*>(
+        scratch(ScratchRoom::worker, slots * kVectorBytes + (1 + more) * spectra * std::int64_t(sizeof(T))));
+    space.tiles = space.tile + tile_slots();
+    space.work = space.tiles + tiles * tile_slots();
+    space.spectra = reinterpret_cast<T*>(space.tile + slots);
+    space.more = space.spectra + spectra;
+    return space;
   }
 
   // The spectra of the lines of a pack of items.
   template <class IO>
   void forward(const Signal& signal, std::int64_t pack, const Workspace& space) const {
     gather<IO>(signal, pack, space.tile);
+    forward(pack, space, space.spectra);
+  }
+  void forward(std::int64_t pack, const Workspace& space, T* spectra) const {
     real_forward(*plan_.part, space.tile, space.work);
-    SPECTRANS_ISA::join(plan_, space.tile, items(pack), d_, space.spectra);
-    for_each_line(pack, space, [](std::int64_t, std::int64_t, const Spectrum<T>& line) { line.finish(); });
+    SPECTRANS_ISA::join(plan_, space.tile, items(pack), d_, spectra);
+    finish(pack, spectra);
   }
 
-  // n times the samples of spectra, which are finished for that.
+  // n times the samples of spectra.
   template <class IO>
   void inverse(const Signal& signal, std::int64_t pack, const Workspace& space) const {
-    for_each_line(pack, space, [](std::int64_t, std::int64_t, const Spectrum<T>& line) { line.finish(); });
-    SPECTRANS_ISA::spread(plan_, space.spectra, items(pack), d_, space.tile);
-    real_inverse(*plan_.part, space.tile, space.work);
+    inverse(pack, space, space.spectra);
     scatter<IO>(signal, pack, space.tile);
+  }
+  void inverse(std::int64_t pack, const Workspace& space, T* spectra) const {
+    finish(pack, spectra);
+    SPECTRANS_ISA::spread(plan_, spectra, items(pack), d_, space.tile);
+    real_inverse(*plan_.part, space.tile, space.work);
+  }
+
+  // Samples of a pack <-> a tile.
+  template <class IO>
+  void gather(const Signal& signal, std::int64_t pack, Vector<T>* tile) const {
+    const Starts<const IO> from = starts<const IO>(signal, pack);
+    const std::int64_t whole = whole_vectors(signal), full = signal.n / r_, step = r_ * signal.n_stride;
+    const std::int32_t* slot = plan_.part->slot;
+    for (std::int64_t j = 0; j < whole; ++j) tile[slot[j]] = load(from.at[0] + j * step);
+    gather_lanes<IO>(from + whole * step, step, full - whole,
+                     [=](std::int64_t j, const Vector<T>& value) { tile[slot[whole + j]] = value; });
+    for (std::int64_t j = full; j < plan_.m; ++j) tile[slot[j]] = Vector<T>{};
+    for_each_lane_left(signal, from, [=](std::int64_t lane, const IO* at) {
+      IO some[kLanes<T>] = {};
+      some[0] = *at;
+      tile[slot[full]][lane] = load(some)[0];
+    });
+  }
+  template <class IO>
+  void scatter(const Signal& signal, std::int64_t pack, const Vector<T>* tile) const {
+    const Starts<IO> to = starts<IO>(signal, pack);
+    const std::int64_t whole = whole_vectors(signal), full = signal.n / r_, step = r_ * signal.n_stride;
+    const std::int32_t* slot = plan_.part->slot;
+    for (std::int64_t j = 0; j < whole; ++j) store(to.at[0] + j * step, tile[slot[j]]);
+    scatter_lanes<IO>(to + whole * step, step, full - whole, [=](std::int64_t j) { return tile[slot[whole + j]]; });
+    for_each_lane_left(signal, to, [=](std::int64_t lane, IO* at) {
+      IO some[kLanes<T>];
+      store(some, tile[slot[full]]);
+      *at = some[lane];
+    });
   }
 
   // Calls f(item, the spectrum of its first channel).
@@ -150,25 +239,14 @@ class SplitLines {
   }
 
  private:
-  // The number of parts with the fewest slots; 1 where that does not make good for joining them.
-  static std::int64_t parts(std::int64_t n, std::int64_t d, std::int64_t batch) {
-    constexpr double kGain = 1.4;
-    constexpr std::int64_t kShort = 256;  // there a call is something else
-    if (n < kShort) return 1;
-    const auto slots = [=](std::int64_t r) { return ceil_div(batch, lanes / (r * d)) * (n / r); };
-    std::int64_t best = 1;
-    for (std::int64_t r = 2; r * d <= lanes; ++r) {
-      if (n % r == 0 && slots(r) < slots(best)) best = r;
-    }
-    return best > 1 && kGain * static_cast<double>(slots(best)) <= static_cast<double>(slots(1)) ? best : 1;
+  void finish(std::int64_t pack, T* spectra) const {
+    for (std::int64_t i = 0; i < items(pack) * d_; ++i) Spectrum<T>(spectra + i * spectrum_size(), n_).finish();
   }
-
-  std::int64_t items(std::int64_t pack) const { return min(items_, batch_ - pack * items_); }
 
   template <class IO>
   Starts<IO> starts(const Signal& signal, std::int64_t pack) const {
     Starts<IO> result;
-    result.used = static_cast<int>(items(pack) * r_ * d_);
+    result.used = static_cast<int>(used_lanes(pack));
     for (std::int64_t lane = 0; lane < Starts<IO>::lanes; ++lane) {
       const std::int64_t l = lane < result.used ? lane : 0, line = l % (r_ * d_);
       result.at[lane] = batch_item<IO>(signal, pack * items_ + l / (r_ * d_)) + line / d_ * signal.n_stride +
@@ -177,33 +255,25 @@ class SplitLines {
     return result;
   }
 
-  // Samples that whole vectors take or give: those of one item without gaps; what more they hold is of no consequence.
+  // Samples of each part that whole vectors take or give: those of one item without gaps between its values. What more
+  // these hold is of no consequence: the lanes are not used, or written again.
   std::int64_t whole_vectors(const Signal& signal) const {
     const bool dense = items_ == 1 && signal.n_stride == d_ && (d_ == 1 || signal.d_stride == 1);
-    return dense ? max(0, (n_ * d_ - lanes) / (r_ * d_) + 1) : 0;
+    const std::int64_t values = signal.n * d_;
+    return dense && values >= lanes ? (values - lanes) / (r_ * d_) + 1 : 0;
   }
 
-  template <class IO>
-  void gather(const Signal& signal, std::int64_t pack, Vector<T>* tile) const {
-    const Starts<const IO> from = starts<const IO>(signal, pack);
-    const std::int64_t whole = n_ * d_ < lanes ? 0 : whole_vectors(signal), step = r_ * signal.n_stride;
-    const std::int32_t* slot = plan_.part->slot;
-    for (std::int64_t j = 0; j < whole; ++j) tile[slot[j]] = load(from.at[0] + j * step);
-    gather_lanes<IO>(from + whole * step, step, plan_.m - whole,
-                     [=](std::int64_t j, const Vector<T>& value) { tile[slot[whole + j]] = value; });
+  // Where a signal does not have a sample for every part: calls f(lane, where its last is).
+  template <class IO, class F>
+  void for_each_lane_left(const Signal& signal, const Starts<IO>& starts, const F& f) const {
+    const std::int64_t left = signal.n % r_, at = signal.n / r_ * r_ * signal.n_stride;
+    for (std::int64_t lane = 0; left > 0 && lane < starts.used; ++lane) {
+      if (lane % (r_ * d_) / d_ < left) f(lane, starts.at[lane] + at);
+    }
   }
 
-  template <class IO>
-  void scatter(const Signal& signal, std::int64_t pack, const Vector<T>* tile) const {
-    const Starts<IO> to = starts<IO>(signal, pack);
-    const std::int64_t whole = n_ * d_ < lanes ? 0 : whole_vectors(signal), step = r_ * signal.n_stride;
-    const std::int32_t* slot = plan_.part->slot;
-    for (std::int64_t j = 0; j < whole; ++j) store(to.at[0] + j * step, tile[slot[j]]);
-    scatter_lanes<IO>(to + whole * step, step, plan_.m - whole, [=](std::int64_t j) { return tile[slot[whole + j]]; });
-  }
-
-  const std::int64_t n_, d_, batch_;
-  const std::int64_t r_, items_;  // of a pack
+  const std::int64_t n_, r_, d_, batch_;
+  const std::int64_t items_;  // of a pack
   const SplitPlan<T>& plan_;
 };
 

@@ -44,8 +44,8 @@ class Planner {
   }
 
   const RightAnglePlan<T>& plan(std::int64_t n) {
+    const std::int64_t length = right_angle_length(n);
     const std::lock_guard lock(mutex_);
-    const std::int64_t length = length_of(n);
     if (const auto found = plans_.find(length); found != plans_.end()) return found->second.plan;
     Kept& kept = plans_[length];
     const std::int64_t radix = length % 8 == 0 ? 8 : 4, m = length / radix;
@@ -68,18 +68,20 @@ class Planner {
     std::vector<T> twiddles;
   };
 
-  std::int64_t length_of(std::int64_t n) {
-    const auto [found, isnew] = lengths_.try_emplace(n, 0);
-    if (isnew) found->second = cheapest_length(n);
-    return found->second;
-  }
-
   std::mutex mutex_;
-  std::unordered_map<std::int64_t, std::int64_t> lengths_;
   std::unordered_map<std::int64_t, Kept> plans_;
 };
 
 }  // namespace
+
+std::int64_t right_angle_length(std::int64_t n) {
+  static std::mutex mutex;
+  static auto* const known = new std::unordered_map<std::int64_t, std::int64_t>;  // outlives every thread
+  const std::lock_guard lock(mutex);
+  const auto [found, isnew] = known->try_emplace(n, 0);
+  if (isnew) found->second = cheapest_length(n);
+  return found->second;
+}
 
 template <class T>
 const RightAnglePlan<T>& right_angle_plan(std::int64_t n) {

@@ -27,4 +27,7 @@ struct RightAnglePlan {
 template <class T>
 [[nodiscard]] SPECTRANS_API const RightAnglePlan<T>& right_angle_plan(std::int64_t n);
 
+// The length of that plan.
+[[nodiscard]] SPECTRANS_API std::int64_t right_angle_length(std::int64_t n);
+
 }  // namespace spectrans

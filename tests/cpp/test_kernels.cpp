@@ -334,6 +334,20 @@ void all(oracle::Report& report) {
   filter<T>(report, 1024, 2, true);
   conv<T>(report, 1000, 1000, 2, true);
   conv<T>(report, 1024, 700, 2, false);
+  for (const std::int64_t n : {262, 264, 270, 300, 308, 315, 390, 448, 512}) {  // parts of a line in the lanes
+    for (const std::int64_t d : {1, 2, 3, 5}) {
+      for (const bool flag : {false, true}) {
+        mixing<T>(report, n, d, false, flag);
+        mixing<T>(report, n, d, true, flag);
+        mixing<T>(report, d, n, true, flag);
+        filter<T>(report, n, d, flag);
+      }
+      modes<T>(report, n, n / 3, d);
+      modes<T>(report, n, n / 2 + 1, d);
+      conv<T>(report, n / 2, n / 2, d, d % 2 == 0);
+    }
+  }
+  for (const std::int64_t d : {1, 2}) filter2d<T>(report, 26, 35, d, d == 1);
   for (const std::int64_t n : {2048, 2310}) {  // decimated
     for (const std::int64_t count : {n / 50, n / 16, n / 4}) modes<T>(report, n, count, 2);
   }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import numpy as np
 import oracle
 import pytest
@@ -168,3 +171,26 @@ def test_modes_inverse(n: int) -> None:
         flags = (n, torch.float32, False, True, 2)
         expected = oracle.from_modes(oracle.wide(pairs), n)
         assert_no_worse(modes_inverse(pairs, *flags), modes_inverse_reference(pairs, *flags), expected)
+
+
+@pytest.mark.parametrize("n", [*oracle.LINE_LENGTHS, *LONG])
+def test_single_lines(n: int) -> None:
+    # One at a time, so that its parts share the lanes of a register.
+    count = max(1, VALUES // n)
+    x, pairs = oracle.draw(count, n, 1, dtype=torch.float32), oracle.draw(count, n // 2 + 1, 1, 2, dtype=torch.float32)
+    h, k = oracle.draw_response(n, 1, torch.float32), oracle.draw(n, 1, dtype=torch.float32) / n**0.5
+
+    def each(op: Callable[..., torch.Tensor], lines: torch.Tensor, parameters: Iterable[Any]) -> torch.Tensor:
+        return torch.cat([op(line.unsqueeze(0), *parameters) for line in lines])
+
+    for op, reference, lines, parameters in (
+        (mixing, mixing_reference, x, (True, False, True, 1)),
+        (filter, filter_reference, x, (h, False)),
+        (modes, modes_reference, x, (n // 2 + 1, False, False, 1)),
+        (modes_inverse, modes_inverse_reference, pairs, (n, torch.float32, False, True, 2)),
+        (conv, conv_reference, x, (k, None, None, None, True, False)),
+    ):
+        exact = [p.double() if isinstance(p, torch.Tensor) else p for p in parameters]
+        exact = [torch.float64 if p is torch.float32 else p for p in exact]
+        expected = oracle.wide(each(reference, lines.double(), exact))
+        assert_no_worse(each(op, lines, parameters), each(reference, lines, parameters), expected)

@@ -127,6 +127,30 @@ def test_lengths(backend: str, n: int, dtype: torch.dtype) -> None:
         check(y, u, k, causal=causal)
 
 
+# Padded, at best, to a power of two; to other lengths; with fewer taps than samples, and more.
+@pytest.mark.parametrize("n, m", [(128, 128), (200, 33), (257, 600), (480, 480), (1000, 999)])
+def test_lines_in_parts(n: int, m: int) -> None:
+    for batch, d in oracle.LINES:
+        for dtype in (torch.bfloat16, torch.float32, torch.float64):
+            for gates in ((False, False, False), (True, True, True), (False, True, False)):
+                arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
+                g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
+                for causal in (True, False):
+                    check(conv(*arguments, causal, False), *arguments, causal)
+                    check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
+                    check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+
+
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_lines_in_parts(layout: str) -> None:
+    for shape in ((3, 480, 1), (2, 393, 3)):
+        u, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+        _, k, pre, post, skip = draw(*shape, m=200, dtype=torch.float32, gates=(True, True, True))
+        for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
+            check(conv(*arguments, True, False), *arguments)
+            check_backward(conv_backward(g, *arguments, True), g, *arguments)
+
+
 @pytest.mark.parametrize("gates", GATES, ids=str)
 @pytest.mark.parametrize("n, m", TAPS)
 def test_taps_and_gates(backend: str, n: int, m: int, gates: tuple[bool, bool, bool]) -> None:
@@ -411,6 +435,18 @@ def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float)
         check(y.masked_fill(spoilt, 0), clean.masked_fill(spoilt, 0), k)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_stays_in_its_line(value: float) -> None:
+    for batch, d in ((2, 1), (3, 2), (5, 1), (2, 3)):
+        arguments = u, *_ = draw(batch, 480, d, m=99, dtype=torch.float32, gates=(True, True, True))
+        clean = conv(*arguments, True, False)
+        u[1, 47, d - 1] = value
+        y = conv(*arguments, True, False)
+        assert not y[1, 47:, d - 1].isfinite().any()
+        y[1, :, d - 1] = clean[1, :, d - 1]
+        assert torch.equal(y, clean)
+
+
 def test_nan_stays_in_its_channel_of_the_kernel_gradient() -> None:
     for n in (8, 17):
         u, k, *_ = draw(3, n, 20, m=n, dtype=torch.float32)
@@ -426,9 +462,9 @@ def test_nan_stays_in_its_channel_of_the_kernel_gradient() -> None:
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
-    for batch, d in ((7, 36), (40, 5)):
-        arguments = draw(batch, 60, d, m=60, dtype=dtype, gates=(True, True, True))
-        g = oracle.draw(batch, 60, d, dtype=dtype, seed=1)
+    for batch, n, d in ((7, 60, 36), (40, 60, 5), (40, 300, 3), (5, 300, 1)):
+        arguments = draw(batch, n, d, m=60, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
 
         def run() -> tuple[torch.Tensor, ...]:
             return tuple(

@@ -55,6 +55,33 @@ def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
         check_response_grad(of_response, g, x)
 
 
+@pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
+def test_lines_in_parts(n: int) -> None:
+    for batch, d in oracle.LINES:
+        for dtype in (torch.bfloat16, torch.float32, torch.float64):
+            x, g = oracle.draw(batch, n, d, dtype=dtype), oracle.draw(batch, n, d, dtype=dtype, seed=1)
+            h = oracle.draw_response(n, d, oracle.compute(dtype))
+            check(filter(x, h, False), x, h)
+            check(filter(x.mT.contiguous().mT, h, True), x, h, adjoint=True)
+            check_response_grad(filter_response_grad(g, x), g, x)
+            of_x, of_h = filter_backward(g, x, h)
+            check(of_x, g, h, adjoint=True)
+            check_response_grad(of_h, g, x)
+            assert not of_h[0, :, 1].any()
+            assert n % 2 == 1 or not of_h[-1, :, 1].any()
+
+
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_lines_in_parts(layout: str) -> None:
+    for shape in ((3, 480, 1), (2, 393, 3)):
+        x, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+        h = oracle.draw_response(*shape[1:], torch.float32)
+        check(filter(x, h, False), x, h)
+        check_response_grad(filter_response_grad(g, x), g, x)
+        h = oracle.LAYOUTS[layout]((shape[1] // 2 + 1, shape[2], 2), torch.float32)
+        check(spectral_filter(x, h), x, h)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 128, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.
@@ -278,6 +305,18 @@ def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float)
         check(y.masked_fill(spoilt, 0), clean.masked_fill(spoilt, 0), h)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_stays_in_its_line(value: float) -> None:
+    for batch, d in ((2, 1), (3, 2), (5, 1), (2, 3)):
+        x, h = oracle.draw(batch, 480, d, dtype=torch.float32), oracle.draw_response(480, d, torch.float32)
+        clean = filter(x, h, False)
+        x[1, 47, d - 1] = value
+        y = filter(x, h, False)
+        assert not y[1, :, d - 1].isfinite().any()
+        y[1, :, d - 1] = clean[1, :, d - 1]
+        assert torch.equal(y, clean)
+
+
 def test_nan_stays_in_its_channel_of_the_response_gradient() -> None:
     for n in (8, 17):
         x, g = oracle.draw(3, n, 20, dtype=torch.float32), oracle.draw(3, n, 20, dtype=torch.float32, seed=1)
@@ -291,9 +330,10 @@ def test_nan_stays_in_its_channel_of_the_response_gradient() -> None:
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
-def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
-    x, g = oracle.draw(7, 60, 36, dtype=dtype), oracle.draw(7, 60, 36, dtype=dtype, seed=1)
-    h = oracle.draw_response(60, 36, oracle.compute(dtype))
+@pytest.mark.parametrize("shape", [(7, 60, 36), (19, 960, 1), (7, 960, 3)], ids=str)
+def test_bitwise_reproducible(threads: int, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
+    x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
+    h = oracle.draw_response(*shape[1:], oracle.compute(dtype))
 
     def run() -> tuple[torch.Tensor, ...]:
         return (filter(x, h, False), filter(x, h, True), filter_response_grad(g, x), *filter_backward(g, x, h))

@@ -52,6 +52,32 @@ def test_grids(backend: str, grid: Grid, dtype: torch.dtype) -> None:
         check(y, x, h)
 
 
+# Their rows share a register's lanes; so do, then, neighbouring columns: one of them, less than a register's, more.
+@pytest.mark.parametrize(
+    "grid", [(300, 1), (1, 300), (150, 2), (2, 150), (16, 16), (17, 19), (31, 16), (71, 88)], ids=str
+)
+def test_rows_in_lanes(grid: Grid) -> None:
+    for batch, d in oracle.LINES:
+        for dtype in (torch.bfloat16, torch.float32, torch.float64):
+            x, g = draw(batch, grid=grid, d=d, dtype=dtype), draw(batch, grid=grid, d=d, dtype=dtype, seed=1)
+            h = oracle.draw_response2d(*grid, d, oracle.compute(dtype))
+            check(filter2d(x, h, False), x, h)
+            check(filter2d(x.mT.contiguous().mT, h, True), x, h, adjoint=True)
+            check_response_grad(filter2d_response_grad(g, x, grid[0]), g, x)
+            of_x, of_h = filter2d_backward(g, x, h)
+            check(of_x, g, h, adjoint=True)
+            check_response_grad(of_h, g, x)
+
+
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_lines_in_parts(layout: str) -> None:
+    for batch, d in ((3, 1), (2, 3)):
+        x, g = oracle.LAYOUTS[layout]((batch, 400, d), torch.float32), oracle.draw(batch, 400, d, dtype=torch.float32)
+        h = oracle.draw_response2d(16, 25, d, torch.float32)
+        check(filter2d(x, h, False), x, h)
+        check_response_grad(filter2d_response_grad(g, x, 16), g, x)
+
+
 @each_grid
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_grids_of_the_derivatives(grid: Grid, dtype: torch.dtype) -> None:

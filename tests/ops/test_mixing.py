@@ -9,7 +9,7 @@ import torch
 
 import spectrans
 from spectrans.functional import fourier_mixing, hartley_mixing
-from spectrans.ops.mixing import mixing, mixing_reference
+from spectrans.ops.mixing import NORMS, mixing, mixing_reference
 
 AXES = {"both": (True, True), "sequence": (True, False), "hidden": (False, True)}
 FUNCTIONS = {"fourier": fourier_mixing, "hartley": hartley_mixing}
@@ -45,6 +45,29 @@ def test_lengths_of_the_hidden_axis(axes: str, d: int, hartley: bool) -> None:
     for dtype in (torch.float32, torch.float64):
         x = oracle.draw(3, 6, d, dtype=dtype)
         check(mixing(x, *AXES[axes], hartley, 1), x, *AXES[axes], hartley, "ortho")
+
+
+@pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
+@pytest.mark.parametrize("hartley", [False, True])
+def test_lines_in_parts(n: int, hartley: bool) -> None:
+    for batch, d in oracle.LINES:
+        for dtype in (torch.bfloat16, torch.float32, torch.float64):
+            x = oracle.draw(batch, n, d, dtype=dtype)
+            for norm, name in enumerate(NORMS):
+                check(mixing(x, True, False, hartley, norm), x, True, False, hartley, name)
+                check(mixing(x, True, True, hartley, norm), x, True, True, hartley, name)
+            for axes in AXES.values():  # few rows, of as many channels
+                check(mixing(x.mT, *axes, hartley, 1), x.mT, *axes, hartley, "ortho")
+                copy = x.mT.contiguous()
+                check(mixing(copy, *axes, hartley, 1), copy, *axes, hartley, "ortho")
+
+
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_lines_in_parts(layout: str) -> None:
+    for shape in ((3, 480, 1), (2, 393, 3)):
+        x = oracle.LAYOUTS[layout](shape, torch.float32)
+        for axes in AXES.values():
+            check(mixing(x, *axes, False, 1), x, *axes, False, "ortho")
 
 
 @pytest.mark.parametrize(("n", "d"), [(64, 48), (128, 128), (100, 70), (17, 23), (37, 64), (64, 37), (33, 130)])

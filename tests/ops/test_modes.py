@@ -96,6 +96,22 @@ def test_long(backend: str, n: int) -> None:
             check_inverse(irfft_modes(pairs.transpose(1, 2), n, dim=-1).mT, pairs, n)
 
 
+@pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
+def test_lines_in_parts(n: int) -> None:
+    for batch, d in oracle.LINES:
+        for dtype in (torch.bfloat16, torch.float32, torch.float64):
+            x = oracle.draw(batch, n, d, dtype=dtype)
+            for count in (1, n // 4 + 1, n // 2 + 1):
+                check(modes(x.mT, count, True, False, 0).transpose(-3, -2), x, count)
+                pairs = draw_spectrum(batch, count, d, dtype=oracle.compute(dtype))
+                for mirrored, norm in ((False, 0), (True, 2)):
+                    check(modes(x, count, False, mirrored, norm), x, count, mirrored, norm)
+                    y = modes_inverse(pairs, n, dtype, False, mirrored, norm)
+                    check_inverse(y, pairs, n, mirrored, norm)
+                first = pairs.transpose(-3, -2).contiguous()
+                check_inverse(modes_inverse(first, n, dtype, True, True, 2).mT, pairs, n)
+
+
 @pytest.mark.parametrize("n", [1, 2, 12, 17, 48, 64])
 def test_every_number_of_modes(n: int) -> None:
     x = oracle.draw(2, n, 9)
@@ -314,8 +330,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
-@pytest.mark.parametrize("d", [1, 3, 20])
-@pytest.mark.parametrize("n", [59, 64, 2048])
+@pytest.mark.parametrize(("n", "d"), [(59, 1), (64, 3), (2048, 20)])  # longer lines share lanes, as many as there are
 def test_an_item_does_not_depend_on_its_batch(n: int, d: int) -> None:
     for count in (5, n // 2 + 1):
         x, pairs = oracle.draw(21, n, d, dtype=torch.float32), draw_spectrum(21, count, d, dtype=torch.float32)

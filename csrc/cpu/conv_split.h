@@ -1,0 +1,222 @@
+// Long convolution of few channels: parts of each line in the lanes (split.h), padded with zeros to twice its length,
+// so that what wraps round meets nothing.
+#pragma once
+
+#include "../fft/right_angle.h"
+#include "split.h"
+
+namespace spectrans {
+namespace {
+
+template <class IO>
+class SplitConv {
+  using T = Compute<IO>;
+
+ public:
+  SplitConv(const Conv& call, const ThreadPool& pool)
+      : call_(call), pool_(pool), length_(2 * right_angle_length(call.u.n)), d_(call.u.d),
+        offset_(call.causal ? 0 : (call.k.n - 1) / 2), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
+        size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
+
+  // Whether less is to be done than with one line a lane, of one item at a time or, where it has one channel, of as
+  // many items.
+  static bool suits(const Conv& call, bool items_in_lanes) {
+    constexpr std::int64_t kShort = 128;  // there the kernel's spectrum costs more
+    const std::int64_t n = call.u.n, d = call.u.d;
+    return items_in_lanes ? SplitLines<T>::suits(2 * right_angle_length(n), d, call.u.batch)
+                          : 2 * d <= kLanes<T> && n >= kShort;
+  }
+
+  void forward() const {
+    T* kernel = static_cast<T*>(scratch(ScratchRoom::shared, d_ * size_ * sizeof(T)));
+    arrange_kernel(kernel);
+    parallel(pool_, packs_, lines_.tile_slots() * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+      const auto space = lines_.workspace(2);
+      Vector<T>*v = space.tiles, *other = v + lines_.tile_slots();
+      for (std::int64_t pack = begin; pack < end; ++pack) {
+        gated(call_.u, call_.pre, pack, space.tile, other);
+        keep(space.tile, v);
+        lines_.forward(pack, space, space.spectra);
+        lines_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& line) {
+          line.multiply(Spectrum<T>(kernel + channel * size_, length_), call_.adjoint);
+        });
+        lines_.inverse(pack, space, space.spectra);
+        add_skip(v, pack, space.tile);
+        gate(call_.post, pack, space.tile, other);
+        lines_.template scatter<IO>(call_.y, pack, space.tile);
+      }
+    });
+  }
+
+  void backward() const {
+    const std::int64_t parts = min(packs_, kTasks), all = d_ * size_;
+    T* kernel = static_cast<T*>(scratch(ScratchRoom::shared, (1 + 2 * parts) * all * sizeof(T)));
+    T* totals = kernel + all;
+    arrange_kernel(kernel);
+    const std::int64_t packs_per_sum = max(1, kItemsPerSum * d_ / lines_.lines());
+    parallel(pool_, parts, lines_.tile_slots() * kVectorBytes * ceil_div(packs_, parts),
+             [&](std::int64_t begin, std::int64_t end) {
+               const auto space = lines_.workspace(3, 1);
+               for (std::int64_t part = begin; part < end; ++part) {
+                 T *total = totals + 2 * part * all, *sum = total + all;
+                 const std::int64_t first = part * packs_ / parts, last = (part + 1) * packs_ / parts;
+                 for (std::int64_t i = 0; i < 2 * all; ++i) total[i] = 0;
+                 for (std::int64_t pack = first; pack < last; ++pack) {
+                   pack_backward(pack, kernel, sum, space);
+                   if ((pack - first) % packs_per_sum < packs_per_sum - 1 && pack + 1 < last) continue;
+                   for (std::int64_t i = 0; i < all; ++i) {
+                     total[i] += sum[i];
+                     sum[i] = 0;
+                   }
+                 }
+               }
+             });
+    for (std::int64_t part = 1; part < parts; ++part) {
+      for (std::int64_t i = 0; i < all; ++i) totals[i] += totals[2 * part * all + i];
+    }
+    write_kernel_gradient(totals);
+  }
+
+ private:
+  using Workspace = typename SplitLines<T>::Workspace;
+
+  // What a skip takes later.
+  void keep(const Vector<T>* from, Vector<T>* to) const {
+    if (call_.skip != nullptr) copy(from, to);
+  }
+  void copy(const Vector<T>* from, Vector<T>* to) const {
+    for (std::int64_t i = 0; i < lines_.tile_slots(); ++i) to[i] = from[i];
+  }
+
+  // tile *= gate, where there is one
+  void gate(const Signal& gate, std::int64_t pack, Vector<T>* tile, Vector<T>* other) const {
+    if (gate.data == nullptr) return;
+    lines_.template gather<IO>(gate, pack, other);
+    for (std::int64_t i = 0; i < lines_.tile_slots(); ++i) tile[i] = tile[i] * other[i];
+  }
+
+  void gated(const Signal& x, const Signal& by, std::int64_t pack, Vector<T>* tile, Vector<T>* other) const {
+    lines_.template gather<IO>(x, pack, tile);
+    gate(by, pack, tile, other);
+  }
+
+  // tile += skip v
+  void add_skip(const Vector<T>* v, std::int64_t pack, Vector<T>* tile) const {
+    if (call_.skip == nullptr) return;
+    T each[kLanes<T>] = {};
+    const auto* skip = static_cast<const T*>(call_.skip);
+    for (std::int64_t lane = 0; lane < lines_.used_lanes(pack); ++lane) each[lane] = skip[lane % d_];
+    const Vector<T> factor = load(each);
+    for (std::int64_t i = 0; i < lines_.tile_slots(); ++i) tile[i] = tile[i] + factor * v[i];
+  }
+
+  // The kernel's spectra, divided by the length: in double, they add no error of their own.
+  void arrange_kernel(T* spectra) const {
+    const auto space = wide_.workspace(samples_tiles());
+    auto* samples = reinterpret_cast<double*>(space.tiles);
+    for (std::int64_t i = 0; i < length_ * d_; ++i) samples[i] = 0;
+    for_each_tap([&](std::int64_t tap, std::int64_t at) {
+      const Lines<const T> from = lines<const T>(call_.k, 0, 0);
+      for (std::int64_t c = 0; c < d_; ++c) {
+        samples[at * d_ + c] = static_cast<double>(from.data[tap * from.n_stride + c * from.d_stride]);
+      }
+    });
+    wide_.template forward<double>(samples_signal(samples), 0, space);
+    wide_.for_each_line(0, space, [&](std::int64_t, std::int64_t channel, const Spectrum<double>& line) {
+      const Spectrum<T> to(spectra + channel * size_, length_);
+      for (std::int64_t k = 0; k <= length_ / 2; ++k) {
+        to.re[k] = static_cast<T>(line.re[k] / static_cast<double>(length_));
+        to.im[k] = static_cast<T>(line.im[k] / static_cast<double>(length_));
+      }
+    });
+  }
+
+  // irfft(conj(V) P), in double, too.
+  void write_kernel_gradient(const T* spectra) const {
+    const auto space = wide_.workspace(samples_tiles());
+    auto* samples = reinterpret_cast<double*>(space.tiles);
+    wide_.for_each_line(0, space, [&](std::int64_t, std::int64_t channel, const Spectrum<double>& line) {
+      const Spectrum<T> from(const_cast<T*>(spectra) + channel * size_, length_);
+      for (std::int64_t k = 0; k <= length_ / 2; ++k) {
+        line.re[k] = static_cast<double>(from.re[k]) / static_cast<double>(length_);
+        line.im[k] = static_cast<double>(from.im[k]) / static_cast<double>(length_);
+      }
+    });
+    wide_.template inverse<double>(samples_signal(samples), 0, space);
+    const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
+    for (std::int64_t i = 0; i < call_.k.n; ++i) {
+      for (std::int64_t c = 0; c < d_; ++c) to.data[i * to.n_stride + c * to.d_stride] = 0;
+    }
+    for_each_tap([&](std::int64_t tap, std::int64_t at) {
+      for (std::int64_t c = 0; c < d_; ++c) {
+        to.data[tap * to.n_stride + c * to.d_stride] = static_cast<T>(samples[at * d_ + c]);
+      }
+    });
+  }
+
+  // Calls f(tap, where its lag is in a line) for the taps that meet two samples.
+  template <class F>
+  void for_each_tap(const F& f) const {
+    const std::int64_t most = call_.u.n - 1;
+    for (std::int64_t tap = max(0, offset_ - most); tap < min(call_.k.n, offset_ + most + 1); ++tap) {
+      f(tap, tap < offset_ ? length_ + tap - offset_ : tap - offset_);
+    }
+  }
+
+  // Lines of doubles, in the place of tiles.
+  std::int64_t samples_tiles() const { return ceil_div(length_ * d_, wide_.tile_slots() * kLanes<double>); }
+  Signal samples_signal(double* samples) const {
+    Signal signal{};
+    signal.data = samples;
+    signal.n = length_;
+    signal.d = d_;
+    signal.n_stride = d_;
+    signal.d_stride = signal.batch = 1;
+    return signal;
+  }
+
+  // The gradients of a pack; sum += conj(V) P.
+  void pack_backward(std::int64_t pack, const T* kernel, T* sum, const Workspace& space) const {
+    const std::int64_t slots = lines_.tile_slots();
+    Vector<T>*tile = space.tile, *v = space.tiles, *p = v + slots, *other = p + slots;
+    gated(call_.u, call_.pre, pack, tile, other);
+    keep(tile, v);
+    lines_.forward(pack, space, space.more);
+    gated(call_.grad, call_.post, pack, tile, other);
+    keep(tile, p);
+    lines_.forward(pack, space, space.spectra);
+    lines_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& line) {
+      const Spectrum<T> with(space.more + (line.re - Spectrum<T>(space.spectra, length_).re), length_);
+      const Spectrum<T> h(const_cast<T*>(kernel) + channel * size_, length_);
+      Spectrum<T>(sum + channel * size_, length_).add_product(with, line);
+      line.multiply(h, true);
+      if (call_.post.data != nullptr) with.multiply(h);
+    });
+    lines_.inverse(pack, space, space.spectra);
+    add_skip(p, pack, tile);
+    if (call_.pre.data != nullptr) {
+      copy(tile, p);
+      gate(call_.u, pack, tile, other);
+      lines_.template scatter<IO>(call_.grad_pre, pack, tile);
+      copy(p, tile);
+      gate(call_.pre, pack, tile, other);
+    }
+    lines_.template scatter<IO>(call_.grad_u, pack, tile);
+    if (call_.post.data == nullptr) return;
+    lines_.inverse(pack, space, space.more);
+    add_skip(v, pack, tile);
+    gate(call_.grad, pack, tile, other);
+    lines_.template scatter<IO>(call_.grad_post, pack, tile);
+  }
+
+  const Conv& call_;
+  const ThreadPool& pool_;
+  const std::int64_t length_, d_, offset_;
+  const SplitLines<double> wide_;  // of the kernel
+  const SplitLines<T> lines_;
+  const std::int64_t size_;  // of a spectrum
+  const std::int64_t packs_;
+};
+
+}  // namespace
+}  // namespace spectrans
