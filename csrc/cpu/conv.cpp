@@ -71,6 +71,11 @@ struct Taps {
   }
 };
 
+template <class Call, class F>
+void for_each_signal(Call& call, const F& f) {
+  f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
+}
+
 template <class IO, int R>
 class ConvPass {
   using T = Compute<IO>;
@@ -81,7 +86,7 @@ class ConvPass {
       : call_(call), pool_(pool), shared_(shared), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)),
         n_(call.u.n), d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
         imag_(plan.length + kImagGap), spectrum_(2 * imag_), streaming_(can_stream_all(call)),
-        ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
+        rows_(are_all_rows(call)), ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
 
   void forward() const {
     const std::int64_t slots = groups_.tiles_per_group * spectrum_;
@@ -106,7 +111,9 @@ class ConvPass {
                     ? rows_ahead(call_.u, block.part, channel + kLanes<T>, true)
                     : rows_ahead(call_.u, next.part, groups_.first_channel(more ? group + 1 : next.first),
                                  more || task + 1 < end);
-            convolve(block.part, channel, channels, kernel + of_tile(k), ahead, tile);
+            with_rows(channels, [&]<int kAtOnce>() {
+              convolve<kAtOnce>({block.part, channel, channels}, kernel + of_tile(k), ahead, tile);
+            });
           });
         }
         arranged = block.first;
@@ -185,6 +192,13 @@ class ConvPass {
     return can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);
   }
 
+  static bool are_all_rows(const Conv& call) {
+    bool rows = true;
+    for_each_signal(call,
+                    [&](const Signal& signal) { rows = rows && (signal.data == nullptr || signal.d_stride == 1); });
+    return rows;
+  }
+
   // Rows that come after those of a tile.
   Ahead rows_ahead(const Signal& signal, std::int64_t item, std::int64_t channel, bool there) const {
     return rows_from<IO>(signal, ahead_ && there && channel + kLanes<T> <= d_, item, 0, channel);
@@ -200,33 +214,93 @@ class ConvPass {
     return taps;
   }
 
-  // Rows of x, times those of the gate where there is one.
-  SPECTRANS_INLINE void gated(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel,
-                              int channels, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
-    read_rows(lines<const IO>(x, item, channel), first, count, n_, channels, rows);
-    if (gate.data == nullptr) return;
-    Vector<T> factor[kLanes<T>];
-    read_rows(lines<const IO>(gate, item, channel), first, count, n_, channels, factor);
+  // Of an item, the channels of a tile.
+  struct Place {
+    std::int64_t item, channel;
+    int channels;
+  };
+
+  // Calls f with how many rows of a tile are best taken at once.
+  template <class F>
+  SPECTRANS_INLINE void with_rows(int channels, const F& f) const {
+    if constexpr (R == 8) {
+      if (rows_ && channels == kLanes<T>) return f.template operator()<1>();
+    }
+    return f.template operator()<kLanes<T>>();
+  }
+
+  // Lines of a signal there; none where there is no signal.
+  template <class Number>
+  static Lines<Number> lines_at(const Signal& signal, const Place& place) {
+    return signal.data == nullptr ? Lines<Number>{} : lines<Number>(signal, place.item, place.channel);
+  }
+
+  // A signal times its gate, where it has one.
+  struct Gated {
+    Lines<const IO> x, gate;
+    int channels;
+  };
+  static Gated gated(const Signal& x, const Signal& gate, const Place& place) {
+    return {lines_at<const IO>(x, place), lines_at<const IO>(gate, place), place.channels};
+  }
+
+  template <int kAtOnce>
+  SPECTRANS_INLINE void read(const Lines<const IO>& from, int channels, std::int64_t first, std::int64_t count,
+                             Vector<T>* rows) const {
+    if constexpr (kAtOnce == 1) {
+      rows[0] = read_row(from, first, n_);
+    } else {
+      read_rows(from, first, count, n_, channels, rows);
+    }
+  }
+
+  template <int kAtOnce>
+  SPECTRANS_INLINE void write(const Lines<IO>& to, int channels, std::int64_t first, std::int64_t count,
+                              Vector<T>* rows) const {
+    if constexpr (kAtOnce == 1) {
+      write_row(to, first, n_, streaming_, rows[0]);
+    } else {
+      write_rows(to, first, count, n_, channels, streaming_, rows);
+    }
+  }
+
+  // rows *= those of x, where there are any
+  template <int kAtOnce>
+  SPECTRANS_INLINE void multiply_by(const Lines<const IO>& x, int channels, std::int64_t first, std::int64_t count,
+                                    Vector<T>* rows) const {
+    if (x.data == nullptr) return;
+    Vector<T> factor[kAtOnce];
+    read<kAtOnce>(x, channels, first, count, factor);
     multiply(factor, count, rows);
   }
 
-  // The spectrum of x times gate, but for the stages of the child plan.
-  void load_signal(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel, int channels,
-                   Vector<T>* tile) const {
-    weighted_forward<R, false>(
-        plan_, tile, tile + imag_,
-        [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*)
-            SPECTRANS_INLINE_LAMBDA { gated(x, gate, item, channel, channels, first, count, low); });
+  template <int kAtOnce>
+  SPECTRANS_INLINE void read(const Gated& from, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
+    read<kAtOnce>(from.x, from.channels, first, count, rows);
+    multiply_by<kAtOnce>(from.gate, from.channels, first, count, rows);
   }
 
-  // rows += skip x gate
-  SPECTRANS_INLINE void add_skip(const Signal& x, const Signal& gate, std::int64_t item, std::int64_t channel,
-                                 int channels, std::int64_t first, std::int64_t count, Vector<T>* rows) const {
-    if (call_.skip == nullptr) return;
+  // Its spectrum, but for the stages of the child plan.
+  template <int kAtOnce>
+  void load_signal(const Gated& from, Vector<T>* tile) const {
+    weighted_forward<R, false, kAtOnce>(plan_, tile, tile + imag_,
+                                        [&](std::int64_t first, std::int64_t count, Vector<T>* low, Vector<T>*)
+                                            SPECTRANS_INLINE_LAMBDA { read<kAtOnce>(from, first, count, low); });
+  }
+
+  Vector<T> skip(const Place& place) const {
     const auto* skips = static_cast<const T*>(call_.skip);
-    const Vector<T> skip = shared_ ? load_some(skips, 0, channels) : load_some(skips + channel, 1, channels);
-    Vector<T> direct[kLanes<T>];
-    gated(x, gate, item, channel, channels, first, count, direct);
+    if (skips == nullptr) return Vector<T>{};
+    return shared_ ? load_some(skips, 0, place.channels) : load_some(skips + place.channel, 1, place.channels);
+  }
+
+  // rows += skip times the signal
+  template <int kAtOnce>
+  SPECTRANS_INLINE void add_skip(const Vector<T>& skip, const Gated& from, std::int64_t first, std::int64_t count,
+                                 Vector<T>* rows) const {
+    if (call_.skip == nullptr) return;
+    Vector<T> direct[kAtOnce];
+    read<kAtOnce>(from, first, count, direct);
     for (std::int64_t i = 0; i < count; ++i) rows[i] += skip * direct[i];
   }
 
@@ -252,9 +326,9 @@ class ConvPass {
           for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
         };
         if (taps_.offset == 0) {
-          weighted_forward<R, false>(wide_plan_, wide, wide + imag_, load);
+          weighted_forward<R, false, kLanes<double>>(wide_plan_, wide, wide + imag_, load);
         } else {
-          weighted_forward<R, true>(wide_plan_, wide, wide + imag_, load);
+          weighted_forward<R, true, kLanes<double>>(wide_plan_, wide, wide + imag_, load);
         }
         const double scale = 1.0 / static_cast<double>(length);
         for (std::int64_t block = 0; block < length; block += plan_.m) {
@@ -269,23 +343,20 @@ class ConvPass {
     });
   }
 
-  void convolve(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, const Ahead& ahead,
-                Vector<T>* tile) const {
+  template <int kAtOnce>
+  void convolve(const Place& place, const Vector<T>* kernel, const Ahead& ahead, Vector<T>* tile) const {
     Vector<T>*re = tile, *im = tile + imag_;
-    load_signal(call_.u, call_.pre, item, channel, channels, tile);
+    const Gated u = gated(call_.u, call_.pre, place);
+    load_signal<kAtOnce>(u, tile);
     complex_convolve(*plan_.child, 0, re, im, R, static_cast<Vector<T>*>(nullptr),
                      Product<T>{tile, kernel, imag_, ahead});
-    const Lines<IO> to = lines<IO>(call_.y, item, channel);
-    weighted_inverse<R, false>(
+    weighted_inverse<R, false, kAtOnce>(
         plan_, re, im,
-        [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) SPECTRANS_INLINE_LAMBDA {
-          add_skip(call_.u, call_.pre, item, channel, channels, first, count, rows);
-          if (call_.post.data != nullptr) {
-            Vector<T> factor[kLanes<T>];
-            read_rows(lines<const IO>(call_.post, item, channel), first, count, n_, channels, factor);
-            multiply(factor, count, rows);
-          }
-          write_rows(to, first, count, n_, channels, streaming_, rows);
+        [&, skip = skip(place), post = lines_at<const IO>(call_.post, place), y = lines_at<IO>(call_.y, place)](
+            std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) SPECTRANS_INLINE_LAMBDA {
+          add_skip<kAtOnce>(skip, u, first, count, rows);
+          multiply_by<kAtOnce>(post, place.channels, first, count, rows);
+          write<kAtOnce>(y, place.channels, first, count, rows);
         });
   }
 
@@ -301,11 +372,14 @@ class ConvPass {
                            from = other ? groups_.first_channel(group) : channel + kLanes<T>;
         const Ahead grad = rows_ahead(call_.grad, next, from, next < last),
                     u = rows_ahead(call_.u, next, from, next < last);
-        if (call_.post.data != nullptr) {
-          item_backward<true>(item, channel, channels, space.kernel + of_tile(k), space.sum + at, grad, u, space);
-        } else {
-          item_backward<false>(item, channel, channels, space.kernel + of_tile(k), space.sum + at, grad, u, space);
-        }
+        with_rows(channels, [&]<int kAtOnce>() {
+          const Place place{item, channel, channels};
+          if (call_.post.data != nullptr) {
+            item_backward<true, kAtOnce>(place, space.kernel + of_tile(k), space.sum + at, grad, u, space);
+          } else {
+            item_backward<false, kAtOnce>(place, space.kernel + of_tile(k), space.sum + at, grad, u, space);
+          }
+        });
       });
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
       for (std::int64_t i = 0; full && space.sum != space.total && i < slots; ++i) {
@@ -315,38 +389,40 @@ class ConvPass {
     }
   }
 
-  template <bool kPost>
-  void item_backward(std::int64_t item, std::int64_t channel, int channels, const Vector<T>* kernel, Vector<T>* sum,
-                     const Ahead& grad_ahead, const Ahead& u_ahead, const Workspace& space) const {
+  template <bool kPost, int kAtOnce>
+  void item_backward(const Place& place, const Vector<T>* kernel, Vector<T>* sum, const Ahead& grad_ahead,
+                     const Ahead& u_ahead, const Workspace& space) const {
     Vector<T>*re = space.tile, *with = space.with, *none = nullptr;
-    load_signal(call_.u, call_.pre, item, channel, channels, with);
+    const Gated u = gated(call_.u, call_.pre, place), grad = gated(call_.grad, call_.post, place);
+    load_signal<kAtOnce>(u, with);
     complex_forward(*plan_.child, 0, with, with + imag_, R, none);
-    load_signal(call_.grad, call_.post, item, channel, channels, re);
+    load_signal<kAtOnce>(grad, re);
     complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
                      BackwardProduct<T, kPost>{re, kernel, with, sum, imag_, grad_ahead, u_ahead});
-    weighted_inverse<R, false>(
-        plan_, re, re + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
-          add_skip(call_.grad, call_.post, item, channel, channels, first, count, rows);
-          if (call_.pre.data != nullptr) {
-            Vector<T> u[kLanes<T>], pre[kLanes<T>];
-            read_rows(lines<const IO>(call_.u, item, channel), first, count, n_, channels, u);
-            read_rows(lines<const IO>(call_.pre, item, channel), first, count, n_, channels, pre);
-            multiply(rows, count, u);
-            multiply(pre, count, rows);
-            write_rows(lines<IO>(call_.grad_pre, item, channel), first, count, n_, channels, streaming_, u);
+    weighted_inverse<R, false, kAtOnce>(
+        plan_, re, re + imag_,
+        [&, skip = skip(place), of_u = lines_at<IO>(call_.grad_u, place), of_pre = lines_at<IO>(call_.grad_pre, place)](
+            std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) SPECTRANS_INLINE_LAMBDA {
+          add_skip<kAtOnce>(skip, grad, first, count, rows);
+          if (of_pre.data != nullptr) {
+            Vector<T> times_u[kAtOnce];
+            for (std::int64_t i = 0; i < count; ++i) times_u[i] = rows[i];
+            multiply_by<kAtOnce>(u.x, place.channels, first, count, times_u);
+            write<kAtOnce>(of_pre, place.channels, first, count, times_u);
+            multiply_by<kAtOnce>(u.gate, place.channels, first, count, rows);
           }
-          write_rows(lines<IO>(call_.grad_u, item, channel), first, count, n_, channels, streaming_, rows);
+          write<kAtOnce>(of_u, place.channels, first, count, rows);
         });
     if constexpr (kPost) {
       complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
-      weighted_inverse<R, false>(
-          plan_, with, with + imag_, [&](std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*) {
-            add_skip(call_.u, call_.pre, item, channel, channels, first, count, rows);
-            Vector<T> grad[kLanes<T>];
-            read_rows(lines<const IO>(call_.grad, item, channel), first, count, n_, channels, grad);
-            multiply(grad, count, rows);
-            write_rows(lines<IO>(call_.grad_post, item, channel), first, count, n_, channels, streaming_, rows);
-          });
+      weighted_inverse<R, false, kAtOnce>(plan_, with, with + imag_,
+                                          [&, skip = skip(place), of_post = lines_at<IO>(call_.grad_post, place)](
+                                              std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*)
+                                              SPECTRANS_INLINE_LAMBDA {
+                                                add_skip<kAtOnce>(skip, u, first, count, rows);
+                                                multiply_by<kAtOnce>(grad.x, place.channels, first, count, rows);
+                                                write<kAtOnce>(of_post, place.channels, first, count, rows);
+                                              });
     }
   }
 
@@ -371,9 +447,9 @@ class ConvPass {
         }
       };
       if (offset == 0) {
-        weighted_inverse<R, false>(wide_plan_, wide, wide + imag_, keep);
+        weighted_inverse<R, false, kLanes<double>>(wide_plan_, wide, wide + imag_, keep);
       } else {
-        weighted_inverse<R, true>(wide_plan_, wide, wide + imag_, keep);
+        weighted_inverse<R, true, kLanes<double>>(wide_plan_, wide, wide + imag_, keep);
       }
     }
     for (std::int64_t first = 0; first < length; first += kLanes<T>) {
@@ -420,6 +496,7 @@ class ConvPass {
   const Groups<T> groups_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const bool streaming_;                // whether results go past the caches
+  const bool rows_;                     // whether the channels of all signals lie side by side
   const bool ahead_;                    // whether what is read next has room in the second-level cache
 };
 
@@ -431,11 +508,6 @@ void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<
   } else {
     pass.forward();
   }
-}
-
-template <class Call, class F>
-void for_each_signal(Call& call, const F& f) {
-  f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
 }
 
 // Whether all there is has one channel, and items at equal distances.

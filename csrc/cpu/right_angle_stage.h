@@ -37,6 +37,15 @@ SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first,
   for (std::int64_t i = end; i < count; ++i) rows[i] = Vector<T>{};
 }
 
+// The same of one row that holds a vector.
+template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> read_row(const Lines<const IO>& from, std::int64_t j, std::int64_t n) {
+  if (j >= n) return Vector<Compute<IO>>{};
+  const IO* row = from.data + j * from.n_stride;
+  fetch(row + kPrefetchRows * from.n_stride);
+  return load(row);
+}
+
 // Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps. streaming: whole
 // vectors go past the caches.
 template <class IO>
@@ -65,6 +74,19 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
   }
 }
 
+template <class IO>
+SPECTRANS_INLINE void write_row(const Lines<IO>& to, std::int64_t j, std::int64_t n, bool streaming,
+                                Vector<Compute<IO>> value) {
+  if (j >= n) return;
+  IO* row = to.data + j * to.n_stride;
+  if (streaming) {
+    stream(row, value);
+  } else {
+    fetch(row + kLanes<Compute<IO>> * to.n_stride);
+    store(row, value);
+  }
+}
+
 template <class V>
 SPECTRANS_INLINE void multiply(const V* by, std::int64_t count, V* rows) {
   for (std::int64_t i = 0; i < count; ++i) rows[i] = rows[i] * by[i];
@@ -72,22 +94,22 @@ SPECTRANS_INLINE void multiply(const V* by, std::int64_t count, V* rows) {
 
 // ---- the outer stages -----------------------------------------------------------------------------------------------
 
-// Samples of low + i high -> the spectra that the child plan goes on with. load(first, count, low, high) gets rows.
-template <int R, bool kComplex, class T, class Load>
+// Samples of low + i high -> the spectra that the child plan goes on with. load(first, count, low, high) gets rows, up
+// to kAtOnce at a time: as many as there are lanes, for transposes, or each when its butterfly comes.
+template <int R, bool kComplex, int kAtOnce, class T, class Load>
 SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>* re, Vector<T>* im, const Load& load) {
-  constexpr int lanes = kLanes<T>;
   const std::int64_t m = plan.m;
-  Vector<T> low[R * lanes], high[kComplex ? R * lanes : 1];
-  for (std::int64_t first = 0; first < m; first += lanes) {
-    const std::int64_t count = min(lanes, m - first);
-    for (int t = 0; t < R; ++t) load(first + m * t, count, low + t * lanes, high + (kComplex ? t * lanes : 0));
+  Vector<T> low[R * kAtOnce], high[kComplex ? R * kAtOnce : 1];
+  for (std::int64_t first = 0; first < m; first += kAtOnce) {
+    const std::int64_t count = min(kAtOnce, m - first);
+    for (int t = 0; t < R; ++t) load(first + m * t, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
     for (std::int64_t i = 0; i < count; ++i) {
       Complex<Vector<T>> v[R];
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
         constexpr T cos = trig::kCos<T, t, 4 * R>, sin = trig::kSin<T, t, 4 * R>;
-        const Vector<T> a = low[t * lanes + i];
+        const Vector<T> a = low[t * kAtOnce + i];
         if constexpr (kComplex) {
-          v[t] = times(Complex<Vector<T>>{a, high[t * lanes + i]}, cos, sin);
+          v[t] = times(Complex<Vector<T>>{a, high[t * kAtOnce + i]}, cos, sin);
         } else {
           v[t] = {a * cos, a * sin};
         }
@@ -106,14 +128,13 @@ SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>*
 
 // The way back: store(first, count, low, high) gets rows of N times the samples, of their real part alone unless
 // kComplex.
-template <int R, bool kComplex, class T, class Store>
+template <int R, bool kComplex, int kAtOnce, class T, class Store>
 SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vector<T>* re, const Vector<T>* im,
                                        const Store& store) {
-  constexpr int lanes = kLanes<T>;
   const std::int64_t m = plan.m;
-  Vector<T> low[R * lanes], high[kComplex ? R * lanes : 1];
-  for (std::int64_t first = 0; first < m; first += lanes) {
-    const std::int64_t count = min(lanes, m - first);
+  Vector<T> low[R * kAtOnce], high[kComplex ? R * kAtOnce : 1];
+  for (std::int64_t first = 0; first < m; first += kAtOnce) {
+    const std::int64_t count = min(kAtOnce, m - first);
     for (std::int64_t i = 0; i < count; ++i) {
       Complex<Vector<T>> v[R];
       const T* w = plan.twiddles + 2 * R * (first + i);
@@ -124,11 +145,11 @@ SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vect
       Dft<R, 1, T, Vector<T>>::run(v);
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
         constexpr T cos = trig::kCos<T, t, 4 * R>, sin = trig::kSin<T, t, 4 * R>;
-        low[t * lanes + i] = v[t].re * cos + v[t].im * sin;
-        if constexpr (kComplex) high[t * lanes + i] = v[t].im * cos - v[t].re * sin;
+        low[t * kAtOnce + i] = v[t].re * cos + v[t].im * sin;
+        if constexpr (kComplex) high[t * kAtOnce + i] = v[t].im * cos - v[t].re * sin;
       });
     }
-    for (int t = 0; t < R; ++t) store(first + m * t, count, low + t * lanes, high + (kComplex ? t * lanes : 0));
+    for (int t = 0; t < R; ++t) store(first + m * t, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
   }
 }
 
