@@ -170,7 +170,7 @@ class SplitPass {
   SplitPass(const Modes& call, const ThreadPool& pool)
       : call_(call), pool_(pool), split_(call.x.n, call.x.d, call.x.batch, call.inverse), weights_(call) {}
 
-  static bool suits(const Modes& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch); }
+  static bool suits(const Modes& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch, call.inverse); }
 
   void run() const {
     parallel(pool_, split_.packs(), split_.tile_slots() * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {

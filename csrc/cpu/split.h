@@ -114,6 +114,95 @@ SPECTRANS_INLINE void store_complex_line(T* to, std::int64_t stride, int count, 
   store_some(to + 1, stride, count, im);
 }
 
+// The largest number of parts of each of so many lines of n samples that the lanes have room for.
+template <class T>
+std::int64_t most_parts(std::int64_t n, std::int64_t lines) {
+  std::int64_t r = kLanes<T> / lines;
+  while (n % r != 0) --r;
+  return r;
+}
+
+// Where a plan is Rader's algorithm: its stage.
+template <class T>
+const RealStage<T>* rader_stage(const RealPlan<T>& plan) {
+  if (plan.stages == 0) return nullptr;
+  const RealStage<T>& stage = plan.stage[0];
+  const bool rader = stage.radix == plan.n && (stage.prime != nullptr || stage.wide != nullptr);
+  return rader ? &stage : nullptr;
+}
+
+// Hartley transforms of prime length of so many lines, one a lane; the convolutions that Rader made of them are done in
+// parts.
+template <class U>
+class RaderLines {
+  static constexpr std::int64_t lanes = kLanes<U>;
+
+ public:
+  RaderLines(const PrimePlan<U>& plan, std::int64_t lines)
+      : plan_(plan), lines_(lines), length_(plan.convolution->n), r_(most_parts<U>(length_, lines)),
+        split_(split_plan<U>(length_, r_, lanes)) {}
+
+  std::int64_t work_bytes() const {
+    return split_.part->slots * kVectorBytes + (lines_ + 1) * Spectrum<U>::size(length_) * std::int64_t(sizeof(U));
+  }
+
+  // In place: sample j of line l is lane l of rows[slot[j]].
+  template <class T>
+  void transform(Vector<T>* rows, const std::int32_t* slot, Vector<T>* work) const {
+    T* samples = reinterpret_cast<T*>(rows);
+    auto* tile = reinterpret_cast<Vector<U>*>(work);
+    U* values = reinterpret_cast<U*>(tile);
+    U* spectra = reinterpret_cast<U*>(tile + split_.part->slots);
+    const auto at = [&](std::int64_t j) { return samples + slot[j] * kLanes<T>; };
+    U first[lanes];
+    for (std::int64_t l = 0; l < lines_; ++l) first[l] = static_cast<U>(at(0)[l]);
+    for (std::int64_t i = 0; i < split_.part->slots; ++i) tile[i] = Vector<U>{};
+    for_each_value(values, [&](std::int64_t q, U* value) {
+      const T* from = at(plan_.gather[q]);
+      for (std::int64_t l = 0; l < lines_; ++l) value[l] = static_cast<U>(from[l]);
+    });
+    real_forward(*split_.part, tile, static_cast<Vector<U>*>(nullptr));
+    SPECTRANS_ISA::join(split_, tile, 1, lines_, spectra);
+    const Spectrum<U> response(spectra + lines_ * Spectrum<U>::size(length_), length_);
+    arrange(response);
+    for (std::int64_t l = 0; l < lines_; ++l) {
+      const Spectrum<U> line(spectra + l * Spectrum<U>::size(length_), length_);
+      at(0)[l] = static_cast<T>(first[l] + line.re[0]);
+      line.multiply(response);
+      line.finish();
+    }
+    SPECTRANS_ISA::spread(split_, spectra, 1, lines_, tile);
+    real_inverse(*split_.part, tile, static_cast<Vector<U>*>(nullptr));
+    for_each_value(values, [&](std::int64_t q, const U* value) {
+      T* to = at(plan_.scatter[q]);
+      for (std::int64_t l = 0; l < lines_; ++l) to[l] = static_cast<T>(first[l] + value[l]);
+    });
+  }
+
+ private:
+  // Calls f(q, value q of the first line, where the others follow).
+  template <class F>
+  void for_each_value(U* values, const F& f) const {
+    const std::int32_t* slot = split_.part->slot;
+    for (std::int64_t q = 0, j = 0; q < plan_.p - 1; ++j) {
+      U* value = values + slot[j] * lanes;
+      for (std::int64_t part = 0; part < r_ && q < plan_.p - 1; ++part, ++q, value += lines_) f(q, value);
+    }
+  }
+
+  void arrange(const Spectrum<U>& response) const {
+    const RealPlan<U>& plan = *plan_.convolution;
+    for (std::int64_t k = 0; k <= length_ / 2; ++k) {
+      response.re[k] = plan_.response[plan.re[k]];
+      response.im[k] = plan.im[k] < 0 ? 0 : plan.sign[k] * plan_.response[plan.im[k]];
+    }
+  }
+
+  const PrimePlan<U>& plan_;
+  const std::int64_t lines_, length_, r_;
+  const SplitPlan<U>& split_;
+};
+
 // Lines of a signal of few channels, in parts. Shorter signals are padded with zeros.
 template <class T>
 class SplitLines {
@@ -128,7 +217,7 @@ class SplitLines {
   // Of n samples. wide: as of real_plan.
   SplitLines(std::int64_t n, std::int64_t d, std::int64_t batch, bool wide = false)
       : n_(n), r_(parts(n, d, batch)), d_(d), batch_(batch), items_(min(batch, lanes / (r_ * d))),
-        plan_(split_plan<T>(n, r_, lanes, wide)) {}
+        plan_(split_plan<T>(n, r_, lanes, wide)), rader_(has_rader_lines(*plan_.part, r_ * items_ * d_)) {}
 
   // The number of parts that leaves the fewest slots to work on, and the fewest items side by side.
   static std::int64_t parts(std::int64_t n, std::int64_t d, std::int64_t batch) {
@@ -140,9 +229,13 @@ class SplitLines {
     return best;
   }
 
-  // Whether that makes good for joining them: as measured, where it leaves at most five slots of seven.
-  static bool suits(std::int64_t n, std::int64_t d, std::int64_t batch) {
-    return d <= lanes && 7 * slots(n, parts(n, d, batch), d, batch) <= 5 * slots(n, 1, d, batch);
+  // Whether that makes good for joining them: as measured, where it leaves at most five slots of seven. Where there are
+  // no parts of the lines, there may be of Rader's convolutions.
+  static bool suits(std::int64_t n, std::int64_t d, std::int64_t batch, bool wide = false) {
+    if (d > lanes) return false;
+    const std::int64_t r = parts(n, d, batch);
+    return 7 * slots(n, r, d, batch) <= 5 * slots(n, 1, d, batch) ||
+           (r == 1 && has_rader_lines(real_plan<T>(n, wide), d * min(batch, lanes / d)));
   }
 
   // Of all items; d no more than there are lanes.
@@ -159,7 +252,7 @@ class SplitLines {
 
   // Scratch of one thread, with so many more tiles, and as many more spectra of a pack.
   Workspace workspace(std::int64_t tiles = 0, std::int64_t more = 0) const {
-    const std::int64_t slots = (1 + tiles) * tile_slots() + plan_.part->work, spectra = lines() * spectrum_size();
+    const std::int64_t slots = (1 + tiles) * tile_slots() + work_slots(), spectra = lines() * spectrum_size();
     Workspace space{};
     space.tile = static_cast<Vector<T>*>(
         scratch(ScratchRoom::worker, slots * kVectorBytes + (1 + more) * spectra * std::int64_t(sizeof(T))));
@@ -177,7 +270,7 @@ class SplitLines {
     forward(pack, space, space.spectra);
   }
   void forward(std::int64_t pack, const Workspace& space, T* spectra) const {
-    real_forward(*plan_.part, space.tile, space.work);
+    forward_parts(space.tile, space.work);
     SPECTRANS_ISA::join(plan_, space.tile, items(pack), d_, spectra);
     finish(pack, spectra);
   }
@@ -191,7 +284,7 @@ class SplitLines {
   void inverse(std::int64_t pack, const Workspace& space, T* spectra) const {
     finish(pack, spectra);
     SPECTRANS_ISA::spread(plan_, spectra, items(pack), d_, space.tile);
-    real_inverse(*plan_.part, space.tile, space.work);
+    inverse_parts(space.tile, space.work);
   }
 
   // Samples of a pack <-> a tile.
@@ -239,6 +332,58 @@ class SplitLines {
   }
 
  private:
+  // Whether a plan is Rader's algorithm, and for so many lines leaves lanes for parts of its convolutions: as measured.
+  static bool has_rader_lines(const RealPlan<T>& part, std::int64_t lines) {
+    const RealStage<T>* stage = rader_stage(part);
+    if (stage == nullptr) return false;
+    if (stage->prime != nullptr) return part.n >= 256 && most_parts<T>(stage->prime->convolution->n, lines) > 2;
+    return part.n >= 1024 && lines <= kLanes<double> && most_parts<double>(stage->wide->convolution->n, lines) > 1;
+  }
+
+  // Calls f with the transform of as many lines as a pack has parts.
+  template <class F>
+  SPECTRANS_INLINE void with_rader(const F& f) const {
+    const RealStage<T>& stage = plan_.part->stage[0];
+    const std::int64_t lines = r_ * items_ * d_;
+    if (stage.prime != nullptr) return f(RaderLines<T>(*stage.prime, lines));
+    if constexpr (!std::is_same_v<T, double>) f(RaderLines<double>(*stage.wide, lines));
+  }
+
+  std::int64_t work_slots() const {
+    std::int64_t slots = plan_.part->work;
+    if (rader_) {
+      with_rader([&](const auto& rader) { slots = tile_slots() + ceil_div(rader.work_bytes(), kVectorBytes); });
+    }
+    return slots;
+  }
+
+  // Samples in the slots of the parts' plan -> bins in theirs.
+  void forward_parts(Vector<T>* tile, Vector<T>* work) const {
+    const RealPlan<T>& plan = *plan_.part;
+    if (!rader_) return real_forward(plan, tile, work);
+    with_rader([&](const auto& rader) { rader.template transform<T>(tile, plan.slot, work + tile_slots()); });
+    work[plan.re[0]] = tile[plan.slot[0]];
+    for (std::int64_t k = 1; k <= plan.n / 2; ++k) {
+      const Vector<T> a = tile[plan.slot[k]], b = tile[plan.slot[plan.n - k]];
+      work[plan.re[k]] = (a + b) * T(0.5);
+      work[plan.im[k]] = (b - a) * (plan.sign[k] / 2);
+    }
+    for (std::int64_t i = 0; i < tile_slots(); ++i) tile[i] = work[i];
+  }
+
+  void inverse_parts(Vector<T>* tile, Vector<T>* work) const {
+    const RealPlan<T>& plan = *plan_.part;
+    if (!rader_) return real_inverse(plan, tile, work);
+    work[plan.slot[0]] = tile[plan.re[0]];
+    for (std::int64_t k = 1; k <= plan.n / 2; ++k) {
+      const Vector<T> a = tile[plan.re[k]], b = tile[plan.im[k]] * plan.sign[k];
+      work[plan.slot[k]] = a - b;
+      work[plan.slot[plan.n - k]] = a + b;
+    }
+    for (std::int64_t i = 0; i < tile_slots(); ++i) tile[i] = work[i];
+    with_rader([&](const auto& rader) { rader.template transform<T>(tile, plan.slot, work + tile_slots()); });
+  }
+
   void finish(std::int64_t pack, T* spectra) const {
     for (std::int64_t i = 0; i < items(pack) * d_; ++i) Spectrum<T>(spectra + i * spectrum_size(), n_).finish();
   }
@@ -275,6 +420,7 @@ class SplitLines {
   const std::int64_t n_, r_, d_, batch_;
   const std::int64_t items_;  // of a pack
   const SplitPlan<T>& plan_;
+  const bool rader_;  // whether the parts are of prime length, and transformed as lines themselves
 };
 
 }  // namespace

@@ -334,7 +334,7 @@ void all(oracle::Report& report) {
   filter<T>(report, 1024, 2, true);
   conv<T>(report, 1000, 1000, 2, true);
   conv<T>(report, 1024, 700, 2, false);
-  for (const std::int64_t n : {262, 264, 270, 300, 308, 315, 390, 448, 512}) {  // parts of a line in the lanes
+  for (const std::int64_t n : {257, 262, 264, 270, 300, 308, 315, 390, 448, 512}) {  // parts of a line in the lanes
     for (const std::int64_t d : {1, 2, 3, 5}) {
       for (const bool flag : {false, true}) {
         mixing<T>(report, n, d, false, flag);
@@ -348,6 +348,10 @@ void all(oracle::Report& report) {
     }
   }
   for (const std::int64_t d : {1, 2}) filter2d<T>(report, 26, 35, d, d == 1);
+  for (const std::int64_t n : {1031, 2062}) {  // parts of Rader's convolutions
+    filter<T>(report, n, 1, true);
+    modes<T>(report, n, n / 3, 1);
+  }
   for (const std::int64_t n : {2048, 2310}) {  // decimated
     for (const std::int64_t count : {n / 50, n / 16, n / 4}) modes<T>(report, n, count, 2);
   }
