@@ -1,6 +1,8 @@
 // Joining the transforms of the parts of a line: blocks of as many bins as there are lanes are turned in registers, so
 // that a vector holds neighbouring bins of one part, and one butterfly joins the parts of as many bins.
-#include "split.h"
+#include "join.h"
+
+#include "spectrum.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
