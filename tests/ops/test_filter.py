@@ -55,6 +55,7 @@ def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
         check_response_grad(of_response, g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
 def test_lines_in_parts(n: int) -> None:
     for batch, d in oracle.LINES:
@@ -71,6 +72,7 @@ def test_lines_in_parts(n: int) -> None:
             assert n % 2 == 1 or not of_h[-1, :, 1].any()
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_layouts_of_lines_in_parts(layout: str) -> None:
     for shape in ((3, 480, 1), (2, 393, 3)):
@@ -305,6 +307,7 @@ def test_nan_stays_in_its_sample_and_channel(backend: str, n: int, value: float)
         check(y.masked_fill(spoilt, 0), clean.masked_fill(spoilt, 0), h)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nan_stays_in_its_line(value: float) -> None:
     for batch, d in ((2, 1), (3, 2), (5, 1), (2, 3)):
@@ -330,7 +333,7 @@ def test_nan_stays_in_its_channel_of_the_response_gradient() -> None:
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(7, 60, 36), (19, 960, 1), (7, 960, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 60, 36), (19, 480, 1)], ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
     x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
     h = oracle.draw_response(*shape[1:], oracle.compute(dtype))

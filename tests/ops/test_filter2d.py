@@ -53,6 +53,7 @@ def test_grids(backend: str, grid: Grid, dtype: torch.dtype) -> None:
 
 
 # Their rows share a register's lanes; so do, then, neighbouring columns: one of them, less than a register's, more.
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(
     "grid", [(300, 1), (1, 300), (150, 2), (2, 150), (16, 16), (17, 19), (31, 16), (71, 88)], ids=str
 )
@@ -69,6 +70,7 @@ def test_rows_in_lanes(grid: Grid) -> None:
             check_response_grad(of_h, g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_layouts_of_lines_in_parts(layout: str) -> None:
     for batch, d in ((3, 1), (2, 3)):

@@ -47,6 +47,7 @@ def test_lengths_of_the_hidden_axis(axes: str, d: int, hartley: bool) -> None:
         check(mixing(x, *AXES[axes], hartley, 1), x, *AXES[axes], hartley, "ortho")
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
 @pytest.mark.parametrize("hartley", [False, True])
 def test_lines_in_parts(n: int, hartley: bool) -> None:
@@ -62,6 +63,7 @@ def test_lines_in_parts(n: int, hartley: bool) -> None:
                 check(mixing(copy, *axes, hartley, 1), copy, *axes, hartley, "ortho")
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_layouts_of_lines_in_parts(layout: str) -> None:
     for shape in ((3, 480, 1), (2, 393, 3)):

@@ -96,6 +96,7 @@ def test_long(backend: str, n: int) -> None:
             check_inverse(irfft_modes(pairs.transpose(1, 2), n, dim=-1).mT, pairs, n)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
 def test_lines_in_parts(n: int) -> None:
     for batch, d in oracle.LINES:
