@@ -186,7 +186,7 @@ class SplitConv {
     keep(tile, p);
     lines_.forward(pack, space, space.spectra);
     lines_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& line) {
-      const Spectrum<T> with(space.more + (line.re - Spectrum<T>(space.spectra, length_).re), length_);
+      const Spectrum<T> with = lines_.other(space, line);
       const Spectrum<T> h(const_cast<T*>(kernel) + channel * size_, length_);
       Spectrum<T>(sum + channel * size_, length_).add_product(with, line);
       line.multiply(h, true);

@@ -63,8 +63,7 @@ class SplitPass {
                    split_.template forward<IO>(call_.x, pack, space);
                    split_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& x) {
                      if (gradient()) {
-                       const Spectrum<T> with(space.more + (x.re - Spectrum<T>(space.spectra, n_).re), n_);
-                       Spectrum<T>(sum + channel * size_, n_).add_product(with, x);
+                       Spectrum<T>(sum + channel * size_, n_).add_product(split_.other(space, x), x);
                      }
                      if (filters()) x.multiply(Spectrum<T>(shared + channel * size_, n_));
                    });

@@ -123,10 +123,9 @@ class SplitPass {
     parallel(pool_, parts_, h_ * w_ * d_ * std::int64_t(sizeof(T)) * ceil_div(call_.x.batch, parts_),
              [&](std::int64_t begin, std::int64_t end) {
                // Of an item, and of as much of the other signal.
-               const std::int64_t numbers = rows_.packs() * rows_.lines() * rows_.spectrum_size();
-               const std::int64_t pack = rows_.lines() * rows_.spectrum_size();
-               const auto space = rows_.workspace(ceil_div(4 * h_ + column_.work, rows_.tile_slots()),
-                                                  (kGradient ? 2 : 1) * ceil_div(numbers, pack));
+               const std::int64_t packs = rows_.packs(), numbers = packs * rows_.pack_size();
+               const auto space =
+                   rows_.workspace(ceil_div(4 * h_ + column_.work, rows_.tile_slots()), (kGradient ? 2 : 1) * packs);
                for (std::int64_t part = begin; part < end; ++part) {
                  Vector<T>*total = totals + 2 * part * size, *sum = total + size;
                  for (std::int64_t i = 0; kGradient && i < 2 * size; ++i) total[i] = Vector<T>{};
@@ -176,7 +175,7 @@ class SplitPass {
     const Signal rows = rows_of(grid, item);
     for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
       rows_.template gather<IO>(rows, pack, space.tile);
-      rows_.forward(pack, space, spectra + pack * rows_.lines() * rows_.spectrum_size());
+      rows_.forward(pack, space, spectra + pack * rows_.pack_size());
     }
   }
 
@@ -218,7 +217,7 @@ class SplitPass {
     if (!kFilter) return;
     const Signal rows = rows_of(call_.y, item);
     for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
-      rows_.inverse(pack, space, spectra + pack * rows_.lines() * rows_.spectrum_size());
+      rows_.inverse(pack, space, spectra + pack * rows_.pack_size());
       rows_.template scatter<IO>(rows, pack, space.tile);
     }
   }

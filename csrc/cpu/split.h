@@ -54,10 +54,11 @@ class SplitLines {
   std::int64_t used_lanes(std::int64_t pack) const { return items(pack) * r_ * d_; }
   std::int64_t tile_slots() const { return plan_.part->slots; }
   std::int64_t spectrum_size() const { return Spectrum<T>::size(n_); }
+  std::int64_t pack_size() const { return lines() * spectrum_size(); }  // of the spectra of one
 
   // Scratch of one thread, with so many more tiles, and as many more spectra of a pack.
   Workspace workspace(std::int64_t tiles = 0, std::int64_t more = 0) const {
-    const std::int64_t slots = (1 + tiles) * tile_slots() + work_slots(), spectra = lines() * spectrum_size();
+    const std::int64_t slots = (1 + tiles) * tile_slots() + work_slots(), spectra = pack_size();
     Workspace space{};
     space.tile = static_cast<Vector<T>*>(
         scratch(ScratchRoom::worker, slots * kVectorBytes + (1 + more) * spectra * std::int64_t(sizeof(T))));
@@ -120,6 +121,11 @@ class SplitLines {
       store(some, tile[slot[full]]);
       *at = some[lane];
     });
+  }
+
+  // Of a line in space.spectra, its spectrum in space.more.
+  Spectrum<T> other(const Workspace& space, const Spectrum<T>& line) const {
+    return Spectrum<T>(space.more + (line.re - Spectrum<T>(space.spectra, n_).re), n_);
   }
 
   // Calls f(item, the spectrum of its first channel).
