@@ -24,7 +24,7 @@ struct Product {
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
     const std::int64_t i = re - tile;
     ahead.fetch(i);
-    const Vector<T> kr = kernel[i], ki = kernel[imag + i], product = a * kr - b * ki;
+    const Vector<T> kr = once(kernel[i]), ki = once(kernel[imag + i]), product = a * kr - b * ki;
     b = a * ki + b * kr;
     a = product;
   }
@@ -44,7 +44,7 @@ struct BackwardProduct {
     const std::int64_t i = re - tile;
     ahead.fetch(i);
     with_ahead.fetch(i);
-    const Vector<T> kr = kernel[i], ki = kernel[imag + i], wr = with[i], wi = with[imag + i];
+    const Vector<T> kr = once(kernel[i]), ki = once(kernel[imag + i]), wr = once(with[i]), wi = once(with[imag + i]);
     sum[i] += wr * a + wi * b;
     sum[imag + i] += wr * b - wi * a;
     if constexpr (kPost) {

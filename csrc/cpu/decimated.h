@@ -51,7 +51,7 @@ struct DecimatedModes {
       Vector<T>*re = tile + part.re[k], *im = tile + part.im[k];
       const auto add = [&](Complex<Vector<T>>& sum, std::int64_t t) SPECTRANS_INLINE_LAMBDA {
         const T wr = w[2 * t - 2], wi = part.sign[k] * w[2 * t - 1];
-        const Vector<T> a = re[t * plan.pitch], b = im[t * plan.pitch];
+        const Vector<T> a = once(re[t * plan.pitch]), b = once(im[t * plan.pitch]);
         sum.re = sum.re + a * wr - b * wi;
         sum.im = sum.im + a * wi + b * wr;
       };

@@ -31,7 +31,7 @@ void direct_sums(const T* table, Column<T> even, Column<T> odd, std::int64_t col
   }
   Vector<T> own[2 * kRows]{};
   for (std::int64_t q = 0; q < columns; ++q, table += 2 * kRows) {
-    const Vector<T> e = even.at[q * even.step], o = odd.at[q * odd.step];
+    const Vector<T> e = once(even.at[q * even.step]), o = once(odd.at[q * odd.step]);
     unroll<0, kRows>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
       own[2 * i] += e * table[2 * i];
       own[2 * i + 1] += o * table[2 * i + 1];
@@ -70,7 +70,7 @@ struct DirectModes {
   void forward(Vector<T>* tile, Vector<T>*) const {
     const std::int64_t n = plan.n, pairs = (n - 1) / 2;
     for (std::int64_t q = 1; q <= pairs; ++q) {
-      const Vector<T> a = tile[q], b = tile[n - q];
+      const Vector<T> a = once(tile[q]), b = once(tile[n - q]);
       tile[q] = a + b;
       tile[n - q] = b - a;
     }

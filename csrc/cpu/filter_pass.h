@@ -34,11 +34,12 @@ struct Product {
       if constexpr (kGradient) fetch_both(sum + kept_ahead, r, i);
     }
     if constexpr (kGradient) {
-      sum[r] += with[r] * a + with[i] * b;
-      sum[i] += with[r] * b - with[i] * a;
+      const Vector<T> wr = once(with[r]), wi = once(with[i]);
+      sum[r] += wr * a + wi * b;
+      sum[i] += wr * b - wi * a;
     }
     if constexpr (kFilter) {
-      const Vector<T> hr = response[r], hi = response[i], re_product = a * hr - b * hi;
+      const Vector<T> hr = once(response[r]), hi = once(response[i]), re_product = a * hr - b * hi;
       b = a * hi + b * hr;
       a = re_product;
     }

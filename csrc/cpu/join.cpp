@@ -28,7 +28,8 @@ void join_parts(const SplitPlan<T>& plan, const Vector<T>* tile, std::int64_t it
       v[0] = {a[first], b[first] * sign};
       unroll<1, R>([&]<int l>() SPECTRANS_INLINE_LAMBDA {
         const std::int64_t lane = first + l * channels;
-        v[l] = times(Complex<Vector<T>>{a[lane], b[lane] * sign}, load(cos + l * plan.bins), load(sin + l * plan.bins));
+        const Vector<T> wr = once(load(cos + l * plan.bins)), wi = once(load(sin + l * plan.bins));
+        v[l] = times(Complex<Vector<T>>{a[lane], b[lane] * sign}, wr, wi);
       });
       Dft<R, -1, T, Vector<T>>::run(v);
       const Spectrum<T> to(spectra + line * Spectrum<T>::size(plan.n), plan.n);
@@ -55,7 +56,8 @@ void spread_parts(const SplitPlan<T>& plan, const T* spectra, std::int64_t items
       b[first] = v[0].im * sign;
       unroll<1, R>([&]<int l>() SPECTRANS_INLINE_LAMBDA {
         const std::int64_t lane = first + l * channels;
-        const Complex<Vector<T>> z = times_conj(v[l], load(cos + l * plan.bins), load(sin + l * plan.bins));
+        const Vector<T> wr = once(load(cos + l * plan.bins)), wi = once(load(sin + l * plan.bins));
+        const Complex<Vector<T>> z = times_conj(v[l], wr, wi);
         a[lane] = z.re;
         b[lane] = z.im * sign;
       });

@@ -83,7 +83,7 @@ void outer_forward(const Plan& plan, const Tiles<T>& tiles, const RowsFrom<IO>& 
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
       unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         Vector<T> x[R];
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = from.load(at[t], k); });
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(from.load(at[t], k)); });
         real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
       });
     }
@@ -96,7 +96,7 @@ void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const RowsTo<IO>& ro
   with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
     const RealStage<T> stage = plan.stage[0];
     const std::int32_t* sample = plan.sample;
-    const T* w = stage.twiddles;
+    const T* w = stage.doubled;
     const Tiles<T> from = tiles;
     const RowsTo<IO> to = rows;
     for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {

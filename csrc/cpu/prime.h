@@ -92,13 +92,14 @@ void prime_forward(const Stage& stage, const Vector<T>* x, std::int64_t stride, 
     stage_hartley<T>(stage, x, stride, y, work + p);
     bins[0] = y[0];
     for (std::int64_t q = 1; q <= pairs; ++q) {
-      bins[2 * q] = (y[q] + y[p - q]) * T(0.5);
-      bins[2 * q + 1] = (y[p - q] - y[q]) * T(0.5);
+      const Vector<T> a = once(y[q]), b = once(y[p - q]);
+      bins[2 * q] = (a + b) * T(0.5);
+      bins[2 * q + 1] = (b - a) * T(0.5);
     }
     return;
   }
   for (std::int64_t q = 1; q <= pairs; ++q) {
-    const Vector<T> a = x[q * stride], b = x[(p - q) * stride];
+    const Vector<T> a = once(x[q * stride]), b = once(x[(p - q) * stride]);
     work[q - 1] = a + b;
     work[pairs + q - 1] = b - a;
   }
@@ -117,8 +118,9 @@ void prime_inverse(const Stage& stage, const Vector<T>* bins, Vector<T>* x, std:
     Vector<T>*h = work, *y = work + p;
     h[0] = bins[0];
     for (std::int64_t q = 1; q <= pairs; ++q) {
-      h[q] = bins[2 * q] - bins[2 * q + 1];
-      h[p - q] = bins[2 * q] + bins[2 * q + 1];
+      const Vector<T> a = once(bins[2 * q]), b = once(bins[2 * q + 1]);
+      h[q] = a - b;
+      h[p - q] = a + b;
     }
     stage_hartley<T>(stage, h, 1, y, work + 2 * p);
     for (std::int64_t t = 0; t < p; ++t) x[t * stride] = y[t];

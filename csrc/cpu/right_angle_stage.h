@@ -107,9 +107,9 @@ SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>*
       Complex<Vector<T>> v[R];
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
         constexpr T cos = trig::kCos<T, t, 4 * R>, sin = trig::kSin<T, t, 4 * R>;
-        const Vector<T> a = low[t * kAtOnce + i];
+        const Vector<T> a = once(low[t * kAtOnce + i]);
         if constexpr (kComplex) {
-          v[t] = times(Complex<Vector<T>>{a, high[t * kAtOnce + i]}, cos, sin);
+          v[t] = times(Complex<Vector<T>>{a, once(high[t * kAtOnce + i])}, cos, sin);
         } else {
           v[t] = {a * cos, a * sin};
         }
@@ -140,7 +140,8 @@ SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vect
       const T* w = plan.twiddles + 2 * R * (first + i);
       const std::int64_t at = plan.child->slot[first + i];
       unroll<0, R>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-        v[q] = times_conj(Complex<Vector<T>>{re[m * q + at], im[m * q + at]}, w[2 * q], w[2 * q + 1]);
+        const Complex<Vector<T>> z{once(re[m * q + at]), once(im[m * q + at])};
+        v[q] = times_conj(z, w[2 * q], w[2 * q + 1]);
       });
       Dft<R, 1, T, Vector<T>>::run(v);
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {

@@ -31,7 +31,7 @@ SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, cons
     v[0] = {a[0], b[0]};
     const T *cos = plan.cos + first, *sin = plan.sin + first;
     unroll<1, lanes>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      v[i] = times(Complex<Vector<T>>{a[i], b[i]}, load(cos + i * pitch), load(sin + i * pitch));
+      v[i] = times(Complex<Vector<T>>{a[i], b[i]}, once(load(cos + i * pitch)), once(load(sin + i * pitch)));
     });
     Dft<lanes, -1, T, Vector<T>>::run(v);
     unroll<0, lanes>([&]<int e>() SPECTRANS_INLINE_LAMBDA { put(first + m * e, v[e]); });

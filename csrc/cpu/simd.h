@@ -135,6 +135,16 @@ SPECTRANS_INLINE void narrow_part(const Vector<double>& value, int part, Vector<
   std::memcpy(reinterpret_cast<char*>(&to) + part * sizeof lanes, &lanes, sizeof lanes);
 }
 
+// What is read, in a register. Left to itself, a compiler reads it again for every operation, as an operand in memory:
+// a butterfly uses each value twice, and of whole cache lines a core reads one a cycle.
+template <class V>
+SPECTRANS_INLINE V once(V value) {
+#if defined(__AVX512F__)
+  asm("" : "+v"(value));
+#endif
+  return value;
+}
+
 template <class IO>
 SPECTRANS_INLINE Vector<Compute<IO>> load(const IO* from) {
   if constexpr (sizeof(IO) == 2) {

@@ -41,7 +41,8 @@ class Spectrum {
   void multiply(const Spectrum& h, bool conjugate = false) const {
     const T sign = conjugate ? T(-1) : T(1);
     for (std::int64_t k = 0; k <= n_ / 2; k += lanes) {
-      const Vector<T> a = load(re + k), b = load(im + k), hr = load(h.re + k), hi = load(h.im + k) * sign;
+      const Vector<T> a = once(load(re + k)), b = once(load(im + k)), hr = once(load(h.re + k));
+      const Vector<T> hi = load(h.im + k) * sign;
       store(re + k, a * hr - b * hi);
       store(im + k, a * hi + b * hr);
     }
@@ -49,7 +50,8 @@ class Spectrum {
   // += conj(with) x
   void add_product(const Spectrum& with, const Spectrum& x) const {
     for (std::int64_t k = 0; k <= n_ / 2; k += lanes) {
-      const Vector<T> a = load(x.re + k), b = load(x.im + k), wr = load(with.re + k), wi = load(with.im + k);
+      const Vector<T> a = once(load(x.re + k)), b = once(load(x.im + k));
+      const Vector<T> wr = once(load(with.re + k)), wi = once(load(with.im + k));
       store(re + k, load(re + k) + wr * a + wi * b);
       store(im + k, load(im + k) + wr * b - wi * a);
     }

@@ -24,7 +24,7 @@ void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, st
   for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
     for (std::int64_t j = 0; j < m; ++j) {
       Complex<Vector<T>> v[R];
-      unroll<0, R>([&]<int t>() { v[t] = {re[j + m * t], im[j + m * t]}; });
+      unroll<0, R>([&]<int t>() { v[t] = {once(re[j + m * t]), once(im[j + m * t])}; });
       Dft<R, -1, T, Vector<T>>::run(v);
       const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
       re[j] = v[0].re;
@@ -44,9 +44,9 @@ void complex_inverse_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, st
     for (std::int64_t j = 0; j < m; ++j) {
       Complex<Vector<T>> v[R];
       const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
-      v[0] = {re[j], im[j]};
+      v[0] = {once(re[j]), once(im[j])};
       unroll<1, R>([&]<int q>() {
-        v[q] = {re[j + m * q], im[j + m * q]};
+        v[q] = {once(re[j + m * q]), once(im[j + m * q])};
         if constexpr (kTwiddled) v[q] = times_conj(v[q], w[2 * q - 2], w[2 * q - 1]);
       });
       Dft<R, 1, T, Vector<T>>::run(v);
@@ -63,7 +63,7 @@ template <int R, class T, class Middle>
 void complex_middle_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, const Middle& middle) {
   for (std::int64_t block = 0; block < blocks; ++block, re += R, im += R) {
     Complex<Vector<T>> v[R];
-    unroll<0, R>([&]<int t>() { v[t] = {re[t], im[t]}; });
+    unroll<0, R>([&]<int t>() { v[t] = {once(re[t]), once(im[t])}; });
     Dft<R, -1, T, Vector<T>>::run(v);
     unroll<0, R>([&]<int t>() { middle.bin(re + t, im + t, v[t].re, v[t].im); });
     Dft<R, 1, T, Vector<T>>::run(v);
@@ -226,7 +226,7 @@ SPECTRANS_INLINE void real_forward_butterfly(const RealStage<T>& stage, const Ve
   });
 }
 
-// And back.
+// And back. w: the doubled twiddles of j.
 template <int R, bool kTwiddled, class T>
 SPECTRANS_INLINE void real_inverse_butterfly(const RealStage<T>& stage, const Vector<T>* slot, const T* w,
                                              Vector<T>* x) {
@@ -234,12 +234,13 @@ SPECTRANS_INLINE void real_inverse_butterfly(const RealStage<T>& stage, const Ve
   const std::int64_t m = stage.m, gap = stage.gap;
   Vector<T> low[lows];
   Complex<Vector<T>> pair[pairs];
-  unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { low[i] = slot[column<R, i>(m, gap)]; });
+  unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { low[i] = once(slot[column<R, i>(m, gap)]); });
   unroll<0, pairs>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-    const Complex<Vector<T>> z{slot[column<R, lows + 2 * q>(m, gap)], slot[column<R, lows + 2 * q + 1>(m, gap)]};
+    const Complex<Vector<T>> z{once(slot[column<R, lows + 2 * q>(m, gap)]),
+                               once(slot[column<R, lows + 2 * q + 1>(m, gap)])};
     pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
   });
-  RealDft<R, T, Vector<T>>::inverse(low, pair, x);
+  RealDft<R, T, Vector<T>>::template inverse<kTwiddled>(low, pair, x);
 }
 
 template <int R, bool kTwiddled, class T>
@@ -248,7 +249,7 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile) {
   const T* w = stage.twiddles;
   for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
     Vector<T> x[R];
-    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = tile[j + column<R, t>(m, gap)]; });
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(tile[j + column<R, t>(m, gap)]); });
     real_forward_butterfly<R, kTwiddled>(stage, x, w, tile + j);
   }
 }
@@ -256,7 +257,7 @@ void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile) {
 template <int R, bool kTwiddled, class T>
 void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile) {
   const std::int64_t m = stage.m, gap = stage.gap;
-  const T* w = stage.twiddles;
+  const T* w = stage.doubled;
   for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
     Vector<T> x[R];
     real_inverse_butterfly<R, kTwiddled>(stage, tile + j, w, x);

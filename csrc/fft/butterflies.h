@@ -255,7 +255,8 @@ struct Dft<16, Sign, S, V> : CompositeDft<4, 4, Sign, S, V> {};
 // Forward, odd R:  low[0] = X[0], pair[q - 1] = X[q] for q = 1 .. (R - 1) / 2.
 // Forward, even R: low[0] + low[1] = X[0] and low[0] - low[1] = X[R / 2] (left unadded: the next stage,
 //                  a transform of twice the length, does it), pair[q - 1] = X[q] for q = 1 .. R / 2 - 1.
-// Inverse: the same, backwards: x[t] = low part + sum_q 2 Re(pair[q - 1] exp(2 pi i q t / R)).
+// Inverse: the same, backwards: x[t] = low part + sum_q 2 Re(pair[q - 1] exp(2 pi i q t / R)), where pairs come as they
+// are, or doubled.
 
 template <int R>
 inline constexpr int kRealLow = R % 2 == 0 ? 2 : 1;
@@ -289,14 +290,16 @@ struct RealDft {
     });
   }
 
+  template <bool kDoubled>
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
     constexpr int H = R / 2;
+    constexpr S twice = kDoubled ? 1 : 2;
     x[0] = low[0];
-    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA { x[0] = x[0] + pair[k - 1].re * S(2); });
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA { x[0] = x[0] + pair[k - 1].re * twice; });
     unroll<1, H + 1>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
       V even = low[0], odd;
       unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        constexpr S c = 2 * trig::kCos<S, (t * k) % R, R>, s = 2 * trig::kSin<S, (t * k) % R, R>;
+        constexpr S c = twice * trig::kCos<S, (t * k) % R, R>, s = twice * trig::kSin<S, (t * k) % R, R>;
         even = even + pair[k - 1].re * c;
         if constexpr (k == 1) {
           odd = pair[k - 1].im * s;
@@ -318,11 +321,13 @@ struct RealDft<4, S, V> {
     pair[0] = {x[0] - x[2], x[3] - x[1]};
   }
 
+  template <bool kDoubled>
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
-    x[0] = low[0] + pair[0].re * S(2);
-    x[1] = low[1] - pair[0].im * S(2);
-    x[2] = low[0] - pair[0].re * S(2);
-    x[3] = low[1] + pair[0].im * S(2);
+    constexpr S twice = kDoubled ? 1 : 2;
+    x[0] = low[0] + pair[0].re * twice;
+    x[1] = low[1] - pair[0].im * twice;
+    x[2] = low[0] - pair[0].re * twice;
+    x[3] = low[1] + pair[0].im * twice;
   }
 };
 
@@ -340,22 +345,23 @@ struct RealDft<8, S, V> {
     pair[2] = {d0 - a, d2 - b};
   }
 
+  template <bool kDoubled>
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
-    constexpr S two = 2, h2 = 2 * trig::kCos<S, 1, 8>;
-    const V s0 = low[0] + pair[1].re * two, s2 = low[0] - pair[1].re * two;
-    const V s1 = low[1] - pair[1].im * two, s3 = low[1] + pair[1].im * two;
+    constexpr S twice = kDoubled ? 1 : 2, h = twice * trig::kCos<S, 1, 8>;
+    const V s0 = low[0] + pair[1].re * twice, s2 = low[0] - pair[1].re * twice;
+    const V s1 = low[1] - pair[1].im * twice, s3 = low[1] + pair[1].im * twice;
     // Odd bins: x[t] - x[t + 4] = 4 Re(X1 w^t + X3 w^3t); sums and differences of the two bins first.
     const V rs = pair[0].re + pair[2].re, rd = pair[0].re - pair[2].re;
     const V is = pair[0].im + pair[2].im, id = pair[0].im - pair[2].im;
     const V d1 = rd - is, d3 = rd + is;
-    x[0] = s0 + rs * two;
-    x[4] = s0 - rs * two;
-    x[1] = s1 + d1 * h2;
-    x[5] = s1 - d1 * h2;
-    x[2] = s2 - id * two;
-    x[6] = s2 + id * two;
-    x[3] = s3 - d3 * h2;
-    x[7] = s3 + d3 * h2;
+    x[0] = s0 + rs * twice;
+    x[4] = s0 - rs * twice;
+    x[1] = s1 + d1 * h;
+    x[5] = s1 - d1 * h;
+    x[2] = s2 - id * twice;
+    x[6] = s2 + id * twice;
+    x[3] = s3 - d3 * h;
+    x[7] = s3 + d3 * h;
   }
 };
 

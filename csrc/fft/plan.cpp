@@ -170,6 +170,7 @@ class Planner {
     std::vector<RealStage<T>> stages(one.stage, one.stage + one.stages);
     for (RealStage<T>& stage : stages) {
       stage.twiddles = repeated(stage.twiddles, stage.m, 2 * stage.pairs, rows);
+      stage.doubled = repeated(stage.doubled, stage.m, 2 * stage.pairs, rows);
       stage.child = complex_block(*stage.child, rows);
       stage.m *= rows;
       stage.low *= rows;
@@ -220,6 +221,13 @@ class Planner {
       }
     }
     return keep(std::move(table));
+  }
+
+  const T* doubled(const T* table, std::int64_t count) {
+    if (table == nullptr) return nullptr;
+    std::vector<T> twice(table, table + count);
+    for (T& value : twice) value *= 2;
+    return keep(std::move(twice));
   }
 
   // What does the butterflies of a stage where there are none.
@@ -376,7 +384,8 @@ class Planner {
       const std::int64_t low = even ? 2 * m : m;
       const std::int64_t gap = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0 ? kGap : 0;
       const ComplexPlan<T>* child = complex_locked(m);
-      stages.push_back({radix, m, low, gap, pairs, twiddles(length, m, pairs), child});
+      const T* table = twiddles(length, m, pairs);
+      stages.push_back({radix, m, low, gap, pairs, table, doubled(table, 2 * m * pairs), child});
       set_prime(stages.back());
       work = std::max({work, work_slots(stages.back()), child->work});
       const std::vector<std::int64_t> bins = bins_in_place(m);

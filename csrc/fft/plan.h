@@ -73,6 +73,7 @@ struct RealStage {
   std::int64_t gap;    // slots left free after the low part and between the others; in the first stage alone
   std::int64_t pairs;  // complex transforms of length m that follow it
   const T* twiddles;   // [m][pairs][re, im]  exp(-2 pi i j q / (radix m)); null where none are needed
+  const T* doubled;    // twice those: on the way back, the bins of a pair stand for their mirror images too
   const ComplexPlan<T>* child;
   // Of a radix beyond the largest butterfly, one of these.
   const PrimePlan<T>* prime = nullptr;

@@ -59,10 +59,13 @@ void real_radix(oracle::Report& report) {
     low[lows - 1] *= 2;
   }
   std::vector<double> back(R);
-  spectrans::RealDft<R, double, double>::inverse(low, pair, back.data());
   std::vector<Wide> scaled;
   for (const double value : x) scaled.push_back(Wide(R) * value);
+  spectrans::RealDft<R, double, double>::template inverse<false>(low, pair, back.data());
   report.check("real inverse", R, oracle::relative_error(back, scaled), kTolerance);
+  for (Complex<double>& bin : pair) bin = bin + bin;
+  spectrans::RealDft<R, double, double>::template inverse<true>(low, pair, back.data());
+  report.check("real inverse of doubled pairs", R, oracle::relative_error(back, scaled), kTolerance);
 }
 
 void unit_roots(oracle::Report& report) {
