@@ -1,5 +1,5 @@
-// The kernels at the shapes that have targets, and the bare transforms over n: float32, one thread, at the instruction
-// set that SPECTRANS_CPU names.
+// The kernels at the shapes that have targets, the bare transforms over n, and what these are made of: float32, one
+// thread, at the instruction set that SPECTRANS_CPU names.
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -177,7 +178,7 @@ void transform(benchmark::State& state, void (*run)(const RealPlan<float>&, void
     std::memset(memory.get(), 0, bytes);
     return memory;
   };
-  const auto tile = zeros(plan.n), work = zeros(plan.work + 1);
+  const auto tile = zeros(plan.slots), work = zeros(plan.work + 1);
   for (auto _ : state) {
     run(plan, tile.get(), work.get());
     benchmark::ClobberMemory();
@@ -189,6 +190,24 @@ void transform(benchmark::State& state, void (*run)(const RealPlan<float>&, void
 
 void real_forward(benchmark::State& state) { transform(state, transforms().forward); }
 void real_inverse(benchmark::State& state) { transform(state, transforms().inverse); }
+
+// In the first-level cache. Whoever waits for what: an instruction of each kind takes so long at least.
+void part(benchmark::State& state, const Part& part, std::int64_t vectors) {
+  Floats memory(kTables + 2 * vectors * transforms().lanes);
+  for (auto _ : state) {
+    part.run(memory.data(), vectors);
+    benchmark::ClobberMemory();
+  }
+  state.counters["vectors"] =
+      benchmark::Counter(static_cast<double>(vectors), benchmark::Counter::kIsIterationInvariantRate);
+}
+
+void register_parts(const char* kind, const Part* parts) {
+  constexpr std::int64_t vectors = 128;
+  for (; parts->name != nullptr; ++parts) {
+    benchmark::RegisterBenchmark((std::string(kind) + "/" + parts->name).c_str(), part, *parts, vectors);
+  }
+}
 
 void target_shapes(benchmark::internal::Benchmark* kernel) {
   kernel->ArgNames({"batch", "n", "d"})->Unit(benchmark::kMillisecond);
@@ -237,6 +256,8 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::AddCustomContext("instruction set", spectrans::instruction_set());
+  spectrans::register_parts("instruction", spectrans::transforms().instructions);
+  spectrans::register_parts("stage", spectrans::transforms().stages);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

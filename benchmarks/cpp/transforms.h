@@ -1,5 +1,5 @@
-// Real transforms of one tile, as an instruction set compiles them, without the memory traffic of a kernel; and a
-// kernel's memory traffic without the transforms.
+// What kernels are made of, as an instruction set compiles it: real transforms of one tile, the stages of transforms,
+// the instructions of stages, and a kernel's memory traffic alone.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,25 @@
 
 namespace spectrans {
 
-// tile: [n][lanes] in slot order; work: [plan.work][lanes]; both aligned as vectors are.
+// Runs over `vectors` vectors of lanes, a multiple of 128; memory is aligned as vectors are.
+struct Part {
+  const char* name;
+  void (*run)(float* memory, std::int64_t vectors);
+};
+
 struct Transforms {
   int lanes;
+  // tile: [plan.slots][lanes]; work: [plan.work][lanes]; both aligned as vectors are.
   void (*forward)(const RealPlan<float>& plan, void* tile, void* work);
   void (*inverse)(const RealPlan<float>& plan, void* tile, void* work);
   // Past the caches; `to` is aligned as vectors are, `count` a multiple of lanes.
   void (*copy)(const float* from, float* to, std::int64_t count);
+  const Part* instructions;  // one a vector; the last has no name
+  const Part* stages;        // in place, after kTables twiddles and a response of as many vectors
 };
+
+// Floats before the data of a stage: its twiddles.
+constexpr std::int64_t kTables = 4096;
 
 // Defined once per instruction set, in the namespace of that name.
 #define SPECTRANS_DECLARE_TRANSFORMS(set) \
