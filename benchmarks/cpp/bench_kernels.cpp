@@ -191,8 +191,8 @@ void transform(benchmark::State& state, void (*run)(const RealPlan<float>&, void
 void real_forward(benchmark::State& state) { transform(state, transforms().forward); }
 void real_inverse(benchmark::State& state) { transform(state, transforms().inverse); }
 
-// In the first-level cache. Whoever waits for what: an instruction of each kind takes so long at least.
-void part(benchmark::State& state, const Part& part, std::int64_t vectors) {
+// In the first-level cache: a stage takes as long as its instructions of any one kind, at least.
+void run_part(benchmark::State& state, const Part& part, std::int64_t vectors) {
   Floats memory(kTables + 2 * vectors * transforms().lanes);
   for (auto _ : state) {
     part.run(memory.data(), vectors);
@@ -205,7 +205,7 @@ void part(benchmark::State& state, const Part& part, std::int64_t vectors) {
 void register_parts(const char* kind, const Part* parts) {
   constexpr std::int64_t vectors = 128;
   for (; parts->name != nullptr; ++parts) {
-    benchmark::RegisterBenchmark((std::string(kind) + "/" + parts->name).c_str(), part, *parts, vectors);
+    benchmark::RegisterBenchmark((std::string(kind) + "/" + parts->name).c_str(), run_part, *parts, vectors);
   }
 }
 

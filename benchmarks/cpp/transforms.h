@@ -9,7 +9,7 @@
 
 namespace spectrans {
 
-// Runs over `vectors` vectors of lanes, a multiple of 128; memory is aligned as vectors are.
+// What one runs over: vectors of lanes, a multiple of 128 of them. memory is aligned as vectors are.
 struct Part {
   const char* name;
   void (*run)(float* memory, std::int64_t vectors);
@@ -22,11 +22,12 @@ struct Transforms {
   void (*inverse)(const RealPlan<float>& plan, void* tile, void* work);
   // Past the caches; `to` is aligned as vectors are, `count` a multiple of lanes.
   void (*copy)(const float* from, float* to, std::int64_t count);
-  const Part* instructions;  // one a vector; the last has no name
-  const Part* stages;        // in place, after kTables twiddles and a response of as many vectors
+  // Lists that end with a part that has no name.
+  const Part* instructions;  // one a vector
+  const Part* stages;        // in place: memory holds twiddles, the vectors, and as many of a response
 };
 
-// Floats before the data of a stage: its twiddles.
+// Floats that the twiddles of a stage have room for, before its vectors.
 constexpr std::int64_t kTables = 4096;
 
 // Defined once per instruction set, in the namespace of that name.
