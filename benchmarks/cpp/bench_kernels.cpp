@@ -191,7 +191,7 @@ void transform(benchmark::State& state, void (*run)(const RealPlan<float>&, void
 void real_forward(benchmark::State& state) { transform(state, transforms().forward); }
 void real_inverse(benchmark::State& state) { transform(state, transforms().inverse); }
 
-// In the first-level cache: a stage takes as long as its instructions of any one kind, at least.
+// In a near cache: a stage takes as long as its instructions of any one kind, at least.
 void run_part(benchmark::State& state, const Part& part, std::int64_t vectors) {
   Floats memory(kTables + 2 * vectors * transforms().lanes);
   for (auto _ : state) {
@@ -202,8 +202,7 @@ void run_part(benchmark::State& state, const Part& part, std::int64_t vectors) {
       benchmark::Counter(static_cast<double>(vectors), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-void register_parts(const char* kind, const Part* parts) {
-  constexpr std::int64_t vectors = 128;
+void register_parts(const char* kind, const Part* parts, std::int64_t vectors) {
   for (; parts->name != nullptr; ++parts) {
     benchmark::RegisterBenchmark((std::string(kind) + "/" + parts->name).c_str(), run_part, *parts, vectors);
   }
@@ -256,8 +255,10 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
   benchmark::AddCustomContext("instruction set", spectrans::instruction_set());
-  spectrans::register_parts("instruction", spectrans::transforms().instructions);
-  spectrans::register_parts("stage", spectrans::transforms().stages);
+  constexpr std::int64_t near = 128, tiles = 4 * 512;
+  spectrans::register_parts("instruction", spectrans::transforms().instructions, near);
+  spectrans::register_parts("stage", spectrans::transforms().stages, near);
+  spectrans::register_parts("rows", spectrans::transforms().rows, tiles);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

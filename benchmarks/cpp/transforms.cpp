@@ -1,7 +1,7 @@
 // The bare transforms of the instruction set this file is compiled for, and their parts.
 #include "transforms.h"
 
-#include "cpu/transform.h"
+#include "cpu/outer_stage.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -59,9 +59,9 @@ struct TimesResponse {
   const V *tile, *response;
 
   SPECTRANS_INLINE void bin(const V* re, const V* im, V& a, V& b) const {
-    const V hr = once(response[re - tile]), hi = once(response[im - tile]), product = a * hr - b * hi;
-    b = a * hi + b * hr;
-    a = product;
+    const Complex<V> z = times(Complex<V>{a, b}, once(response[re - tile]), once(response[im - tile]));
+    a = z.re;
+    b = z.im;
   }
 };
 
@@ -110,6 +110,51 @@ constinit const Part stages[] = {{"real_8", real_stage<8, false>},
                                  {"middle_4", middle_stage<4>},
                                  {nullptr, nullptr}};
 
+// Four tiles, and the contiguous rows that go into them.
+struct Rows {
+  const RealPlan<float>& plan;
+  const Tiles<float> tiles;
+  float* data;
+  const std::int64_t stride = 4 * kLanes<float>;
+  const std::int64_t channel[kMaxTiles] = {0, kLanes<float>, 2 * kLanes<float>, 3 * kLanes<float>};
+
+  Rows(float* memory, std::int64_t vectors)
+      : plan(real_plan<float>(vectors / 4)), tiles{reinterpret_cast<V*>(memory), padded(plan.slots), 4},
+        data(memory + 4 * tiles.pitch * kLanes<float>) {}
+
+  // f(vector of a row, vector of a tile)
+  template <class F>
+  SPECTRANS_INLINE void each(const F& f) const {
+    for (std::int64_t j = 0; j < plan.n; ++j) {
+      for (std::int64_t k = 0; k < 4; ++k) f(data + j * stride + channel[k], tiles[k][plan.slot[j]]);
+    }
+  }
+};
+
+void copy_rows(float* memory, std::int64_t vectors) {
+  Rows(memory, vectors).each([](const float* row, V& slot) SPECTRANS_INLINE_LAMBDA { slot = load(row); });
+}
+
+void copy_rows_back(float* memory, std::int64_t vectors) {
+  Rows(memory, vectors).each([](float* row, const V& slot) SPECTRANS_INLINE_LAMBDA { store(row, slot); });
+}
+
+void outer_stage(float* memory, std::int64_t vectors) {
+  const Rows rows(memory, vectors);
+  outer_forward(rows.plan, rows.tiles, RowsFrom<float>{rows.data, rows.stride, rows.channel});
+}
+
+void outer_stage_back(float* memory, std::int64_t vectors) {
+  const Rows rows(memory, vectors);
+  outer_inverse(rows.plan, rows.tiles, RowsTo<float>{rows.data, rows.stride, rows.channel, false});
+}
+
+constinit const Part rows[] = {{"copy", copy_rows},
+                               {"copy_back", copy_rows_back},
+                               {"outer", outer_stage},
+                               {"outer_back", outer_stage_back},
+                               {nullptr, nullptr}};
+
 }  // namespace
 
 constinit const Transforms transforms{
@@ -126,6 +171,7 @@ constinit const Transforms transforms{
     },
     instructions,
     stages,
+    rows,
 };
 
 }  // namespace spectrans::SPECTRANS_ISA

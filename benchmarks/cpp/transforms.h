@@ -25,9 +25,10 @@ struct Transforms {
   // Lists that end with a part that has no name.
   const Part* instructions;  // one a vector
   const Part* stages;        // in place: memory holds twiddles, the vectors, and as many of a response
+  const Part* rows;          // between rows of four tiles and these: memory holds both
 };
 
-// Floats that the twiddles of a stage have room for, before its vectors.
+// Floats that the twiddles of a stage have room for, before its vectors; and the gaps of tiles.
 constexpr std::int64_t kTables = 4096;
 
 // Defined once per instruction set, in the namespace of that name.
