@@ -38,8 +38,9 @@ THREADS = (1, 2)
 QUICK_SHAPES = 2  # of each operation
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks" / "results" / "cpu.json"
-SWEPT = RESULTS.with_name("sweep.json")
+SET = spectrans.info()["cpu"]["instruction_set"]  # what others measure is kept beside
+RESULTS = ROOT / "benchmarks" / "results" / f"cpu-{SET}.json"
+SWEPT = RESULTS.with_name(f"sweep-{SET}.json")
 README = ROOT / "README.md"
 PICTURES = ROOT / "docs" / "pictures"
 WIDTH = 170  # of tables that go to a file or a pipe
@@ -179,11 +180,11 @@ def fixed_costs(effort: Effort) -> Iterator[overheads.Overhead]:
 
 def from_results(options: argparse.Namespace) -> None:
     """--readme and --plots; ValueError where there are no results."""
-    path = options.json or RESULTS
     if options.readme:
-        report.rewrite_readme(README, path)
+        everyones = sorted(RESULTS.parent.glob("cpu-*.json"), reverse=True)
+        report.rewrite_readme(README, [options.json] if options.json else everyones)
     if options.plots:
-        draw(record.read(path))
+        draw(record.read(options.json or RESULTS))
 
 
 def draw(results: Results) -> None:

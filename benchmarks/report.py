@@ -227,11 +227,14 @@ def readme_table(results: Results) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in table), "", caption])
 
 
-def rewrite_readme(readme: Path, results: Path) -> None:
-    """Puts the table between the markers; ValueError where there are none, or no results."""
+def rewrite_readme(readme: Path, results: Sequence[Path]) -> None:
+    """Puts a table of each between the markers; ValueError where there are none, or no results."""
     text = readme.read_text()
     before, start, rest = text.partition(START)
     _, end, after = rest.partition(END)
     if not start or not end:
         raise ValueError(f"{readme.name}: expected the markers {START} and {END}, in this order")
-    readme.write_text(f"{before}{START}\n{readme_table(record.read(results))}\n{END}{after}")
+    if not results:
+        raise ValueError("no results yet: run `python -m benchmarks` without arguments first")
+    tables = "\n\n".join(readme_table(record.read(path)) for path in results)
+    readme.write_text(f"{before}{START}\n{tables}\n{END}{after}")

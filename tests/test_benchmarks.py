@@ -266,7 +266,7 @@ def test_readme_table(tmp_path: Path) -> None:
     path, readme = tmp_path / "cpu.json", tmp_path / "README.md"
     record.write(path, results())
     readme.write_text(f"before\n{report.START}\nold\n{report.END}\nafter\n")
-    report.rewrite_readme(readme, path)
+    report.rewrite_readme(readme, [path])
     text = readme.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
     assert (
@@ -274,15 +274,19 @@ def test_readme_table(tmp_path: Path) -> None:
         in text
     )
     assert "forward+backward" not in text  # it has no target
-    report.rewrite_readme(readme, path)
+    report.rewrite_readme(readme, [path])
     assert readme.read_text() == text
+    report.rewrite_readme(readme, [path, path])
+    assert readme.read_text().count("| function |") == 2
+    with pytest.raises(ValueError, match="no results yet"):
+        report.rewrite_readme(readme, [])
 
 
 def test_readme_without_markers(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("no markers")
     with pytest.raises(ValueError, match="expected the markers"):
-        report.rewrite_readme(readme, tmp_path / "cpu.json")
+        report.rewrite_readme(readme, [tmp_path / "cpu.json"])
 
 
 def test_pictures(tmp_path: Path) -> None:
