@@ -186,10 +186,10 @@ class ConvPass {
   // Slots to a tile's kernel from those of its group.
   std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
-  // Whether all results of a call can.
+  // Whether all results of a call can. Tiles are written one by one, and half a line past the caches costs three.
   static bool can_stream_all(const Conv& call) {
     const auto can = [](const Signal& to) { return to.data == nullptr || can_stream<IO>(to); };
-    return can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);
+    return kTilesOfLine<IO> == 1 && can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);
   }
 
   static bool are_all_rows(const Conv& call) {

@@ -97,27 +97,33 @@ class FilterPass {
 
  public:
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
-      : call_(call), pool_(pool), transform_(transform),
-        groups_(transform.n, call.x.d, call.x.batch, most_tiles(transform.n)), pitch_(padded(transform.slots)),
-        slots_(pitch_ * groups_.tiles_per_group), streaming_(kFilter && can_stream<IO>(call.y)),
+      : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
+        pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
+        streaming_(kFilter && can_stream<IO>(call.y)),
         outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
         batch_(groups_.packs(call.x.batch)),
         parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
                 transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes),
-        far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes) {}
+        far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes),
+        shared_(shares(groups_.count * slots_ * kVectorBytes) ? groups_.count * slots_ : 0) {}
 
   void run() const {
     const std::int64_t size = 2 * transform_.bins * call_.x.d;  // of a gradient
+    const std::int64_t partials = kGradient ? (parts_ - 1) * size : 0;
+    auto* responses = static_cast<Vector<T>*>(
+        scratch(ScratchRoom::shared, shared_ * kVectorBytes + partials * std::int64_t(sizeof(T))));
     T* total = static_cast<T*>(call_.response_grad);
-    T* partial = nullptr;  // of the second part, and those after it
-    if (kGradient && parts_ > 1) {
-      partial = static_cast<T*>(scratch(ScratchRoom::shared, (parts_ - 1) * size * sizeof(T)));
+    T* partial = reinterpret_cast<T*>(responses + shared_);  // of the second part, and those after it
+    if (shared_ > 0) {
+      parallel(pool_, groups_.count, slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+        arrange_responses(begin, end, responses + begin * slots_);
+      });
     }
     parallel(pool_, blocks_.count(), blocks_.size * slots_ * kVectorBytes * max(1, ceil_div(batch_, parts_)),
              [&](std::int64_t begin, std::int64_t end) {
-               const Workspace space = workspace(blocks_.size);
+               Workspace space = workspace(blocks_.size);
                const auto start = [&](const Blocks::Block& block) {
                  return Next{groups_[block.first], block.part * batch_ / parts_, 0};
                };
@@ -129,10 +135,10 @@ class FilterPass {
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
                  const Blocks::Block block = blocks_[task];
-                 if (kFilter && block.first != arranged) {
-                   for (std::int64_t g = 0; g < block.groups; ++g) {
-                     arrange_response(groups_[block.first + g], space.response + g * slots_);
-                   }
+                 if (shared_ > 0) {
+                   space.response = responses + block.first * slots_;
+                 } else if (kFilter && block.first != arranged) {
+                   arrange_responses(block.first, block.first + block.groups, space.response);
                    arranged = block.first;
                  }
                  const Next after = outer_ && task + 1 < end ? start(blocks_[task + 1]) : Next{};
@@ -169,8 +175,16 @@ class FilterPass {
   // Whether a part of the batch is summed in pieces, whose sums are summed.
   bool in_pieces() const { return kept_ > (kFilter ? 1 : 0) + 1; }
 
+  // Whether threads share the responses of all groups, which are so many bytes: each would arrange most of them for
+  // itself.
+  bool shares(std::int64_t bytes) const {
+    return kFilter && bytes <= kFarBytes && batch_ >= Blocks::kTasksPerThread * pool_.threads;
+  }
+
   Workspace workspace(std::int64_t groups) const {
-    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + kept_ * groups;
+    const bool own_responses = kFilter && shared_ == 0;
+    const std::int64_t sums = kept_ - (kFilter ? 1 : 0);
+    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + sums) * groups;
     auto* at =
         static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace space{};
@@ -180,7 +194,7 @@ class FilterPass {
       return piece;
     };
     space.tile = take(slots_);
-    if (kFilter) space.response = take(groups * slots_);
+    if (own_responses) space.response = take(groups * slots_);
     if (kGradient) {
       space.with = take(slots_);
       space.sum = take(groups * slots_);
@@ -190,55 +204,65 @@ class FilterPass {
     return space;
   }
 
-  // Two cache lines of a row side by side; four tiles where they take no more than a second-level cache and a gradient
-  // does not need as much again: fewer pages are met, fewer times.
-  static std::int64_t most_tiles(std::int64_t n) {
+  // Two cache lines of a row side by side, or all that a group takes: fewer pages are met, fewer times. That is where
+  // tiles take no more than a second-level cache; for a gradient, which needs as much again, no more than half, and
+  // where nothing of the signals stays in any cache: as measured.
+  std::int64_t most_tiles() const {
     constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
     constexpr std::int64_t room = 1024 * 1024;
-    return kGradient || kMaxTiles * n * kVectorBytes > room ? few : kMaxTiles;
+    const std::int64_t bytes = kMaxTiles * transform_.n * kVectorBytes;
+    if (!kGradient) return bytes <= room ? kMaxTiles : few;
+    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call_.x) > 4 * kLargeBytes ? kMaxTiles : few;
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
 
-  void arrange_response(const Group& group, Vector<T>* slots) const {
-    for (std::int64_t k = 0; k < group.tiles; ++k) {
-      arrange_response(static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride, group.lanes,
-                       slots + k * pitch_);
-      if (group.items > 1) repeat_lanes(slots + k * pitch_, group);
-    }
+  void arrange_responses(std::int64_t begin, std::int64_t end, Vector<T>* slots) const {
+    for (std::int64_t g = begin; g < end; ++g, slots += slots_) arrange_response(groups_[g], slots);
   }
 
-  // The response of the channels of a tile, divided by n -> slots.
-  void arrange_response(const T* response, int channels, Vector<T>* slots) const {
+  // The responses of the channels of a group, divided by n -> slots.
+  void arrange_response(const Group& group, Vector<T>* slots) const {
     const Divisor<T> n(transform_.n);
     const T imag_sign = call_.adjoint ? T(-1) : T(1);
-    const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h) {
-      slots[bin.re] = n.divide(h.re, T(1));
-      if (bin.im >= 0) slots[bin.im] = n.divide(h.im, imag_sign * bin.sign);
+    const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h, Vector<T>* tile) {
+      tile[bin.re] = n.divide(h.re, T(1));
+      if (bin.im >= 0) tile[bin.im] = n.divide(h.im, imag_sign * bin.sign);
     };
-    if (call_.channel_stride == 2) {  // [bins, channels, 2]
-      transform_.for_each_bin([&](const Bin<T>& bin) {
-        Complex<Vector<T>> h = load_pairs(response + bin.row * call_.bin_stride, channels);
-        if (bin.mirror >= 0 && bin.mirror != bin.row) {
-          const Complex<Vector<T>> image = load_pairs(response + bin.mirror * call_.bin_stride, channels);
-          h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
-        }
-        set(bin, h);
-      });
-      return;
-    }
-    constexpr int lanes = kLanes<T>, pairs = lanes / 2;  // [channels, bins, 2], of a transform with its rows in order
-    Vector<T> block[lanes];
-    transform_.for_each_bin([&](const Bin<T>& bin) {
-      if (bin.row % pairs == 0) {
-        for (int c = 0; c < lanes; ++c) {
-          const T* column = response + c * call_.channel_stride + 2 * bin.row;
-          block[c] = c < channels ? first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
-        }
-        transpose<T>(block);
+    const auto* response = static_cast<const T*>(call_.response);
+    if (call_.channel_stride == 2) {  // [bins, channels, 2]: of a bin what is side by side, if the tiles stay near
+      const std::int64_t together = slots_ * kVectorBytes <= kAheadBytes / 2 ? group.tiles : 1;
+      for (std::int64_t begin = 0; begin < group.tiles; begin += together) {
+        transform_.for_each_bin([&](const Bin<T>& bin) {
+          for (std::int64_t k = begin; k < begin + together; ++k) {
+            const T* at = response + 2 * group.channel[k];
+            Complex<Vector<T>> h = load_pairs(at + bin.row * call_.bin_stride, group.lanes);
+            if (bin.mirror >= 0 && bin.mirror != bin.row) {
+              const Complex<Vector<T>> image = load_pairs(at + bin.mirror * call_.bin_stride, group.lanes);
+              h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
+            }
+            set(bin, h, slots + k * pitch_);
+          }
+        });
       }
-      set(bin, {block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]});
-    });
+    } else {  // [channels, bins, 2], of a transform with its rows in order
+      constexpr int lanes = kLanes<T>, pairs = lanes / 2;
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const T* at = response + group.channel[k] * call_.channel_stride;
+        Vector<T> block[lanes];
+        transform_.for_each_bin([&](const Bin<T>& bin) {
+          if (bin.row % pairs == 0) {
+            for (int c = 0; c < lanes; ++c) {
+              const T* column = at + c * call_.channel_stride + 2 * bin.row;
+              block[c] = c < group.lanes ? first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
+            }
+            transpose<T>(block);
+          }
+          set(bin, {block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]}, slots + k * pitch_);
+        });
+      }
+    }
+    for (std::int64_t k = 0; group.items > 1 && k < group.tiles; ++k) repeat_lanes(slots + k * pitch_, group);
   }
 
   // The lanes of the first item, for all items.
@@ -365,7 +389,8 @@ class FilterPass {
   const std::int64_t batch_, parts_;
   const std::int64_t kept_;  // of a group: its response, a sum, and a sum of sums
   const Blocks blocks_;
-  const bool far_;  // whether what is kept of a block is
+  const bool far_;             // whether what is kept of a block is
+  const std::int64_t shared_;  // slots of the responses that threads share
 };
 
 template <class IO, class Transform>

@@ -20,7 +20,7 @@ SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
 }
 
 // Whether it can be done for the tiles of a group.
-SPECTRANS_INLINE bool takes_rows(const Group& group) { return group.tiles == 2 || group.tiles == 4; }
+SPECTRANS_INLINE bool takes_rows(const Group& group) { return group.tiles == 2 || group.tiles % 4 == 0; }
 
 // Rows of an item that is read.
 template <class IO>
@@ -54,10 +54,11 @@ struct RowsTo {
   }
 };
 
+// Tiles come in twos or fours: f does as many in one go.
 template <class Stage, class F>
 SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F&& f) {
   const auto with_tiles = [&]<int R, bool kTwiddled>() SPECTRANS_INLINE_LAMBDA {
-    if (tiles == 4) return f.template operator()<R, kTwiddled, 4>();
+    if (tiles % 4 == 0) return f.template operator()<R, kTwiddled, 4>();
     return f.template operator()<R, kTwiddled, 2>();
   };
   switch (stage.radix) {
@@ -81,11 +82,13 @@ void outer_forward(const Plan& plan, const Tiles<T>& tiles, const RowsFrom<IO>& 
     for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
       const IO* at[R];
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { at[t] = from.at(sample[j + stage.m * t]); });
-      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        Vector<T> x[R];
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(from.load(at[t], k)); });
-        real_forward_butterfly<R, kTwiddled>(stage, x, w, to[k] + j);
-      });
+      for (std::int64_t first = 0; first < (kMaxTiles == kCount ? kCount : to.count); first += kCount) {
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+          Vector<T> x[R];
+          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(from.load(at[t], first + k)); });
+          real_forward_butterfly<R, kTwiddled>(stage, x, w, to[first + k] + j);
+        });
+      }
     }
   });
 }
@@ -100,18 +103,22 @@ void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const RowsTo<IO>& ro
     const Tiles<T> from = tiles;
     const RowsTo<IO> to = rows;
     for (std::int64_t j = 0; j < stage.m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-      Vector<T> out[R][kCount];
-      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        Vector<T> x[R];
-        real_inverse_butterfly<R, kTwiddled>(stage, from[k] + j, w, x);
-        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
-      });
       const std::int64_t later = min(j + kButterfliesAhead, stage.m - 1);
-      unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
-        IO *at = to.at(sample[j + stage.m * t]), *next = to.at(sample[later + stage.m * t]);
-        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.fetch(next, k); });
-        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, k, out[t][k]); });
-      });
+      for (std::int64_t first = 0; first < (kMaxTiles == kCount ? kCount : from.count); first += kCount) {
+        Vector<T> out[R][kCount];
+        unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+          Vector<T> x[R];
+          real_inverse_butterfly<R, kTwiddled>(stage, from[first + k] + j, w, x);
+          unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { out[t][k] = x[t]; });
+        });
+        unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
+          IO *at = to.at(sample[j + stage.m * t]), *next = to.at(sample[later + stage.m * t]);
+          unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+            if constexpr (k % kTilesOfLine<IO> == 0) to.fetch(next, first + k);
+          });
+          unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA { to.store(at, first + k, out[t][k]); });
+        });
+      }
     }
   });
 }

@@ -9,10 +9,11 @@
 namespace spectrans {
 namespace {
 
-// Whole cache lines side by side count for more than a tile in the second-level cache: four tiles stay together as
-// long as the third can hold them.
+// Whole cache lines side by side count for more than a tile in the second-level cache: tiles stay together, four lines
+// of a row, as long as the third can hold them. Past the caches, half as many are written at half the rate.
 constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
-constexpr int kMaxTiles = 4;
+constexpr int kMaxTiles = kVectorBytes == 64 ? 4 : 8;
+constexpr int kFewTiles = 4;  // where there would be too few groups for threads to share
 constexpr std::int64_t kPrefetchRows = 32;
 // What is read next has room in the second-level cache beside what is worked on.
 constexpr std::int64_t kAheadBytes = 640 * 1024;
@@ -27,6 +28,10 @@ SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
 // Asks for a cache line that is read or written later. To the second level: requests to the first are dropped where
 // many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
 SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+
+// Tiles whose pieces of a row are one cache line.
+template <class IO>
+constexpr int kTilesOfLine = static_cast<int>(max(1, 64 / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
 
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
@@ -52,6 +57,11 @@ struct Group {
   int items;  // side by side in the lanes of a tile
 };
 
+// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
 // The channels of a signal in groups of up to kMaxTiles tiles. Where an item has few channels, several items are done
 // at once, side by side: the batch then counts packs of items.
 template <class T>
@@ -61,6 +71,7 @@ struct Groups {
   Groups(std::int64_t n_, std::int64_t d_, std::int64_t batch = 1, std::int64_t most = kMaxTiles) : n(n_), d(d_) {
     items = max(1, min(kLanes<T> / d, batch));
     const std::int64_t tiles = ceil_div(d, kLanes<T>);
+    if (packs(batch) * ceil_div(tiles, most) < kTasks) most = min(most, kFewTiles);
     tiles_per_group = max(1, min(min(most, tiles), kGroupBytes / (n * kVectorBytes)));
     count = ceil_div(tiles, tiles_per_group);
   }
@@ -76,11 +87,6 @@ struct Groups {
     return result;
   }
 };
-
-// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
-constexpr std::int64_t kItemsPerSum = 16;
-// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
-constexpr std::int64_t kTasks = 16;
 
 // Tasks of a block of groups and a part of the batch. Of an item, the groups of a block are done one after the other,
 // side by side in its rows, so that each page of them is met once a block.
@@ -134,14 +140,9 @@ struct Tiles {
 // Calls f with the number of tiles of a group as a compile-time constant.
 template <class F>
 SPECTRANS_INLINE void with_count(std::int64_t count, F&& f) {
-  static_assert(kMaxTiles == 4);
-  switch (count) {
-    case 1: return f.template operator()<1>();
-    case 2: return f.template operator()<2>();
-    case 3: return f.template operator()<3>();
-    case 4: return f.template operator()<4>();
-    default: __builtin_unreachable();
-  }
+  unroll<1, kMaxTiles + 1>([&]<int kCount>() SPECTRANS_INLINE_LAMBDA {
+    if (count == kCount) f.template operator()<kCount>();
+  });
 }
 
 // Where each lane of a tile starts. Lanes not in use repeat the first.
@@ -269,30 +270,33 @@ class PiecesAhead {
   // What tile k is to ask for. (Of three tiles, a quarter of the rows is not.)
   PiecesAhead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
     if (k >= group.tiles || !whole_vectors<Compute<IO>>(signal, group)) return;
-    const std::int64_t stride = signal.n_stride * std::int64_t(sizeof(IO)),
-                       lines = max(1, group.tiles * kBytes / kLine);
+    const std::int64_t stride = signal.n_stride * std::int64_t(sizeof(IO));
+    const std::int64_t lines = max(1, group.tiles * kBytes / kLine);
     const Ahead rows = rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]);
     at_ = static_cast<const char*>(rows.row);
-    across_ = lines == 1 ? stride : kLine;
-    step_ = lines > kAtOnce ? kAtOnce * kLine : kAtOnce / lines * stride;
-    two_steps_ = lines > kAtOnce ? stride : 2 * step_;
+    step_ = lines == 1 ? stride : kLine;
+    asks_ = left_ = ceil_div(lines, kAtOnce);
+    back_ = lines == 1 ? 0 : stride - asks_ * kAtOnce * kLine;
   }
 
   SPECTRANS_INLINE void ask() const {
     if (at_ == nullptr) return;
-    fetch(at_);
-    if constexpr (kAtOnce == 2) fetch(at_ + across_);
-    at_ += step_;
-    step_ = two_steps_ - step_;
+    unroll<0, kAtOnce>([&]<int>() SPECTRANS_INLINE_LAMBDA {
+      fetch(at_);
+      at_ += step_;
+    });
+    if (--left_ > 0) return;
+    at_ += back_;
+    left_ = asks_;
   }
 
  private:
   static constexpr std::int64_t kLine = 64, kBytes = kLanes<Compute<IO>> * std::int64_t(sizeof(IO));
-  static constexpr std::int64_t kAtOnce = max(1, min(2, 2 * kBytes / kLine));
+  static constexpr int kAtOnce = static_cast<int>(max(1, min(2, 2 * kBytes / kLine)));
 
   mutable const char* at_ = nullptr;
-  std::int64_t across_ = 0, two_steps_ = 0;
-  mutable std::int64_t step_ = 0;
+  mutable std::int64_t left_ = 0;                // asks, of those a row takes
+  std::int64_t asks_ = 0, step_ = 0, back_ = 0;  // back: from the end of a piece to the next row's
 };
 
 // Samples of one item, or pack of items -> tiles, in the slot order of a plan.
@@ -315,7 +319,7 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const P
     for (std::int64_t j = 0; j < n; ++j) {
       Vector<T>* to = tiles.data + slot[j];
       unroll<0, kCount>([&]<int k>() {
-        fetch(row[k] + ahead);
+        if constexpr (k % kTilesOfLine<IO> == 0) fetch(row[k] + ahead);
         to[k * pitch] = load(row[k]);
         row[k] += stride;
       });
@@ -323,14 +327,22 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const P
   });
 }
 
+template <class IO>
+std::int64_t size_in_bytes(const Signal& signal) {
+  return signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO));
+}
+
+// More than the nearer caches keep of a signal.
+constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
+
 // Whether writing a signal past the caches pays and is possible: it is large, and every row piece is aligned.
 template <class IO>
 bool can_stream(const Signal& signal) {
-  constexpr std::int64_t large = std::int64_t{2} << 20, alignment = kLanes<Compute<IO>> * sizeof(IO);
+  constexpr std::int64_t alignment = kLanes<Compute<IO>> * sizeof(IO);
   bool aligned = reinterpret_cast<std::uintptr_t>(signal.data) % alignment == 0;
   for (int axis = 0; axis < signal.axes; ++axis) aligned &= signal.stride[axis] * sizeof(IO) % alignment == 0;
   return aligned && signal.d_stride == 1 && signal.n_stride * sizeof(IO) % alignment == 0 &&
-         signal.d % kLanes<Compute<IO>> == 0 && signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO)) > large;
+         signal.d % kLanes<Compute<IO>> == 0 && size_in_bytes<IO>(signal) > kLargeBytes;
 }
 
 // Samples of one item, or pack of items <- row(j, k), sample j of tile k.
@@ -355,7 +367,7 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
         if (streaming) {
           stream(at[k], own(j, k));
         } else {
-          fetch(at[k] + ahead);
+          if constexpr (k % kTilesOfLine<IO> == 0) fetch(at[k] + ahead);
           store(at[k], own(j, k));
         }
         at[k] += stride;
