@@ -175,10 +175,10 @@ class FilterPass {
   // Whether a part of the batch is summed in pieces, whose sums are summed.
   bool in_pieces() const { return kept_ > (kFilter ? 1 : 0) + 1; }
 
-  // Whether threads share the responses of all groups, which are so many bytes: each would arrange most of them for
-  // itself.
+  // Whether threads share the responses of all groups, which are so many bytes: where the parts of the batch are
+  // theirs, each would arrange most of them for itself.
   bool shares(std::int64_t bytes) const {
-    return kFilter && bytes <= kFarBytes && batch_ >= Blocks::kTasksPerThread * pool_.threads;
+    return kFilter && pool_.threads > 1 && parts_ >= Blocks::kTasksPerThread * pool_.threads && bytes <= kFarBytes;
   }
 
   Workspace workspace(std::int64_t groups) const {
