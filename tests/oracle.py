@@ -46,6 +46,8 @@ LENGTHS = (
 LINE_LENGTHS = (*(131 * parts for parts in range(2, 17)), 330, 480, 525, 1024, 257, 1009, 1283, 2062, 1315)
 # (batch, channels): from one line on; 17 leave one over.
 LINES = ((1, 1), (2, 1), (5, 1), (17, 1), (1, 2), (3, 3), (2, 5), (1, 7), (4, 8))
+#: More than the caches keep, so that results go past them: whole groups of channels, some and a rest, no whole vectors.
+LARGE = ((16, 256, 576), (3, 1000, 1040), (33, 130, 598))
 FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)
 # Lines, squares, primes with and without a butterfly of their own, twiddled and untwiddled stages, odd and even sides.
 GRIDS = (

@@ -191,6 +191,16 @@ def test_channel_counts(d: int) -> None:
         check_backward(conv_backward(g, *arguments, True), g, *arguments)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("shape", oracle.LARGE[:2], ids=str)
+def test_large_signals(shape: tuple[int, int, int]) -> None:
+    for dtype in (torch.bfloat16, torch.float32):
+        u, k, pre, post, skip = draw(*shape, m=shape[1], dtype=dtype, gates=(True, True, True))
+        check(call(u, k, pre, post, skip), u, k, pre, post, skip)
+        g = oracle.draw(*shape, dtype=dtype, seed=3)
+        check_backward(conv_backward(g, u, k, pre, post, skip, True), g, u, k, pre, post, skip)
+
+
 @pytest.mark.parametrize("batch", [*oracle.BATCHES, (40,)], ids=str)
 def test_batches(backend: str, batch: tuple[int, ...]) -> None:
     u, k, pre, post, skip = draw(*batch, 12, 7, m=12, dtype=torch.float32, gates=(True, True, True))

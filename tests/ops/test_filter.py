@@ -94,6 +94,18 @@ def test_channel_counts(d: int) -> None:
         check_response_grad(filter_response_grad(g, x), g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("shape", oracle.LARGE, ids=str)
+def test_large_signals(threads: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
+    h = oracle.draw_response(*shape[1:], torch.float32)
+    check(filter(x, h, False), x, h)
+    of_x, of_response = filter_backward(g, x, h)
+    check(of_x, g, h, adjoint=True)
+    check_response_grad(of_response, g, x)
+
+
 @pytest.mark.parametrize("batch", oracle.BATCHES, ids=str)
 def test_batches(backend: str, batch: tuple[int, ...]) -> None:
     x = oracle.draw(*batch, 12, 7, dtype=torch.float32).requires_grad_()
@@ -333,7 +345,7 @@ def test_nan_stays_in_its_channel_of_the_response_gradient() -> None:
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
-@pytest.mark.parametrize("shape", [(7, 60, 36), (19, 480, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(7, 60, 36), (19, 480, 1), (16, 20, 144)], ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype, shape: tuple[int, int, int]) -> None:
     x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
     h = oracle.draw_response(*shape[1:], oracle.compute(dtype))

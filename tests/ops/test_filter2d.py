@@ -104,6 +104,18 @@ def test_large_grids(grid: Grid) -> None:
         check_response_grad(of_response, g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("d", [768, 776])
+def test_large_signals(threads: int, d: int) -> None:
+    grid = (14, 14)
+    x, g = draw(16, grid=grid, d=d, dtype=torch.float32), draw(16, grid=grid, d=d, dtype=torch.float32, seed=1)
+    h = oracle.draw_response2d(*grid, d, torch.float32)
+    check(filter2d(x, h, False), x, h)
+    of_x, of_response = filter2d_backward(g, x, h)
+    check(of_x, g, h, adjoint=True)
+    check_response_grad(of_response, g, x)
+
+
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 15, 16, 17, 32, 33, 63, 64, 65, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.

@@ -101,6 +101,15 @@ def test_more_columns_than_the_caches_hold(cpu_kernels: None, hartley: bool) -> 
     check(mixing(x, True, True, hartley, 1), x, True, True, hartley, "ortho")
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("shape", oracle.LARGE, ids=str)
+def test_large_signals(shape: tuple[int, int, int], axes: str) -> None:
+    for dtype in (torch.bfloat16, torch.float32):
+        x = oracle.draw(*shape, dtype=dtype)
+        check(mixing(x, *AXES[axes], False, 1), x, *AXES[axes], False, "ortho")
+
+
 @pytest.mark.parametrize("norm", oracle.NORMS)
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_norms(backend: str, kind: str, norm: str) -> None:
