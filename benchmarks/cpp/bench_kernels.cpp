@@ -138,6 +138,16 @@ void copy(benchmark::State& state) {
   count(state, shape.values(), 2 * shape.values());
 }
 
+// How much of a row is written at once decides what that costs.
+void write_in_pieces(benchmark::State& state) {
+  constexpr std::int64_t rows = 4096, width = 768;
+  const std::int64_t piece = state.range(0) / std::int64_t(sizeof(float));
+  if (piece < transforms().lanes) return state.SkipWithError("less than a vector");
+  Floats y(rows * width);
+  for (auto _ : state) transforms().write_in_pieces(y.data(), rows, width, piece);
+  count(state, rows * width, rows * width);
+}
+
 void energy_kernel(benchmark::State& state) {
   const Shape shape(state);
   Floats x = noise(shape.values(), 1);
@@ -242,6 +252,7 @@ BENCHMARK(filter_backward)->Apply(target_shapes);
 BENCHMARK(filter_forward_in_cache)->Apply(cached_shapes);
 BENCHMARK(filter_backward_in_cache)->Apply(cached_shapes);
 BENCHMARK(copy)->Apply(target_shapes);
+BENCHMARK(write_in_pieces)->ArgName("bytes")->RangeMultiplier(2)->Range(16, 1024)->Unit(benchmark::kMillisecond);
 BENCHMARK(energy_kernel)->Apply(target_shapes);
 BENCHMARK(orthogonality_kernel)->Apply(matrices)->Args({1, 768, 768});
 BENCHMARK(spectral_norm_kernel)->Apply(matrices)->Args({1, 4096, 768})->Args({1, 16384, 256});

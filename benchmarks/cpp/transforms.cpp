@@ -169,6 +169,14 @@ constinit const Transforms transforms{
       for (std::int64_t i = 0; i < count; i += kLanes<float>) stream(to + i, load(from + i));
       fence_streams();
     },
+    [](float* to, std::int64_t rows, std::int64_t width, std::int64_t piece) {
+      for (std::int64_t l = 0; l < width; l += piece) {
+        for (std::int64_t j = 0; j < rows; ++j) {
+          for (std::int64_t i = 0; i < piece; i += kLanes<float>) stream(to + j * width + l + i, V{});
+        }
+      }
+      fence_streams();
+    },
     instructions,
     stages,
     rows,

@@ -22,6 +22,8 @@ struct Transforms {
   void (*inverse)(const RealPlan<float>& plan, void* tile, void* work);
   // Past the caches; `to` is aligned as vectors are, `count` a multiple of lanes.
   void (*copy)(const float* from, float* to, std::int64_t count);
+  // Likewise, to rows of `width` floats, `piece` floats of each before the next of any: as tiles are written.
+  void (*write_in_pieces)(float* to, std::int64_t rows, std::int64_t width, std::int64_t piece);
   // Lists that end with a part that has no name.
   const Part* instructions;  // one a vector
   const Part* stages;        // in place: memory holds twiddles, the vectors, and as many of a response

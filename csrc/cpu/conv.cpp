@@ -186,7 +186,8 @@ class ConvPass {
   // Slots to a tile's kernel from those of its group.
   std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
-  // Whether all results of a call can. Tiles are written one by one, and half a line past the caches costs three.
+  // Whether all results of a call can. Tiles are written one by one, and past the caches a part of a
+  // line costs more than all of it.
   static bool can_stream_all(const Conv& call) {
     const auto can = [](const Signal& to) { return to.data == nullptr || can_stream<IO>(to); };
     return kTilesOfLine<IO> == 1 && can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);

@@ -173,7 +173,10 @@ class FilterPass {
   }
 
   // Whether a part of the batch is summed in pieces, whose sums are summed.
-  bool in_pieces() const { return kept_ > (kFilter ? 1 : 0) + 1; }
+  bool in_pieces() const { return sums() > 1; }
+
+  // Of what is kept of a group, all but its response.
+  std::int64_t sums() const { return kept_ - (kFilter ? 1 : 0); }
 
   // Whether threads share the responses of all groups, which are so many bytes: where the parts of the batch are
   // theirs, each would arrange most of them for itself.
@@ -183,8 +186,7 @@ class FilterPass {
 
   Workspace workspace(std::int64_t groups) const {
     const bool own_responses = kFilter && shared_ == 0;
-    const std::int64_t sums = kept_ - (kFilter ? 1 : 0);
-    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + sums) * groups;
+    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + sums()) * groups;
     auto* at =
         static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace space{};
