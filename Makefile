@@ -87,10 +87,10 @@ bench: $(VENV)/installed  ## kernels beside torch.fft, in one interleaved run, a
 	$(BIN)/python -m benchmarks
 	$(BIN)/python -m benchmarks --sweep
 
-bench-cpp: $(VENV)/installed  ## the bare kernels and transforms; needs Google Benchmark (libbenchmark-dev)
-	$(CMAKE) -B build/benchmarks -DSPECTRANS_BENCHMARKS=ON
-	$(BIN)/cmake --build build/benchmarks --target bench_kernels
-	build/benchmarks/benchmarks/cpp/bench_kernels
+bench-cpp: $(BUILD)  ## the bare kernels and transforms; needs Google Benchmark (libbenchmark-dev)
+	$(CMAKE) -B $(BUILD) -DSPECTRANS_BENCHMARKS=ON
+	$(BIN)/cmake --build $(BUILD) --target bench_kernels
+	$(BUILD)/benchmarks/cpp/bench_kernels
 
 lint: $(VENV)/installed  ## ruff, mypy and clang-format
 	$(PIP) install --quiet ruff mypy clang-format

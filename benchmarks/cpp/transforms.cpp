@@ -141,12 +141,14 @@ void copy_rows_back(float* memory, std::int64_t vectors) {
 
 void outer_stage(float* memory, std::int64_t vectors) {
   const Rows rows(memory, vectors);
-  outer_forward(rows.plan, rows.tiles, RowsFrom<float>{rows.data, rows.stride, rows.channel});
+  outer_forward(rows.plan.stage[0], rows.plan.sample, rows.tiles,
+                RowsFrom<float>{rows.data, rows.stride, rows.channel});
 }
 
 void outer_stage_back(float* memory, std::int64_t vectors) {
   const Rows rows(memory, vectors);
-  outer_inverse(rows.plan, rows.tiles, RowsTo<float>{rows.data, rows.stride, rows.channel, false});
+  outer_inverse(rows.plan.stage[0], rows.plan.sample, rows.tiles,
+                RowsTo<float>{rows.data, rows.stride, rows.channel, false});
 }
 
 constinit const Part rows[] = {{"copy", copy_rows},

@@ -104,12 +104,12 @@ struct GridTransform {
 // Few channels: transforms of several rows side by side in the lanes, and of the columns of so many neighbouring
 // frequencies.
 template <class IO, bool kFilter, bool kGradient>
-class SplitPass {
+class SplitGridPass {
   using T = Compute<IO>;
   static constexpr std::int64_t lanes = kLanes<T>;
 
  public:
-  SplitPass(const Filter2d& call, const ThreadPool& pool)
+  SplitGridPass(const Filter2d& call, const ThreadPool& pool)
       : call_(call), pool_(pool), h_(call.h), w_(call.x.n / call.h), d_(call.x.d), half_(w_ / 2 + 1),
         blocks_(ceil_div(half_, lanes)), rows_(w_, d_, h_), column_(complex_plan<T>(h_)),
         parts_(kGradient ? min(call.x.batch, kTasks) : call.x.batch) {}
@@ -210,7 +210,7 @@ class SplitPass {
           complex_forward(column_, 0, with, with + h_, 1, work);
         }
         complex_convolve(column_, 0, column, column + h_, 1, work,
-                         Product<IO, kFilter, kGradient>{column, response + at, with, sum + at, {}, {}, 0});
+                         Product<T, kFilter, kGradient>{column, response + at, with, sum + at, {}, {}, 0});
         if (kFilter) write_column(column, c, k, spectra);
       }
     }
@@ -288,14 +288,14 @@ class SplitPass {
 
 void filter2d(const Filter2d& call, const ThreadPool& pool) {
   with_element(call.element, [&]<class IO>(IO) {
-    if (!SplitPass<IO, true, false>::suits(call)) {
+    if (!SplitGridPass<IO, true, false>::suits(call)) {
       filter_pass<IO>(call, GridTransform<Compute<IO>>(call.h, call.x.n / call.h), pool);
     } else if (call.response_grad == nullptr) {
-      SplitPass<IO, true, false>(call, pool).run();
+      SplitGridPass<IO, true, false>(call, pool).run();
     } else if (call.response == nullptr) {
-      SplitPass<IO, false, true>(call, pool).run();
+      SplitGridPass<IO, false, true>(call, pool).run();
     } else {
-      SplitPass<IO, true, true>(call, pool).run();
+      SplitGridPass<IO, true, true>(call, pool).run();
     }
   });
 }

@@ -16,13 +16,13 @@ constexpr std::int64_t kFarBytes = 2 * 1024 * 1024;
 constexpr std::int64_t kFarRows = 1024;
 
 // What happens to each bin between the last forward and the first inverse stage.
-template <class IO, bool kFilter, bool kGradient, class T = Compute<IO>>
+template <class T, bool kFilter, bool kGradient>
 struct Product {
   const Vector<T>* tile;      // the slots being transformed
   const Vector<T>* response;  // [n] in the same slots, divided by n
   const Vector<T>* with;      // [n] spectrum of the other signal
   Vector<T>* sum;             // [n] += conj(with) tile
-  PiecesAhead<IO> x_ahead, with_ahead;
+  PiecesAhead x_ahead, with_ahead;
   std::int64_t kept_ahead;  // slots from what is kept of this tile to what is kept of the next; 0: it is near
 
   SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
@@ -306,10 +306,10 @@ class FilterPass {
   bool bring(const Signal& signal, std::int64_t item, const Group& group, Vector<T>* slots) const {
     const bool outer = is_outer(signal, group);
     if (outer) {
-      outer_forward(transform_.first, tiles(group, slots),
+      outer_forward(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
                     RowsFrom<IO>{batch_item<const IO>(signal, item), signal.n_stride, group.channel});
     } else {
-      gather<IO>(signal, item, group, transform_, tiles(group, slots));
+      gather<IO>(signal, item, group, transform_.slot, tiles(group, slots));
     }
     return outer;
   }
@@ -318,13 +318,10 @@ class FilterPass {
   void take(std::int64_t item, const Group& group, Vector<T>* slots, bool outer) const {
     const Signal& y = call_.y;
     if (outer) {
-      outer_inverse(transform_.first, tiles(group, slots),
+      outer_inverse(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
                     RowsTo<IO>{batch_item<IO>(y, item), y.n_stride, group.channel, streaming_});
     } else {
-      scatter<IO>(y, item, group, streaming_,
-                  [slots, pitch = pitch_, slot = transform_.slot](std::int64_t j, std::int64_t k) {
-                    return slots[k * pitch + slot[j]];
-                  });
+      scatter<IO>(y, item, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
     }
   }
 
@@ -370,13 +367,13 @@ class FilterPass {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       const std::int64_t at = k * pitch_;
       const std::int64_t later = k + 1 < group.tiles ? pitch_ : next.kept - kept - at;
-      const Product<IO, kFilter, kGradient> product{space.tile + at,
-                                                    space.response + kept + at,
-                                                    space.with + at,
-                                                    space.sum + kept + at,
-                                                    PiecesAhead<IO>(call_.x, next.item, next.group, k),
-                                                    PiecesAhead<IO>(call_.with, next.item, next.group, k),
-                                                    far_ ? later : 0};
+      const Product<T, kFilter, kGradient> product{space.tile + at,
+                                                   space.response + kept + at,
+                                                   space.with + at,
+                                                   space.sum + kept + at,
+                                                   pieces_from<IO>(call_.x, next.item, next.group, k),
+                                                   pieces_from<IO>(call_.with, next.item, next.group, k),
+                                                   far_ ? later : 0};
       transform_.convolve(space.tile + at, space.work, product, outer);
     }
     if constexpr (kFilter) take(item, group, space.tile, outer.inverse);

@@ -107,7 +107,7 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
       const std::int64_t pack = task / groups.count;
       const Group group = groups[task % groups.count];
       const Tiles<T> tiles{data, pitch, group.tiles};
-      gather<IO>(x, pack, group, plan, tiles);
+      gather<IO>(x, pack, group, plan.slot, tiles);
       for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots);
       scatter<IO>(y, pack, group, streaming,
                   [tiles, scale = static_cast<T>(scale), mixed = Mixed<T, kHartley>(plan)](

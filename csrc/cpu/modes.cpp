@@ -68,7 +68,7 @@ class ModesPass {
 
  private:
   void forward(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    gather<IO>(call_.x, pack, group, transform_, tiles);
+    gather<IO>(call_.x, pack, group, transform_.slot, tiles);
     for (std::int64_t k = 0; k < tiles.count; ++k) transform_.forward(tiles[k], tiles.data + slots_);
     write_bins(pack, group, tiles);
   }
@@ -76,10 +76,7 @@ class ModesPass {
   void inverse(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     read_bins(pack, group, tiles);
     for (std::int64_t k = 0; k < tiles.count; ++k) transform_.inverse(tiles[k], tiles.data + slots_);
-    scatter<IO>(call_.x, pack, group, streaming_,
-                [slots = tiles.data, pitch = pitch_, slot = transform_.slot](std::int64_t j, std::int64_t k) {
-                  return slots[k * pitch + slot[j]];
-                });
+    scatter<IO>(call_.x, pack, group, streaming_, SlotRows<T>{tiles.data, pitch_, transform_.slot});
   }
 
   bool has_imag(std::int64_t k) const { return transform_.im[k] >= 0; }  // all but DC and Nyquist
@@ -163,11 +160,11 @@ class ModesPass {
 
 // Few channels: parts of each line in the lanes.
 template <class IO>
-class SplitPass {
+class SplitModesPass {
   using T = Compute<IO>;
 
  public:
-  SplitPass(const Modes& call, const ThreadPool& pool)
+  SplitModesPass(const Modes& call, const ThreadPool& pool)
       : call_(call), pool_(pool), split_(call.x.n, call.x.d, call.x.batch, call.inverse), weights_(call) {}
 
   static bool suits(const Modes& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch, call.inverse); }
@@ -230,7 +227,7 @@ void modes(const Modes& call, const ThreadPool& pool) {
   with_element(call.element, [&]<class IO>(IO) {
     using T = Compute<IO>;
     const std::int64_t n = call.x.n, count = call.bins.n;
-    if (SplitPass<IO>::suits(call)) return SplitPass<IO>(call, pool).run();
+    if (SplitModesPass<IO>::suits(call)) return SplitModesPass<IO>(call, pool).run();
     if (const DirectPlan<T>* plan = direct_plan_if_faster<T>(n, count, call.inverse); plan != nullptr) {
       ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{*plan}, pool).run();
     } else {

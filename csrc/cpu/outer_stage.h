@@ -71,11 +71,12 @@ SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F
   }
 }
 
-template <class IO, class Plan, class T = Compute<IO>>
-void outer_forward(const Plan& plan, const Tiles<T>& tiles, const RowsFrom<IO>& rows) {
-  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
-    const RealStage<T> stage = plan.stage[0];
-    const std::int32_t* sample = plan.sample;
+// sample: of a plan, whose first stage this is.
+template <class IO, class T = Compute<IO>>
+void outer_forward(const RealStage<T>& first_stage, const std::int32_t* sample, const Tiles<T>& tiles,
+                   const RowsFrom<IO>& rows) {
+  with_outer_stage(first_stage, tiles.count, [&, sample]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = first_stage;
     const T* w = stage.twiddles;
     const RowsFrom<IO> from = rows;
     const Tiles<T> to = tiles;
@@ -94,11 +95,11 @@ void outer_forward(const Plan& plan, const Tiles<T>& tiles, const RowsFrom<IO>& 
 }
 
 // Those of a row are written one after the other.
-template <class IO, class Plan, class T = Compute<IO>>
-void outer_inverse(const Plan& plan, const Tiles<T>& tiles, const RowsTo<IO>& rows) {
-  with_outer_stage(plan.stage[0], tiles.count, [&]<int R, bool kTwiddled, int kCount>() {
-    const RealStage<T> stage = plan.stage[0];
-    const std::int32_t* sample = plan.sample;
+template <class IO, class T = Compute<IO>>
+void outer_inverse(const RealStage<T>& first_stage, const std::int32_t* sample, const Tiles<T>& tiles,
+                   const RowsTo<IO>& rows) {
+  with_outer_stage(first_stage, tiles.count, [&, sample]<int R, bool kTwiddled, int kCount>() {
+    const RealStage<T> stage = first_stage;
     const T* w = stage.doubled;
     const Tiles<T> from = tiles;
     const RowsTo<IO> to = rows;

@@ -262,21 +262,16 @@ void fetch(const Signal& signal, std::int64_t pack, const Group& group) {
 
 // The same rows, asked for while tiles of as many slots are worked on, once for each pair of these. The piece of a row
 // that belongs to the group is asked for line by line, before the next row's: one visit to its page.
-template <class IO>
 class PiecesAhead {
  public:
   // Nothing is asked for.
   PiecesAhead() = default;
-  // What tile k is to ask for. (Of three tiles, a quarter of the rows is not.)
-  PiecesAhead(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
-    if (k >= group.tiles || !whole_vectors<Compute<IO>>(signal, group)) return;
-    const std::int64_t stride = signal.n_stride * std::int64_t(sizeof(IO));
-    const std::int64_t lines = max(1, group.tiles * kBytes / kLine);
-    const Ahead rows = rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]);
-    at_ = static_cast<const char*>(rows.row);
-    step_ = lines == 1 ? stride : kLine;
-    asks_ = left_ = ceil_div(lines, kAtOnce);
-    back_ = lines == 1 ? 0 : stride - asks_ * kAtOnce * kLine;
+  // Rows of `tiles` pieces side by side, of `tile` bytes each.
+  PiecesAhead(const Ahead& rows, std::int64_t tiles, std::int64_t tile) : at_(static_cast<const char*>(rows.row)) {
+    const bool line = tiles * tile <= kLine;
+    step_ = line ? rows.stride : min(kLine, 2 * tile / kAtOnce);
+    asks_ = left_ = line ? 1 : ceil_div(tiles * tile, kAtOnce * step_);
+    back_ = line ? 0 : rows.stride - asks_ * kAtOnce * step_;
   }
 
   SPECTRANS_INLINE void ask() const {
@@ -291,21 +286,30 @@ class PiecesAhead {
   }
 
  private:
-  static constexpr std::int64_t kLine = 64, kBytes = kLanes<Compute<IO>> * std::int64_t(sizeof(IO));
-  static constexpr int kAtOnce = static_cast<int>(max(1, min(2, 2 * kBytes / kLine)));
+  static constexpr std::int64_t kLine = 64;
+  static constexpr int kAtOnce = kVectorBytes == 64 ? 2 : 1;
 
   mutable const char* at_ = nullptr;
   mutable std::int64_t left_ = 0;                // asks, of those a row takes
   std::int64_t asks_ = 0, step_ = 0, back_ = 0;  // back: from the end of a piece to the next row's
 };
 
-// Samples of one item, or pack of items -> tiles, in the slot order of a plan.
-template <class IO, class Plan, class T = Compute<IO>>
-void gather(const Signal& signal, std::int64_t pack, const Group& group, const Plan& plan, const Tiles<T>& tiles) {
+// What tile k is to ask for. (Of three tiles, a quarter of the rows is not.)
+template <class IO>
+PiecesAhead pieces_from(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
+  if (k >= group.tiles || !whole_vectors<Compute<IO>>(signal, group)) return {};
+  return {rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]), group.tiles,
+          kLanes<Compute<IO>> * std::int64_t(sizeof(IO))};
+}
+
+// Samples of one item, or pack of items -> tiles; slot: of each sample.
+template <class IO, class T = Compute<IO>>
+void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
+            const Tiles<T>& tiles) {
   if (!whole_vectors<T>(signal, group)) {
     for (std::int64_t k = 0; k < tiles.count; ++k) {
       gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n,
-                       [slot = plan.slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
+                       [slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
                            SPECTRANS_INLINE_LAMBDA { tile[slot[j]] = value; });
     }
     return;
@@ -313,7 +317,6 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const P
   const IO* data = batch_item<const IO>(signal, pack);
   with_count(tiles.count, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
-    const std::int32_t* slot = plan.slot;
     const IO* row[kCount];
     unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
     for (std::int64_t j = 0; j < n; ++j) {
@@ -344,6 +347,16 @@ bool can_stream(const Signal& signal) {
   return aligned && signal.d_stride == 1 && signal.n_stride * sizeof(IO) % alignment == 0 &&
          signal.d % kLanes<Compute<IO>> == 0 && size_in_bytes<IO>(signal) > kLargeBytes;
 }
+
+// What is in the slots of tiles, as rows.
+template <class T>
+struct SlotRows {
+  const Vector<T>* slots;
+  std::int64_t pitch;
+  const std::int32_t* slot;
+
+  SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return slots[k * pitch + slot[j]]; }
+};
 
 // Samples of one item, or pack of items <- row(j, k), sample j of tile k.
 template <class IO, class Row>
