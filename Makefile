@@ -62,8 +62,10 @@ cuda-tools:
 	@PYTHONPATH=tools $(PYTHON) -c 'from toolkit import find_nvcc; exit(find_nvcc() is None)' || { \
 	  echo "make cuda-check needs nvcc, of NVIDIA's CUDA toolkit"; exit 1; }
 
+# Of the architectures that TORCH_CUDA_ARCH_LIST names, where it names any.
+cuda-check: ARCHITECTURES = $(strip $(subst +PTX,,$(subst ;, ,$(TORCH_CUDA_ARCH_LIST))))
 cuda-check: cuda-tools $(VENV)/installed  ## registers of the CUDA kernels, and whether any spill: needs nvcc, no GPU
-	$(BIN)/python tools/ptxas.py --built $(BUILD)
+	$(BIN)/python tools/ptxas.py --built $(BUILD) $(if $(ARCHITECTURES),--arch $(ARCHITECTURES))
 
 # In the environment that $(PYTHON) is of, whose torch has CUDA: nothing is downloaded.
 gpu-check:  ## on a machine with a GPU: build for it, test, sanitize and time, in nine minutes

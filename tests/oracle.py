@@ -41,9 +41,13 @@ LENGTHS = (
     600,
 )
 # Signals of fewer channels than a register has lanes, whose lines share these in parts, as many as divide their length:
-# every number of parts, then parts of other lengths, a power of two; and primes, and twice and five times one, whose
-# convolutions are what has parts.
-LINE_LENGTHS = (*(131 * parts for parts in range(2, 17)), 330, 480, 525, 1024, 257, 1009, 1283, 2062, 1315)
+# every number of parts, of prime lengths; then parts of other lengths, a power of two; and primes, and twice and five
+# times one, whose convolutions are what has parts.
+LINE_LENGTHS = (
+    *(131 * parts for parts in range(2, 7)),
+    *(37 * parts for parts in range(7, 17)),
+    *(330, 480, 525, 1024, 257, 1009, 1283, 2062, 1315),
+)
 # (batch, channels): from one line on; 17 leave one over.
 LINES = ((1, 1), (2, 1), (5, 1), (17, 1), (1, 2), (3, 3), (2, 5), (1, 7), (4, 8))
 #: More than the caches keep, so that results go past them: whole groups of channels, some and a rest, no whole vectors.
