@@ -1,4 +1,4 @@
-// What the kernels are held against: the definitions, in long double; and a minimal test report.
+// What the kernels are held against: the definitions, in wider types; and a minimal test report.
 #pragma once
 
 #include <cmath>
@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <map>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "cpu/kernels.h"
@@ -15,34 +16,38 @@ namespace oracle {
 
 using spectrans::Complex;
 using Wide = long double;
+// What is wider than T by far. (Emulated, a long double of 128 bits takes its time.)
+template <class T>
+using WiderThan = std::conditional_t<std::is_same_v<T, float>, double, Wide>;
 
 // exp(2 pi i k / n), k < n
-inline const std::vector<Complex<Wide>>& roots(std::int64_t n) {
-  static std::map<std::int64_t, std::vector<Complex<Wide>>> known;
-  std::vector<Complex<Wide>>& root = known[n];
+template <class W>
+const std::vector<Complex<W>>& roots(std::int64_t n) {
+  static std::map<std::int64_t, std::vector<Complex<W>>> known;
+  std::vector<Complex<W>>& root = known[n];
   for (std::int64_t k = static_cast<std::int64_t>(root.size()); k < n; ++k) {
     const Wide angle = 2 * spectrans::trig::kPi * static_cast<Wide>(k) / static_cast<Wide>(n);
-    root.push_back({std::cos(angle), std::sin(angle)});
+    root.push_back({static_cast<W>(std::cos(angle)), static_cast<W>(std::sin(angle))});
   }
   return root;
 }
 
 // sum_j x[j] exp(sign 2 pi i j k / n): the definition for prime n, otherwise
 // sum_t exp(sign 2 pi i t k / n) (the same of x[t], x[t + r], ...)[k], r the smallest prime factor.
-// (Emulated, a long double of 128 bits takes its time.)
-inline std::vector<Complex<Wide>> dft(const std::vector<Complex<Wide>>& x, int sign) {
+template <class W>
+std::vector<Complex<W>> dft(const std::vector<Complex<W>>& x, int sign) {
   const std::int64_t n = static_cast<std::int64_t>(x.size());
   if (n == 1) return x;
   std::int64_t r = 2;
   while (n % r != 0) ++r;
   const std::int64_t m = n / r;
-  const std::vector<Complex<Wide>>& root = roots(n);
-  std::vector<Complex<Wide>> y(n, {0, 0}), part(m);
+  const std::vector<Complex<W>>& root = roots<W>(n);
+  std::vector<Complex<W>> y(n, {0, 0}), part(m);
   for (std::int64_t t = 0; t < r; ++t) {
     for (std::int64_t j = 0; j < m; ++j) part[j] = x[t + r * j];
-    const std::vector<Complex<Wide>> bins = dft(part, sign);
+    const std::vector<Complex<W>> bins = dft(part, sign);
     for (std::int64_t k = 0; k < n; ++k) {
-      const Complex<Wide>& w = root[t * k % n];
+      const Complex<W>& w = root[t * k % n];
       y[k] = y[k] + spectrans::times(bins[k % m], w.re, sign * w.im);
     }
   }
@@ -50,10 +55,11 @@ inline std::vector<Complex<Wide>> dft(const std::vector<Complex<Wide>>& x, int s
 }
 
 // The same over both axes of x [h, w].
-inline std::vector<Complex<Wide>> dft2(std::vector<Complex<Wide>> x, std::int64_t h, std::int64_t w, int sign) {
+template <class W>
+std::vector<Complex<W>> dft2(std::vector<Complex<W>> x, std::int64_t h, std::int64_t w, int sign) {
   const auto over = [&](std::int64_t lines, std::int64_t step, std::int64_t n, std::int64_t stride) {
     for (std::int64_t i = 0; i < lines; ++i) {
-      std::vector<Complex<Wide>> line(n);
+      std::vector<Complex<W>> line(n);
       for (std::int64_t j = 0; j < n; ++j) line[j] = x[i * step + j * stride];
       line = dft(line, sign);
       for (std::int64_t j = 0; j < n; ++j) x[i * step + j * stride] = line[j];
@@ -115,11 +121,11 @@ struct Report {
 };
 
 // ||actual - expected|| / ||expected||
-template <class T>
-double relative_error(const std::vector<T>& actual, const std::vector<Wide>& expected) {
-  Wide error = 0, norm = 0;
+template <class T, class W = Wide>
+double relative_error(const std::vector<T>& actual, const std::vector<W>& expected) {
+  W error = 0, norm = 0;
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const Wide difference = static_cast<Wide>(actual[i]) - expected[i];
+    const W difference = static_cast<W>(actual[i]) - expected[i];
     error += difference * difference;
     norm += expected[i] * expected[i];
   }

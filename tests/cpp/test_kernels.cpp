@@ -1,4 +1,4 @@
-// Kernels against their definitions in long double, at the instruction set SPECTRANS_CPU names.
+// Kernels against their definitions in wider types, at the instruction set SPECTRANS_CPU names.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -11,7 +11,7 @@
 namespace {
 
 using oracle::Complex;
-using oracle::Wide;
+using oracle::WiderThan;
 
 template <class T>
 constexpr spectrans::Element kElement =
@@ -30,14 +30,16 @@ std::vector<T> draw(std::int64_t count, unsigned seed) {
 }
 
 template <class T>
-std::vector<Complex<Wide>> line(const std::vector<T>& x, std::int64_t start, std::int64_t stride, std::int64_t n) {
-  std::vector<Complex<Wide>> result(n);
+std::vector<Complex<WiderThan<T>>> line(const std::vector<T>& x, std::int64_t start, std::int64_t stride,
+                                        std::int64_t n) {
+  std::vector<Complex<WiderThan<T>>> result(n);
   for (std::int64_t j = 0; j < n; ++j) result[j] = {x[start + j * stride], 0};
   return result;
 }
 
 template <class T>
 void mixing(oracle::Report& report, std::int64_t n, std::int64_t d, bool both, bool hartley) {
+  using Wide = WiderThan<T>;
   const std::int64_t batch = 3;
   std::vector<T> x = draw<T>(batch * n * d, 1), y(x.size(), std::numeric_limits<T>::quiet_NaN());
   const std::vector<T> before = x;
@@ -62,6 +64,7 @@ void mixing(oracle::Report& report, std::int64_t n, std::int64_t d, bool both, b
 
 template <class T>
 void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint) {
+  using Wide = WiderThan<T>;
   const std::int64_t batch = 3, bins = n / 2 + 1;
   std::vector<T> x = draw<T>(batch * n * d, 2), g = draw<T>(batch * n * d, 3), h = draw<T>(bins * d * 2, 4);
   std::vector<T> y(x.size()), gradient(h.size());
@@ -103,13 +106,14 @@ void filter(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint
 
 // x [h, w] with steps of stride from start -> its two-dimensional transform [h, w]
 template <class T>
-std::vector<Complex<Wide>> grid_dft(const std::vector<T>& x, std::int64_t start, std::int64_t stride, std::int64_t h,
-                                    std::int64_t w) {
+std::vector<Complex<WiderThan<T>>> grid_dft(const std::vector<T>& x, std::int64_t start, std::int64_t stride,
+                                            std::int64_t h, std::int64_t w) {
   return oracle::dft2(line(x, start, stride, h * w), h, w, -1);
 }
 
 template <class T>
 void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64_t d, bool adjoint) {
+  using Wide = WiderThan<T>;
   const std::int64_t batch = 3, n = h * w, half = w / 2 + 1;
   std::vector<T> x = draw<T>(batch * n * d, 2), g = draw<T>(batch * n * d, 3), response = draw<T>(h * half * d * 2, 4);
   std::vector<T> y(x.size()), gradient(response.size());
@@ -164,6 +168,7 @@ void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64
 // Every gate and the skip, forward and backward, from the definition.
 template <class T>
 void conv(oracle::Report& report, std::int64_t n, std::int64_t m, std::int64_t d, bool causal) {
+  using Wide = WiderThan<T>;
   const std::int64_t batch = 3, zero = causal ? 0 : (m - 1) / 2, size = batch * n * d;
   std::vector<T> u = draw<T>(size, 5), pre = draw<T>(size, 6), post = draw<T>(size, 7), g = draw<T>(size, 8);
   std::vector<T> k = draw<T>(m * d, 9), skip = draw<T>(d, 10), y(size), of_u(size), of_pre(size), of_post(size);
@@ -222,6 +227,7 @@ void conv(oracle::Report& report, std::int64_t n, std::int64_t m, std::int64_t d
 // Weights 1 / n, for interior bins twice that: what irfft has; forward too, as its adjoint has.
 template <class T>
 void modes(oracle::Report& report, std::int64_t n, std::int64_t count, std::int64_t d) {
+  using Wide = WiderThan<T>;
   const std::int64_t batch = 3;
   std::vector<T> x = draw<T>(batch * n * d, 5), z = draw<T>(batch * count * d * 2, 6);
   std::vector<T> y(x.size()), bins(z.size());
