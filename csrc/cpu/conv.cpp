@@ -176,9 +176,8 @@ class ConvPass {
 
   // As many tiles to a group as share a cache line of a row: the others only take room from the spectra of these.
   static Groups<T> line_groups(std::int64_t n, std::int64_t d) {
-    constexpr std::int64_t line_bytes = 64, tile_bytes = kLanes<T> * sizeof(IO);
     Groups<T> groups(n, d);
-    groups.tiles_per_group = min(groups.tiles_per_group, max(1, line_bytes / tile_bytes));
+    groups.tiles_per_group = min(groups.tiles_per_group, kTilesOfLine<IO>);
     groups.count = ceil_div(ceil_div(d, kLanes<T>), groups.tiles_per_group);
     return groups;
   }
@@ -186,8 +185,8 @@ class ConvPass {
   // Slots to a tile's kernel from those of its group.
   std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
-  // Whether all results of a call can. Tiles are written one by one, and past the caches a part of a
-  // line costs more than all of it.
+  // Whether all results of a call can. Tiles are written one by one, and past the caches a part of a line costs more
+  // than all of it.
   static bool can_stream_all(const Conv& call) {
     const auto can = [](const Signal& to) { return to.data == nullptr || can_stream<IO>(to); };
     return kTilesOfLine<IO> == 1 && can(call.y) && can(call.grad_u) && can(call.grad_pre) && can(call.grad_post);

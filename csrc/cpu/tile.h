@@ -9,10 +9,12 @@
 namespace spectrans {
 namespace {
 
+constexpr std::int64_t kLine = 64;  // bytes of a cache line
+
 // Whole cache lines side by side count for more than a tile in the second-level cache: tiles stay together, four lines
 // of a row, as long as the third can hold them. Past the caches, half as many are written at half the rate.
 constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
-constexpr int kMaxTiles = kVectorBytes == 64 ? 4 : 8;
+constexpr int kMaxTiles = kVectorBytes == kLine ? 4 : 8;
 constexpr int kFewTiles = 4;  // where there would be too few groups for threads to share
 constexpr std::int64_t kPrefetchRows = 32;
 // What is read next has room in the second-level cache beside what is worked on.
@@ -31,7 +33,7 @@ SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); 
 
 // Tiles whose pieces of a row are one cache line.
 template <class IO>
-constexpr int kTilesOfLine = static_cast<int>(max(1, 64 / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
+constexpr int kTilesOfLine = static_cast<int>(max(1, kLine / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
 
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
@@ -286,8 +288,7 @@ class PiecesAhead {
   }
 
  private:
-  static constexpr std::int64_t kLine = 64;
-  static constexpr int kAtOnce = kVectorBytes == 64 ? 2 : 1;
+  static constexpr int kAtOnce = kVectorBytes == kLine ? 2 : 1;
 
   mutable const char* at_ = nullptr;
   mutable std::int64_t left_ = 0;                // asks, of those a row takes
