@@ -1,15 +1,11 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Gates, skip and weights are applied on the way between memory and the first and last stage.
 #include "conv_split.h"
+#include "conv_taps.h"
 #include "instruction_set.h"
-#include "right_angle_stage.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
-
-// Slots between the real and the imaginary parts of a spectrum: half a page, so that the columns of a long stage, all a
-// multiple of a page apart, are not all in one set of the first-level cache.
-constexpr std::int64_t kImagGap = 2048 / kVectorBytes;
 
 // ---- between forward and inverse ------------------------------------------------------------------------------------
 
@@ -59,18 +55,6 @@ struct BackwardProduct {
 
 // ---- passes over the data -------------------------------------------------------------------------------------------
 
-// The taps whose lag s - offset is from -(n - 1) to n - 1: no other meets two samples.
-struct Taps {
-  std::int64_t first, count, offset;  // offset: of lag 0, from `first`
-
-  Taps(std::int64_t n, std::int64_t m, bool causal) {
-    const std::int64_t zero = causal ? 0 : (m - 1) / 2;
-    first = max(0, zero - (n - 1));
-    count = min(m, zero + n) - first;
-    offset = zero - first;
-  }
-};
-
 template <class Call, class F>
 void for_each_signal(Call& call, const F& f) {
   f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
@@ -83,10 +67,10 @@ class ConvPass {
  public:
   // shared: all channels have one kernel, a line of taps, and one skip.
   ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan, bool shared)
-      : call_(call), pool_(pool), shared_(shared), plan_(plan), wide_plan_(right_angle_plan<double>(call.u.n)),
-        n_(call.u.n), d_(call.u.d), taps_(call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)),
-        imag_(plan.length + kImagGap), spectrum_(2 * imag_), streaming_(can_stream_all(call)),
-        rows_(are_all_rows(call)), ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
+      : call_(call), pool_(pool), shared_(shared), plan_(plan), n_(call.u.n), d_(call.u.d),
+        taps_(plan, call.u.n, call.k.n, call.causal), groups_(line_groups(plan.length, call.u.d)), imag_(taps_.imag()),
+        spectrum_(taps_.spectrum()), streaming_(can_stream_all(call)), rows_(are_all_rows(call)),
+        ahead_(2 * groups_.tiles_per_group * spectrum_ * kVectorBytes <= kAheadBytes) {}
 
   void forward() const {
     const std::int64_t slots = groups_.tiles_per_group * spectrum_;
@@ -102,7 +86,7 @@ class ConvPass {
           const std::int64_t group = block.first + g;
           Vector<T>* kernel = kernels + (shared_ ? 0 : g * slots);
           const bool anew = shared_ ? arranged < 0 && g == 0 : block.first != arranged;
-          if (anew) arrange(group, kernel, wide(tile), call_.adjoint ? -1 : 1);
+          if (anew) arrange(group, call_.adjoint ? -1 : 1, kernel, tile);
           const bool more = g + 1 < block.groups;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
@@ -126,7 +110,7 @@ class ConvPass {
     const std::int64_t batch = call_.u.batch, splits = max(1, min(batch, kTasks / groups_.count));
     // Sums over part of the batch, [taps, d], or over the channels of a tile, [taps].
     const std::int64_t sums = shared_ ? ceil_div(d_, kLanes<T>) : splits;
-    const std::int64_t size = taps_.count * (shared_ ? 1 : d_);
+    const std::int64_t channels_of_sum = shared_ ? 1 : d_, size = taps_.count() * channels_of_sum;
     T* partial = sums == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, sums * size * sizeof(T)));
     const std::int64_t pieces = ceil_div(batch, splits) > kItemsPerSum ? 2 : 1;
     const std::int64_t slots = groups_.tiles_per_group * spectrum_;
@@ -139,7 +123,7 @@ class ConvPass {
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t group = task / splits, split = task % splits;
-                 if (shared_ ? arranged < 0 : group != arranged) arrange(group, kernel, wide(space.tile), 1);
+                 if (shared_ ? arranged < 0 : group != arranged) arrange(group, 1, kernel, space.tile);
                  arranged = group;
                  items(group, split * batch / splits, (split + 1) * batch / splits, space);
                  for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
@@ -148,15 +132,15 @@ class ConvPass {
                      sum_channels(total);
                      channels = 1;
                    }
-                   Lines<T> to = shifted(lines<T>(call_.grad_k, 0, channel));
+                   Lines<T> to = taps_.acting(lines<T>(call_.grad_k, 0, channel));
                    if (sums > 1 && shared_) to = {partial + channel / kLanes<T> * size, 1, 1};
                    if (sums > 1 && !shared_) to = {partial + split * size + channel, d_, 1};
-                   write_kernel_gradient(total, wide(space.tile), channels, to);
+                   taps_.write_gradient(total, channels, to, space.tile);
                  });
                }
                if (streaming_) fence_streams();
              });
-    finish(partial, sums);
+    taps_.finish(partial, sums, channels_of_sum, lines<T>(call_.grad_k, 0, 0), pool_);
   }
 
  private:
@@ -202,16 +186,6 @@ class ConvPass {
   // Rows that come after those of a tile.
   Ahead rows_ahead(const Signal& signal, std::int64_t item, std::int64_t channel, bool there) const {
     return rows_from<IO>(signal, ahead_ && there && channel + kLanes<T> <= d_, item, 0, channel);
-  }
-
-  // A tile's memory, which holds as many vectors of double.
-  static Vector<double>* wide(Vector<T>* tile) { return reinterpret_cast<Vector<double>*>(tile); }
-
-  // Lines of taps, from the first that counts.
-  template <class U>
-  Lines<U> shifted(Lines<U> taps) const {
-    taps.data += taps_.first * taps.n_stride;
-    return taps;
   }
 
   // Of an item, the channels of a tile.
@@ -304,42 +278,12 @@ class ConvPass {
     for (std::int64_t i = 0; i < count; ++i) rows[i] += skip * direct[i];
   }
 
-  // The kernel's spectra, divided by N. Once per group they may cost more: computed in double, they add no error of
-  // their own to that of the other two transforms.
-  void arrange(std::int64_t group, Vector<T>* spectra, Vector<double>* wide, double imag_sign) const {
-    const std::int64_t length = plan_.length;
+  // The kernel's spectra, of the tiles of a group.
+  void arrange(std::int64_t group, double imag_sign, Vector<T>* spectra, Vector<T>* tile) const {
     for_each_tile(group, [&](std::int64_t k, std::int64_t channel, int channels) {
       if (shared_ && k > 0) return;
-      if (shared_) channels = kLanes<T>;
-      const Lines<const T> from = shifted(lines<const T>(call_.k, 0, channel));
-      Vector<T>*re = spectra + k * spectrum_, *im = re + imag_;
-      for (int part = 0; part < kParts<T>; ++part) {
-        const auto taps = [&](std::int64_t first, std::int64_t count, std::int64_t end, Vector<double>* to) {
-          Vector<T> rows[kLanes<T>];
-          read_rows(from, first, count, end, channels, rows);
-          for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(rows[i], part);
-        };
-        const auto load = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-          taps(first + taps_.offset, count, taps_.count, low);
-          if (taps_.offset == 0) return;
-          taps(first + taps_.offset - length, count, taps_.offset, high);
-          for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
-        };
-        if (taps_.offset == 0) {
-          weighted_forward<R, false, kLanes<double>>(wide_plan_, wide, wide + imag_, load);
-        } else {
-          weighted_forward<R, true, kLanes<double>>(wide_plan_, wide, wide + imag_, load);
-        }
-        const double scale = 1.0 / static_cast<double>(length);
-        for (std::int64_t block = 0; block < length; block += plan_.m) {
-          complex_forward(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
-                          static_cast<Vector<double>*>(nullptr));
-          for (std::int64_t i = block; i < block + plan_.m; ++i) {
-            narrow_part<T>(wide[i] * scale, part, re[i]);
-            narrow_part<T>(wide[imag_ + i] * (imag_sign * scale), part, im[i]);
-          }
-        }
-      }
+      taps_.transform(lines<const T>(call_.k, 0, channel), shared_ ? kLanes<T> : channels, imag_sign,
+                      spectra + of_tile(k), tile);
     });
   }
 
@@ -373,12 +317,7 @@ class ConvPass {
         const Ahead grad = rows_ahead(call_.grad, next, from, next < last),
                     u = rows_ahead(call_.u, next, from, next < last);
         with_rows(channels, [&]<int kAtOnce>() {
-          const Place place{item, channel, channels};
-          if (call_.post.data != nullptr) {
-            item_backward<true, kAtOnce>(place, space.kernel + of_tile(k), space.sum + at, grad, u, space);
-          } else {
-            item_backward<false, kAtOnce>(place, space.kernel + of_tile(k), space.sum + at, grad, u, space);
-          }
+          item_backward<kAtOnce>({item, channel, channels}, space.kernel + of_tile(k), space.sum + at, grad, u, space);
         });
       });
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
@@ -389,7 +328,7 @@ class ConvPass {
     }
   }
 
-  template <bool kPost, int kAtOnce>
+  template <int kAtOnce>
   void item_backward(const Place& place, const Vector<T>* kernel, Vector<T>* sum, const Ahead& grad_ahead,
                      const Ahead& u_ahead, const Workspace& space) const {
     Vector<T>*re = space.tile, *with = space.with, *none = nullptr;
@@ -397,8 +336,16 @@ class ConvPass {
     load_signal<kAtOnce>(u, with);
     complex_forward(*plan_.child, 0, with, with + imag_, R, none);
     load_signal<kAtOnce>(grad, re);
-    complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
-                     BackwardProduct<T, kPost>{re, kernel, with, sum, imag_, grad_ahead, u_ahead});
+    const bool has_post = call_.post.data != nullptr;
+    const auto multiply = [&]<bool kPost>() {
+      complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
+                       BackwardProduct<T, kPost>{re, kernel, with, sum, imag_, grad_ahead, u_ahead});
+    };
+    if (has_post) {
+      multiply.template operator()<true>();
+    } else {
+      multiply.template operator()<false>();
+    }
     weighted_inverse<R, false, kAtOnce>(
         plan_, re, re + imag_,
         [&, skip = skip(place), of_u = lines_at<IO>(call_.grad_u, place), of_pre = lines_at<IO>(call_.grad_pre, place)](
@@ -413,50 +360,16 @@ class ConvPass {
           }
           write<kAtOnce>(of_u, place.channels, first, count, rows);
         });
-    if constexpr (kPost) {
-      complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
-      weighted_inverse<R, false, kAtOnce>(plan_, with, with + imag_,
-                                          [&, skip = skip(place), of_post = lines_at<IO>(call_.grad_post, place)](
-                                              std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*)
-                                              SPECTRANS_INLINE_LAMBDA {
-                                                add_skip<kAtOnce>(skip, u, first, count, rows);
-                                                multiply_by<kAtOnce>(grad.x, place.channels, first, count, rows);
-                                                write<kAtOnce>(of_post, place.channels, first, count, rows);
-                                              });
-    }
-  }
-
-  // conj(w) IFFT(conj(W) P) holds the correlation at lag t in the real part, minus that at t - N in the imaginary part.
-  // In double, as the kernel's spectrum is; the lags take the place of the spectrum.
-  void write_kernel_gradient(Vector<T>* spectrum, Vector<double>* wide, int channels, const Lines<T>& to) const {
-    const std::int64_t length = plan_.length, offset = taps_.offset;
-    const double scale = 1.0 / static_cast<double>(length);
-    for (int part = 0; part < kParts<T>; ++part) {
-      for (std::int64_t block = 0; block < length; block += plan_.m) {
-        for (std::int64_t i = block; i < block + plan_.m; ++i) {
-          wide[i] = widen_part<T>(spectrum[i], part);
-          wide[imag_ + i] = widen_part<T>(spectrum[imag_ + i], part);
-        }
-        complex_inverse(*wide_plan_.child, 0, wide + block, wide + imag_ + block, 1,
-                        static_cast<Vector<double>*>(nullptr));
-      }
-      const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
-          if (offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
-        }
-      };
-      if (offset == 0) {
-        weighted_inverse<R, false, kLanes<double>>(wide_plan_, wide, wide + imag_, keep);
-      } else {
-        weighted_inverse<R, true, kLanes<double>>(wide_plan_, wide, wide + imag_, keep);
-      }
-    }
-    for (std::int64_t first = 0; first < length; first += kLanes<T>) {
-      const std::int64_t count = min(kLanes<T>, length - first);
-      write_rows(to, first + offset, count, taps_.count, channels, false, spectrum + first);
-      if (offset > 0) write_rows(to, first + offset - length, count, offset, channels, false, spectrum + imag_ + first);
-    }
+    if (!has_post) return;
+    complex_inverse(*plan_.child, 0, with, with + imag_, R, none);
+    weighted_inverse<R, false, kAtOnce>(plan_, with, with + imag_,
+                                        [&, skip = skip(place), of_post = lines_at<IO>(call_.grad_post, place)](
+                                            std::int64_t first, std::int64_t count, Vector<T>* rows, Vector<T>*)
+                                            SPECTRANS_INLINE_LAMBDA {
+                                              add_skip<kAtOnce>(skip, u, first, count, rows);
+                                              multiply_by<kAtOnce>(grad.x, place.channels, first, count, rows);
+                                              write<kAtOnce>(of_post, place.channels, first, count, rows);
+                                            });
   }
 
   // A spectrum's first lane <- the sum over all of them.
@@ -468,31 +381,12 @@ class ConvPass {
     }
   }
 
-  // The sum of `sums`, and zero for the taps that never act.
-  void finish(const T* partial, std::int64_t sums) const {
-    const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
-    const std::int64_t channels = shared_ ? 1 : d_, size = taps_.count * channels;
-    parallel(pool_, call_.k.n, channels * sums * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t tap = begin; tap < end; ++tap) {
-        const std::int64_t from = tap - taps_.first;
-        const bool acts = from >= 0 && from < taps_.count;
-        if (acts && sums == 1) continue;
-        for (std::int64_t c = 0; c < channels; ++c) {
-          T sum = 0;
-          for (std::int64_t i = 0; acts && i < sums; ++i) sum += partial[i * size + from * channels + c];
-          to.data[tap * to.n_stride + c * to.d_stride] = sum;
-        }
-      }
-    });
-  }
-
   const Conv& call_;
   const ThreadPool& pool_;
   const bool shared_;
   const RightAnglePlan<T>& plan_;
-  const RightAnglePlan<double>& wide_plan_;  // the same stages and slots
   const std::int64_t n_, d_;
-  const Taps taps_;
+  const ConvTaps<T, R> taps_;
   const Groups<T> groups_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const bool streaming_;                // whether results go past the caches
