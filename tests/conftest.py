@@ -58,10 +58,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason=reason))
     if os.environ.get("SPECTRANS_NATIVE") == "0" or os.environ.get("SPECTRANS_CPU"):
         # What knows nothing of the kernels was run with all of them: once is enough. So were the references, which
-        # without any library are both backends.
-        known = ("torch",) if os.environ.get("SPECTRANS_CPU") or EMULATED else ("torch", "native")
+        # without any library are both backends; and nothing that is about a library is left then.
+        no_library = not (os.environ.get("SPECTRANS_CPU") or EMULATED)
+        known = ("torch", "native") if no_library else ("torch",)
         chosen = [item for item in chosen if file_or_folder(item) not in WITHOUT_KERNELS]
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("backend") not in known]
+        chosen = [item for item in chosen if not (no_library and "native_library" in item.fixturenames)]
     part, parts = map(int, config.getoption("--shard").split("/"))
     chosen = chosen[part - 1 :: parts]
     config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
