@@ -91,13 +91,13 @@ class ConvTaps {
     for (std::int64_t first = 0; first < length_; first += kLanes<T>) {
       const std::int64_t count = min(kLanes<T>, length_ - first);
       write_rows(to, first + offset_, count, count_, channels, false, spectrum + first);
-      if (offset_ > 0)
-        write_rows(to, first + offset_ - length_, count, offset_, channels, false, spectrum + imag_ + first);
+      if (offset_ == 0) continue;
+      write_rows(to, first + offset_ - length_, count, offset_, channels, false, spectrum + imag_ + first);
     }
   }
 
-  // All taps <- the sum of `sums` gradients of those that act, [sums, count, channels], and zero for the others; sums
-  // 1: that is there already.
+  // All taps <- the sum of `sums` gradients of those that act, [sums, count, channels], and zero for the others. A lone
+  // gradient is there already.
   void finish(const T* gradients, std::int64_t sums, std::int64_t channels, const Lines<T>& to,
               const ThreadPool& pool) const {
     parallel(pool, taps_, channels * sums * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
