@@ -56,10 +56,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason := no_such_device(device):
             for item in chosen:
                 item.add_marker(pytest.mark.skip(reason=reason))
-    if os.environ.get("SPECTRANS_NATIVE") == "0" or os.environ.get("SPECTRANS_CPU"):
+    no_library = os.environ.get("SPECTRANS_NATIVE") == "0" and not EMULATED
+    if no_library or EMULATED or os.environ.get("SPECTRANS_CPU"):
         # What knows nothing of the kernels was run with all of them: once is enough. So were the references, which
         # without any library are both backends; and nothing that is about a library is left then.
-        no_library = not (os.environ.get("SPECTRANS_CPU") or EMULATED)
         known = ("torch", "native") if no_library else ("torch",)
         chosen = [item for item in chosen if file_or_folder(item) not in WITHOUT_KERNELS]
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("backend") not in known]

@@ -2,7 +2,7 @@
 // so that what wraps round meets nothing.
 #pragma once
 
-#include "../fft/right_angle.h"
+#include "conv_taps.h"
 #include "split.h"
 
 namespace spectrans {
@@ -15,7 +15,7 @@ class SplitConv {
  public:
   SplitConv(const Conv& call, const ThreadPool& pool)
       : call_(call), pool_(pool), length_(2 * right_angle_length(call.u.n)), d_(call.u.d),
-        offset_(call.causal ? 0 : (call.k.n - 1) / 2), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
+        taps_(call.u.n, call.k.n, call.causal), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
         size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
   // Whether less is to be done than with one line a lane, of one item at a time or, where it has one channel, of as
@@ -154,12 +154,12 @@ class SplitConv {
     });
   }
 
-  // Calls f(tap, where its lag is in a line) for the taps that meet two samples.
+  // Calls f(tap, where its lag is in a line) for the taps that act.
   template <class F>
   void for_each_tap(const F& f) const {
-    const std::int64_t most = call_.u.n - 1;
-    for (std::int64_t tap = max(0, offset_ - most); tap < min(call_.k.n, offset_ + most + 1); ++tap) {
-      f(tap, tap < offset_ ? length_ + tap - offset_ : tap - offset_);
+    for (std::int64_t i = 0; i < taps_.count; ++i) {
+      const std::int64_t lag = i - taps_.offset;
+      f(taps_.first + i, lag < 0 ? length_ + lag : lag);
     }
   }
 
@@ -211,7 +211,8 @@ class SplitConv {
 
   const Conv& call_;
   const ThreadPool& pool_;
-  const std::int64_t length_, d_, offset_;
+  const std::int64_t length_, d_;
+  const ActingTaps taps_;
   const SplitLines<double> wide_;  // of the kernel
   const SplitLines<T> lines_;
   const std::int64_t size_;  // of a spectrum

@@ -7,6 +7,18 @@
 namespace spectrans {
 namespace {
 
+// Those that act, whose lag is from -(n - 1) to n - 1, of the taps of n samples: no other meets two of them.
+struct ActingTaps {
+  std::int64_t first, count, offset;  // offset: of lag 0, from the first
+
+  ActingTaps(std::int64_t n, std::int64_t taps, bool causal) {
+    const std::int64_t zero = causal ? 0 : (taps - 1) / 2;
+    first = max(0, zero - (n - 1));
+    count = min(taps, zero + n) - first;
+    offset = zero - first;
+  }
+};
+
 // T: of the taps. R: the radix of the outer stage. Tiles are a spectrum long; their memory holds as many vectors of
 // double.
 template <class T, int R>
@@ -15,18 +27,17 @@ class ConvTaps {
   // Of signals of n samples, whose plan this is.
   ConvTaps(const RightAnglePlan<T>& plan, std::int64_t n, std::int64_t taps, bool causal)
       : plan_(right_angle_plan<double>(n)), length_(plan.length), imag_(plan.length + kImagGap), taps_(taps),
-        first_(max(0, zero(causal) - (n - 1))), count_(min(taps, zero(causal) + n) - first_),
-        offset_(zero(causal) - first_) {}
+        acting_(n, taps, causal) {}
 
   // Slots of a spectrum, and from its real to its imaginary parts.
   std::int64_t spectrum() const { return 2 * imag_; }
   std::int64_t imag() const { return imag_; }
 
-  // The taps that act, those whose lag is from -(n - 1) to n - 1: no other meets two samples.
-  std::int64_t count() const { return count_; }
+  // The taps that act.
+  std::int64_t count() const { return acting_.count; }
   template <class U>
   Lines<U> acting(Lines<U> taps) const {
-    taps.data += first_ * taps.n_stride;
+    taps.data += acting_.first * taps.n_stride;
     return taps;
   }
 
@@ -42,12 +53,12 @@ class ConvTaps {
         for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(some[i], part);
       };
       const auto load = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-        rows(first + offset_, count, count_, low);
-        if (offset_ == 0) return;
-        rows(first + offset_ - length_, count, offset_, high);
+        rows(first + acting_.offset, count, acting_.count, low);
+        if (acting_.offset == 0) return;
+        rows(first + acting_.offset - length_, count, acting_.offset, high);
         for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
       };
-      if (offset_ == 0) {
+      if (acting_.offset == 0) {
         weighted_forward<R, false, kLanes<double>>(plan_, re, im, load);
       } else {
         weighted_forward<R, true, kLanes<double>>(plan_, re, im, load);
@@ -79,10 +90,10 @@ class ConvTaps {
       const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
         for (std::int64_t i = 0; i < count; ++i) {
           narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
-          if (offset_ > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
+          if (acting_.offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
         }
       };
-      if (offset_ == 0) {
+      if (acting_.offset == 0) {
         weighted_inverse<R, false, kLanes<double>>(plan_, re, im, keep);
       } else {
         weighted_inverse<R, true, kLanes<double>>(plan_, re, im, keep);
@@ -90,9 +101,10 @@ class ConvTaps {
     }
     for (std::int64_t first = 0; first < length_; first += kLanes<T>) {
       const std::int64_t count = min(kLanes<T>, length_ - first);
-      write_rows(to, first + offset_, count, count_, channels, false, spectrum + first);
-      if (offset_ == 0) continue;
-      write_rows(to, first + offset_ - length_, count, offset_, channels, false, spectrum + imag_ + first);
+      write_rows(to, first + acting_.offset, count, acting_.count, channels, false, spectrum + first);
+      if (acting_.offset == 0) continue;
+      write_rows(to, first + acting_.offset - length_, count, acting_.offset, channels, false,
+                 spectrum + imag_ + first);
     }
   }
 
@@ -102,12 +114,12 @@ class ConvTaps {
               const ThreadPool& pool) const {
     parallel(pool, taps_, channels * sums * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t tap = begin; tap < end; ++tap) {
-        const std::int64_t from = tap - first_;
-        const bool acts = from >= 0 && from < count_;
+        const std::int64_t from = tap - acting_.first;
+        const bool acts = from >= 0 && from < acting_.count;
         if (acts && sums == 1) continue;
         for (std::int64_t c = 0; c < channels; ++c) {
           T sum = 0;
-          for (std::int64_t i = 0; acts && i < sums; ++i) sum += gradients[(i * count_ + from) * channels + c];
+          for (std::int64_t i = 0; acts && i < sums; ++i) sum += gradients[(i * acting_.count + from) * channels + c];
           to.data[tap * to.n_stride + c * to.d_stride] = sum;
         }
       }
@@ -119,13 +131,10 @@ class ConvTaps {
   // first-level cache.
   static constexpr std::int64_t kImagGap = 2048 / kVectorBytes;
 
-  // The tap of lag 0.
-  std::int64_t zero(bool causal) const { return causal ? 0 : (taps_ - 1) / 2; }
-
   const RightAnglePlan<double>& plan_;  // the same stages and slots
   const std::int64_t length_, imag_;
-  const std::int64_t taps_;                    // all there are
-  const std::int64_t first_, count_, offset_;  // of those that act; offset: of lag 0, from the first
+  const std::int64_t taps_;  // all there are
+  const ActingTaps acting_;
 };
 
 }  // namespace
