@@ -182,7 +182,8 @@ def from_results(options: argparse.Namespace) -> None:
     """--readme and --plots; ValueError where there are no results."""
     if options.readme:
         everyones = sorted(RESULTS.parent.glob("cpu-*.json"), reverse=True)
-        report.rewrite_readme(README, [options.json] if options.json else everyones)
+        sweeps = sorted(RESULTS.parent.glob("sweep-*.json"), reverse=True)
+        report.rewrite_readme(README, [options.json] if options.json else everyones, sweeps)
     if options.plots:
         draw(record.read(options.json or RESULTS))
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.measure import Row
 from benchmarks.operation import Target
 from benchmarks.overheads import Overhead
+from benchmarks.sweep import Sweep, Trial
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -50,20 +53,42 @@ def write(path: Path, results: Results) -> None:
     )
 
 
+@dataclass(frozen=True)
+class SweepResults:
+    machine: dict[str, str]
+    sweeps: list[Sweep]
+
+
 def read(path: Path) -> Results:
     """ValueError where there is no such file, or something else in it."""
-    if not path.exists():
-        raise ValueError(f"{path.name}: no such file; `python -m benchmarks` writes it")
-    try:
-        parsed = json.loads(path.read_text())
-        return Results(
+    return read_as(
+        path,
+        lambda parsed: Results(
             parsed["machine"],
             [row(each) for each in parsed["rows"]],
             [row(each) for each in parsed["lengths"]],
             [Overhead(**each) for each in parsed["overheads"]],
-        )
+        ),
+    )
+
+
+def read_sweeps(path: Path) -> SweepResults:
+    """The same of what --sweep wrote."""
+    return read_as(path, lambda parsed: SweepResults(parsed["machine"], [swept(each) for each in parsed["sweeps"]]))
+
+
+def read_as(path: Path, results: Callable[[Any], T]) -> T:
+    if not path.exists():
+        raise ValueError(f"{path.name}: no such file; `python -m benchmarks` writes it")
+    try:
+        return results(json.loads(path.read_text()))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path.name}: not results of `python -m benchmarks`: {error!r}") from error
+
+
+def swept(parsed: dict[str, Any]) -> Sweep:
+    worst = [Trial(**{**each, "shape": tuple(each["shape"])}) for each in parsed["worst"]]
+    return Sweep(**{**parsed, "worst": worst})
 
 
 def row(parsed: dict[str, Any]) -> Row:

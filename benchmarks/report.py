@@ -15,10 +15,12 @@ from benchmarks import record
 from benchmarks.measure import Row
 from benchmarks.operation import Shape
 from benchmarks.overheads import Overhead
-from benchmarks.record import Results
+from benchmarks.record import Results, SweepResults
 from benchmarks.sweep import LEAST, MEAN, Sweep
 
+#: What --readme writes between.
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
+SWEEPS_START, SWEEPS_END = "<!-- sweeps -->", "<!-- /sweeps -->"
 MIB = 2**20
 BUSY = 1.5  # a median this many times the minimum: something else was running
 
@@ -227,14 +229,38 @@ def readme_table(results: Results) -> str:
     return "\n".join([*(f"| {' | '.join(line)} |" for line in table), "", caption])
 
 
-def rewrite_readme(readme: Path, results: Sequence[Path]) -> None:
-    """Puts a table of each between the markers; ValueError where there are none, or no results."""
-    text = readme.read_text()
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{readme.name}: expected the markers {START} and {END}, in this order")
+def readme_sweeps(results: Sequence[SweepResults]) -> str:
+    """A line an operation: of each machine the mean and the least ratio, and how often torch is ahead."""
+    header, align = ["function", ""], ["---", "---"]
+    lines: dict[tuple[str, str], list[str]] = {}
+    for count, each in enumerate(results):
+        header += [f"{each.machine['instruction set']}: times", "least", "torch ahead"]
+        align += ["---:"] * 3
+        for sweep in each.sweeps:
+            line = lines.setdefault((sweep.op, sweep.direction), [""] * 3 * count)
+            line += [f"**{sweep.geometric_mean:.1f}**", f"{sweep.least:.2f}", f"{sweep.below} of {sweep.shapes}"]
+        for line in lines.values():
+            line += [""] * (3 * (count + 1) - len(line))
+    table = [header, align, *([f"`{op}`", direction, *line] for (op, direction), line in lines.items())]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table)
+
+
+def put_between(readme: Path, start: str, end: str, content: str) -> None:
+    """ValueError where the markers are not there."""
+    before, found, rest = readme.read_text().partition(start)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{readme.name}: expected the markers {start} and {end}, in this order")
+    readme.write_text(f"{before}{start}\n{content}\n{end}{after}")
+
+
+def rewrite_readme(readme: Path, results: Sequence[Path], sweeps: Sequence[Path] = ()) -> None:
+    """Puts a table of each result, and one of all sweeps where there are any, between the markers; ValueError where
+    there are none, or no results."""
     if not results:
         raise ValueError("no results yet: run `python -m benchmarks` without arguments first")
     tables = "\n\n".join(readme_table(record.read(path)) for path in results)
-    readme.write_text(f"{before}{START}\n{tables}\n{END}{after}")
+    swept = readme_sweeps([record.read_sweeps(path) for path in sweeps])
+    put_between(readme, START, END, tables)
+    if sweeps:
+        put_between(readme, SWEEPS_START, SWEEPS_END, swept)

@@ -285,8 +285,31 @@ def test_readme_table(tmp_path: Path) -> None:
 def test_readme_without_markers(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("no markers")
+    record.write(tmp_path / "cpu.json", results())
     with pytest.raises(ValueError, match="expected the markers"):
         report.rewrite_readme(readme, [tmp_path / "cpu.json"])
+    assert readme.read_text() == "no markers"
+
+
+def test_readme_sweeps(tmp_path: Path) -> None:
+    readme, files = tmp_path / "README.md", [tmp_path / name for name in ("cpu.json", "a.json", "b.json")]
+    trial = sweep.Trial((1, 2, 3), 1, 2.0, 1.0, "fft", 0.5)
+    record.write(files[0], results())
+    for path, name, ops in ((files[1], "avx512", ("f", "g")), (files[2], "avx2", ("g", "h"))):
+        swept = [sweep.Sweep(op, "forward", "float32", 2, 1.44, 0.5, 1, [trial], [0.5, 4.147]) for op in ops]
+        record.write_lines(path, {"instruction set": name}, {"sweeps": swept})
+        assert record.read_sweeps(path).sweeps == swept
+    readme.write_text(f"{report.START}\n{report.END}\nafter\n{report.SWEEPS_START}\nold\n{report.SWEEPS_END}\nlast\n")
+    report.rewrite_readme(readme, files[:1], files[1:])
+    text = readme.read_text()
+    assert "after" in text and text.endswith("last\n") and "old" not in text
+    assert "| function |  | avx512: times | least | torch ahead | avx2: times | least | torch ahead |" in text
+    assert "| `f` | forward | **1.4** | 0.50 | 1 of 2 |  |  |  |" in text
+    assert "| `g` | forward | **1.4** | 0.50 | 1 of 2 | **1.4** | 0.50 | 1 of 2 |" in text
+    assert "| `h` | forward |  |  |  | **1.4** | 0.50 | 1 of 2 |" in text
+    with pytest.raises(ValueError, match=r"cpu\.json: not results"):
+        report.rewrite_readme(readme, files[:1], files[:1])
+    assert readme.read_text() == text
 
 
 def test_pictures(tmp_path: Path) -> None:
