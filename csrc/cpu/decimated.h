@@ -5,7 +5,7 @@
 #pragma once
 
 #include "../fft/decimation.h"
-#include "transform.h"
+#include "tile.h"
 
 namespace spectrans {
 namespace {
@@ -20,6 +20,18 @@ struct DecimatedModes {
   const std::int32_t *const re = part.re, *const im = part.im;
   const T* const sign = part.sign;
 
+  template <class IO>
+  void gather(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
+    spectrans::gather<IO>(signal, pack, group, slot, tiles);
+  }
+  void forward(const Tiles<T>& tiles, Vector<T>* space) const {
+    for (std::int64_t t = 0; t < tiles.count; ++t) forward(tiles[t], space);
+  }
+  void inverse(const Tiles<T>& tiles, Vector<T>* space) const {
+    for (std::int64_t t = 0; t < tiles.count; ++t) inverse(tiles[t], space);
+  }
+
+ private:
   void forward(Vector<T>* tile, Vector<T>* space) const {
     for (std::int64_t t = 0; t < plan.r; ++t) real_forward(part, tile + t * plan.pitch, space);
     if (plan.r > 1) join(tile);
@@ -36,7 +48,6 @@ struct DecimatedModes {
     for (std::int64_t t = 0; t < plan.r; ++t) real_inverse(part, tile + t * plan.pitch, space);
   }
 
- private:
   // X[k] = sum_t w^{tk} Y_t[k], where Y_0[k] is. A slot holds sign Im Y: multiplying w's imaginary part by the sign
   // serves as well.
   void join(Vector<T>* tile) const {

@@ -68,14 +68,14 @@ class ModesPass {
 
  private:
   void forward(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    gather<IO>(call_.x, pack, group, transform_.slot, tiles);
-    for (std::int64_t k = 0; k < tiles.count; ++k) transform_.forward(tiles[k], tiles.data + slots_);
+    transform_.template gather<IO>(call_.x, pack, group, tiles);
+    transform_.forward(tiles, tiles.data + slots_);
     write_bins(pack, group, tiles);
   }
 
   void inverse(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     read_bins(pack, group, tiles);
-    for (std::int64_t k = 0; k < tiles.count; ++k) transform_.inverse(tiles[k], tiles.data + slots_);
+    transform_.inverse(tiles, tiles.data + slots_);
     scatter<IO>(call_.x, pack, group, streaming_, SlotRows<T>{tiles.data, pitch_, transform_.slot});
   }
 

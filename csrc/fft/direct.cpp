@@ -16,17 +16,20 @@
 namespace spectrans {
 namespace {
 
-// A table has its place in the second-level cache, beside the tiles, and is there for the life of the process.
-constexpr std::int64_t kMostBytes = 256 * 1024;
-// Entries of the table that take as long as an operation of a transform, as measured.
-constexpr double kEntries = 0.5, kEntriesInverse = 0.8;
+// A table is there for the life of the process.
+constexpr std::int64_t kMostBytes = std::int64_t{4} << 20;
+// Entries of the table that take as long as an operation of a transform; and operations of one in float that take as
+// long as one where Rader's algorithm is in double. As measured.
+constexpr double kEntries = 0.6, kEntriesInverse = 0.7, kWide = 2.4;
 
 template <class T>
 bool is_faster(std::int64_t n, std::int64_t modes, bool inverse) {
   const std::int64_t entries = 2 * modes * ((n - 1) / 2);
   if (entries * static_cast<std::int64_t>(sizeof(T)) > kMostBytes) return false;
-  const std::int64_t r = decimation<T>(n, modes).r;
-  const double flops = static_cast<double>(r) * plan_flops(n / r);
+  const Decimation<T>& transform = decimation<T>(n, modes, inverse);  // as modes.cpp has it
+  const RealPlan<T>& part = *transform.part;
+  const bool wide = part.stages > 0 && part.stage[0].wide != nullptr;  // the largest radix
+  const double flops = static_cast<double>(transform.r) * plan_flops(part.n) * (wide ? kWide : 1);
   return static_cast<double>(entries) < (inverse ? kEntriesInverse : kEntries) * flops;
 }
 

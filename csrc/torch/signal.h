@@ -27,6 +27,11 @@ inline ScalarType compute_type(Element element) {
   return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
 }
 
+// The spectrum's.
+inline ScalarType complex_type(Element element) {
+  return element == Element::float64 ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
+}
+
 inline void expect(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }

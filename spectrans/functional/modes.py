@@ -15,6 +15,9 @@ from spectrans.ops.modes import modes_inverse_reference, modes_reference
 
 __all__ = ["irfft_modes", "rfft_modes"]
 
+#: By dtype of a spectrum.
+_SIGNALS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+
 
 def rfft_modes(
     x: Tensor,  # [..., n, d], or [..., d, n] for dim=-1
@@ -74,15 +77,14 @@ def rfft_modes(
     """
     check_signal(x)
     channels_first = is_channels_first(dim, x.dim())
-    n = x.shape[-1 if channels_first else -2]
+    n = x.size(-1 if channels_first else -2)
     if n == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     check_count(modes, "modes")
     if not 1 <= modes <= n // 2 + 1:
         raise ValueError(f"modes: expected 1 to {n // 2 + 1} (n//2+1) for n={n}, got {modes}")
     code = norm_code(norm)
-    pairs = run("modes", _modes, modes_reference, x, modes, channels_first, False, code)
-    return torch.view_as_complex(pairs)
+    return run("modes", _modes, modes_reference, x, modes, channels_first, False, code)
 
 
 def irfft_modes(
@@ -147,13 +149,12 @@ def irfft_modes(
     """
     if not isinstance(spectrum, Tensor):
         raise TypeError(f"spectrum: expected a tensor, got {type(spectrum).__name__}")
-    if spectrum.dtype in (torch.complex64, torch.complex128):
+    given, dtype = spectrum, _SIGNALS.get(spectrum.dtype)
+    if dtype is not None:
         if spectrum.dim() < 2:
             raise ValueError(
                 f"spectrum: expected at least 2 dimensions [..., modes, d], got shape {tuple(spectrum.shape)}"
             )
-        dtype = torch.float64 if spectrum.dtype is torch.complex128 else torch.float32
-        pairs = torch.view_as_real(spectrum.resolve_conj())
     elif spectrum.dtype in REAL_DTYPES:
         if spectrum.dim() < 3 or spectrum.shape[-1] != 2:
             raise ValueError(
@@ -161,21 +162,25 @@ def irfft_modes(
                 f"got {tuple(spectrum.shape)}"
             )
         dtype = spectrum.dtype
-        pairs = spectrum.to(compute_dtype(dtype))
+        spectrum = _from_pairs(spectrum.to(compute_dtype(dtype)))
     else:
         raise TypeError(
             f"spectrum: expected dtype complex64 or complex128, or a floating-point dtype, got {spectrum.dtype}"
         )
-    channels_first = is_channels_first(dim, pairs.dim() - 1, "spectrum")
+    channels_first = is_channels_first(dim, spectrum.dim(), "spectrum")
     check_count(n, "n")
     if n < 1:
         raise ValueError(f"n: expected 1 or more, got {n}")
-    modes = pairs.shape[-2 if channels_first else -3]
+    modes = spectrum.size(-1 if channels_first else -2)
     if not 1 <= modes <= n // 2 + 1:
         raise ValueError(
-            f"spectrum: expected 1 to {n // 2 + 1} modes (n//2+1) for n={n}, got {modes} in shape "
-            f"{tuple(spectrum.shape)}"
+            f"spectrum: expected 1 to {n // 2 + 1} modes (n//2+1) for n={n}, got {modes} in shape {tuple(given.shape)}"
         )
     code = len(NORMS) - 1 - norm_code(norm)
-    arguments = (pairs, n, dtype, channels_first, True, code)
+    arguments = (spectrum, n, dtype, channels_first, True, code)
     return run("modes_inverse", _modes_inverse, modes_inverse_reference, *arguments)
+
+
+def _from_pairs(pairs: Tensor) -> Tensor:  # real [..., 2] -> complex [...]; a copy where torch has no such view
+    is_view = pairs.stride(-1) == 1 and all(size % 2 == 0 for size in (pairs.storage_offset(), *pairs.stride()[:-1]))
+    return torch.view_as_complex(pairs if is_view else pairs.clone(memory_format=torch.contiguous_format))

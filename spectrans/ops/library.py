@@ -38,6 +38,11 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype is torch.float64 else torch.float32
 
 
+def complex_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of the spectrum of a signal: complex128 for float64, complex64 for everything narrower."""
+    return torch.complex128 if dtype is torch.float64 else torch.complex64
+
+
 def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     """`result` with the strides of ``torch.empty_like(like)``: what every op promises for its output."""
     out = torch.empty_like(like)

@@ -7,7 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import call, compute_dtype, define_op, library, register_autograd, register_reference
+from spectrans.ops.library import (
+    call,
+    complex_dtype,
+    compute_dtype,
+    define_op,
+    library,
+    register_autograd,
+    register_reference,
+)
 from spectrans.ops.mixing import NORMS
 
 # X[k] = w_k sum_j x[j] exp(-2 pi i j k / n) and x[j] = sum_k w_k Re(X[k] exp(2 pi i j k / n)), k < modes, with
@@ -39,19 +47,19 @@ def modes_reference(
     channels_first: bool,
     mirrored: bool,
     norm: int,
-) -> Tensor:  # [..., modes, d, 2] or [..., d, modes, 2]
+) -> Tensor:  # complex [..., modes, d] or [..., d, modes]
     """The first bins of rfft, by torch.fft: any device, any dtype, differentiable."""
     axis, x = _sequence(channels_first), x.to(compute_dtype(x.dtype))
     if x.numel() == 0:  # modes <= n; keeps the (empty) derivative
-        return x.narrow(axis, 0, modes).unsqueeze(-1).repeat(*([1] * x.dim()), 2)
-    bins = torch.fft.rfft(x, dim=axis, norm=NORMS[norm]).narrow(axis, 0, modes)
+        return x.narrow(axis, 0, modes).to(complex_dtype(x.dtype))
+    bins: Tensor = torch.fft.rfft(x, dim=axis, norm=NORMS[norm]).narrow(axis, 0, modes)
     if mirrored:
         bins = bins * (1 + _interior(x.shape[axis], modes, channels_first, x.device).to(x.dtype))
-    return torch.view_as_real(bins).contiguous()
+    return bins.contiguous()
 
 
 def modes_inverse_reference(
-    spectrum: Tensor,  # [..., modes, d, 2], or [..., d, modes, 2] for channels_first
+    spectrum: Tensor,  # complex [..., modes, d], or [..., d, modes] for channels_first
     n: int,
     dtype: torch.dtype,
     channels_first: bool,
@@ -60,7 +68,7 @@ def modes_inverse_reference(
 ) -> Tensor:  # [..., n, d] or [..., d, n]
     """irfft from the first bins; numpy's irfft semantics on every device."""
     axis = _sequence(channels_first)
-    re, im = spectrum.unbind(-1)
+    re, im = spectrum.real, spectrum.imag
     modes = re.shape[axis]
     if re.numel() == 0:
         return re.narrow(axis, 0, 1).to(dtype).repeat_interleave(n, axis)
@@ -82,15 +90,15 @@ modes_inverse = torch.ops.spectrans.modes_inverse.default
 
 
 def _modes_fake(x: Tensor, modes: int, channels_first: bool, mirrored: bool, norm: int) -> Tensor:
-    shape = [*x.shape, 2]
-    shape[_sequence(channels_first) - 1] = modes
-    return x.new_empty(shape, dtype=compute_dtype(x.dtype))
+    shape = list(x.shape)
+    shape[_sequence(channels_first)] = modes
+    return x.new_empty(shape, dtype=complex_dtype(x.dtype))
 
 
 def _modes_inverse_fake(
     spectrum: Tensor, n: int, dtype: torch.dtype, channels_first: bool, mirrored: bool, norm: int
 ) -> Tensor:
-    shape = list(spectrum.shape[:-1])
+    shape = list(spectrum.shape)
     shape[_sequence(channels_first)] = n
     return spectrum.new_empty(shape, dtype=dtype)
 
@@ -113,7 +121,7 @@ def _modes_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
 
 def _modes_inverse_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     spectrum, _, _, *ctx.flags = inputs
-    ctx.modes = spectrum.shape[_sequence(ctx.flags[0]) - 1]
+    ctx.modes = spectrum.shape[_sequence(ctx.flags[0])]
     ctx.set_materialize_grads(False)
 
 

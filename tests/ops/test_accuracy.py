@@ -154,43 +154,51 @@ def test_conv(n: int) -> None:
             assert_no_worse(native[i], reference[i], oracle.wide(expected_grad))
 
 
-@pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
+@pytest.mark.parametrize("n", [*range(1, 601, 4), 1049, 2053, *LONG])
 def test_modes(n: int) -> None:
-    for count in (min(n // 16 + 2, n // 2 + 1), n // 2 + 1):  # one alone is a sum
+    few = [n // 64 + 2] if n >= 1000 else []
+    for count in (*few, min(n // 16 + 2, n // 2 + 1), n // 2 + 1):  # one alone is a sum
         d = max(channels(n), VALUES // (4 * count))
         x = oracle.draw(2, n, d, dtype=torch.float32)
         flags = (count, False, False, 1)
         expected = oracle.modes(oracle.wide(x), count, norm="ortho")
-        assert_no_worse(modes(x, *flags), modes_reference(x, *flags), expected)
+        y, reference = modes(x, *flags), modes_reference(x, *flags)
+        assert_no_worse(torch.view_as_real(y), torch.view_as_real(reference), expected)
 
 
-@pytest.mark.parametrize("n", [*range(1, 601, 4), *LONG])
+@pytest.mark.parametrize("n", [*range(1, 601, 4), 1049, 2053, *LONG])
 def test_modes_inverse(n: int) -> None:
-    for count in (n // 16 + 1, n // 2 + 1):
-        pairs = oracle.draw(2, count, channels(n), 2, dtype=torch.float32)
+    few = [n // 64 + 1] if n >= 1000 else []
+    for count in (*few, n // 16 + 1, n // 2 + 1):
+        z = torch.view_as_complex(oracle.draw(2, count, channels(n), 2, dtype=torch.float32))
         flags = (n, torch.float32, False, True, 2)
-        expected = oracle.from_modes(oracle.wide(pairs), n)
-        assert_no_worse(modes_inverse(pairs, *flags), modes_inverse_reference(pairs, *flags), expected)
+        expected = oracle.from_modes(oracle.wide(torch.view_as_real(z)), n)
+        assert_no_worse(modes_inverse(z, *flags), modes_inverse_reference(z, *flags), expected)
 
 
 @pytest.mark.parametrize("n", [*oracle.LINE_LENGTHS, *LONG])
 def test_single_lines(n: int) -> None:
     # One at a time, so that its parts share the lanes of a register.
     count = max(1, VALUES // n)
-    x, pairs = oracle.draw(count, n, 1, dtype=torch.float32), oracle.draw(count, n // 2 + 1, 1, 2, dtype=torch.float32)
+    x = oracle.draw(count, n, 1, dtype=torch.float32)
+    z = torch.view_as_complex(oracle.draw(count, n // 2 + 1, 1, 2, dtype=torch.float32))
     h, k = oracle.draw_response(n, 1, torch.float32), oracle.draw(n, 1, dtype=torch.float32) / n**0.5
 
+    def exact_lines(lines: torch.Tensor) -> torch.Tensor:
+        return lines.to(torch.complex128 if lines.is_complex() else torch.float64)
+
     def each(op: Callable[..., torch.Tensor], lines: torch.Tensor, parameters: Iterable[Any]) -> torch.Tensor:
-        return torch.cat([op(line.unsqueeze(0), *parameters) for line in lines])
+        result = torch.cat([op(line.unsqueeze(0), *parameters) for line in lines])
+        return torch.view_as_real(result) if result.is_complex() else result
 
     for op, reference, lines, parameters in (
         (mixing, mixing_reference, x, (True, False, True, 1)),
         (filter, filter_reference, x, (h, False)),
         (modes, modes_reference, x, (n // 2 + 1, False, False, 1)),
-        (modes_inverse, modes_inverse_reference, pairs, (n, torch.float32, False, True, 2)),
+        (modes_inverse, modes_inverse_reference, z, (n, torch.float32, False, True, 2)),
         (conv, conv_reference, x, (k, None, None, None, True, False)),
     ):
         exact = [p.double() if isinstance(p, torch.Tensor) else p for p in parameters]
         exact = [torch.float64 if p is torch.float32 else p for p in exact]
-        expected = oracle.wide(each(reference, lines.double(), exact))
+        expected = oracle.wide(each(reference, exact_lines(lines), exact))
         assert_no_worse(each(op, lines, parameters), each(reference, lines, parameters), expected)
