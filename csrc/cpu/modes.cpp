@@ -37,7 +37,8 @@ class Weights {
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
-// RealPlan; forward(tile, work), the bins of the samples, and inverse(tile, work), n times irfft of the bins.
+// RealPlan; gather<IO>(signal, pack, group, tiles), samples as forward(tiles, work) takes them, which leaves their bins;
+// and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;

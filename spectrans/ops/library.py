@@ -85,8 +85,10 @@ def call(op: Any, *args: Any) -> Any:
     if torch.is_grad_enabled():
         if torch._C._are_functorch_transforms_active():  # what they wrap does not say whether it requires a gradient
             return op(*args)
-        if any(isinstance(arg, torch.Tensor) and arg.requires_grad for arg in args):
-            return _eager[op].apply(*args) if op in _eager else op(*args)
+        for arg in args:  # any() of a generator takes as long as a small transform
+            if isinstance(arg, torch.Tensor) and arg.requires_grad:
+                eager = _eager.get(op)
+                return op(*args) if eager is None else eager.apply(*args)
     return below_autograd(op, *args)
 
 
