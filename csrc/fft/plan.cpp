@@ -91,12 +91,23 @@ std::vector<std::int64_t> real_radices(std::int64_t n) {
 // Length 1 counts: its only twiddle is 1.
 bool is_coprime(std::int64_t radix, std::int64_t m) { return std::gcd(radix, m) == 1; }
 
+// 1 / a modulo m, which have no common factor.
+std::int64_t inverse_mod(std::int64_t a, std::int64_t m) {
+  std::int64_t left = m, right = a % m, of_left = 0, of_right = 1;  // times a, modulo m, they are left and right
+  while (right != 0) {
+    const std::int64_t quotient = left / right;
+    left = std::exchange(right, left - quotient * right);
+    of_left = std::exchange(of_right, of_left - quotient * of_right);
+  }
+  return (of_left % m + m) % m;
+}
+
 // Output bin of butterfly q and bin k of the transform of length m that follows it.
 std::int64_t joined_bin(std::int64_t radix, std::int64_t m, std::int64_t q, std::int64_t k) {
   if (!is_coprime(radix, m)) return q + radix * k;
-  std::int64_t bin = k;
-  while (bin % radix != q) bin += m;  // fewer than radix steps
-  return bin;
+  // That which is q modulo the radix, and k modulo m.
+  const std::int64_t apart = ((q - k) % radix + radix) % radix;
+  return k + m * (apart * inverse_mod(m, radix) % radix);
 }
 
 // Slot of each sample: those of the stage, then those of the transforms of length m.
@@ -280,23 +291,30 @@ class Planner {
 
   // Mixed radix in long double, for tables only.
   static std::vector<Complex<long double>> host_dft(const std::vector<long double>& x) {
-    std::vector<Complex<long double>> values(x.size());
-    for (std::size_t i = 0; i < x.size(); ++i) values[i] = {x[i], 0};
-    return host_dft(values);
+    const std::int64_t n = static_cast<std::int64_t>(x.size());
+    std::vector<Complex<long double>> values(n), roots(n);
+    for (std::int64_t i = 0; i < n; ++i) {
+      const trig::Point w = trig::unit_root(i, n);
+      values[i] = {x[i], 0};
+      roots[i] = {w.cos, -w.sin};
+    }
+    return host_dft(values, roots);
   }
 
-  static std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double>>& x) {
+  // roots: of a length that is a multiple of x's
+  static std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double>>& x,
+                                                    const std::vector<Complex<long double>>& roots) {
     const std::int64_t n = static_cast<std::int64_t>(x.size());
     if (n == 1) return x;
-    const std::int64_t r = prime_factors(n).back(), m = n / r;
+    const std::int64_t r = prime_factors(n).back(), m = n / r, step = static_cast<std::int64_t>(roots.size()) / n;
     std::vector<Complex<long double>> y(n);
     for (std::int64_t t = 0; t < r; ++t) {
       std::vector<Complex<long double>> part(m);
       for (std::int64_t j = 0; j < m; ++j) part[j] = x[j * r + t];
-      part = host_dft(part);
+      part = host_dft(part, roots);
       for (std::int64_t k = 0; k < n; ++k) {
-        const trig::Point w = trig::unit_root(k * t % n, n);
-        y[k] = y[k] + times(part[k % m], w.cos, -w.sin);
+        const Complex<long double> w = roots[k * t % n * step];
+        y[k] = y[k] + times(part[k % m], w.re, w.im);
       }
     }
     return y;

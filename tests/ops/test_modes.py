@@ -111,6 +111,17 @@ def test_long(backend: str, n: int) -> None:
 
 
 @pytest.mark.usefixtures("cpu_kernels")
+def test_large_prime() -> None:
+    # A plan takes little more than the transform: what is quadratic would take minutes here.
+    n = 100_003
+    x = oracle.draw(1, n, 9, dtype=torch.float32)
+    for count in (1, 3, 40):
+        check(rfft_modes(x, count), x, count)
+        pairs = draw_spectrum(1, count, 9, dtype=torch.float32)
+        check_inverse(irfft_modes(pairs, n), pairs, n)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
 def test_lines_in_parts(n: int) -> None:
     for batch, d in oracle.LINES:
