@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 CMAKE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
 BUILD := build/kernels
 PIP := $(BIN)/pip --disable-pip-version-check
-# Two workers, each with as many threads as there are cores: those that wait must not keep the others from working. Tests
-# of the compiler take a minute: who has none left takes some of the other's.
+# Two workers, each with as many threads as there are cores: those that wait must not keep the others from working. Who
+# has no tests left takes some of the other's: a few take as long as a thousand.
 PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist worksteal
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 

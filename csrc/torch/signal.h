@@ -27,7 +27,7 @@ inline ScalarType compute_type(Element element) {
   return element == Element::float64 ? ScalarType::Double : ScalarType::Float;
 }
 
-// The spectrum's.
+// Of complex spectra that an op gives or takes.
 inline ScalarType complex_type(Element element) {
   return element == Element::float64 ? ScalarType::ComplexDouble : ScalarType::ComplexFloat;
 }
