@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "butterflies.h"
+#include "numbers.h"
 
 namespace spectrans {
 namespace {
@@ -19,23 +20,6 @@ namespace {
 // A stage's columns so many vectors apart are a multiple of a page apart, with the widest vectors, and share a set of
 // the first-level cache. The gap is a cache line at least, with the narrowest.
 constexpr std::int64_t kPageVectors = 64, kGap = 4;
-
-std::vector<std::int64_t> prime_factors(std::int64_t n) {  // descending
-  std::vector<std::int64_t> factors;
-  for (std::int64_t p = 2; p * p <= n; ++p) {
-    for (; n % p == 0; n /= p) factors.push_back(p);
-  }
-  if (n > 1) factors.push_back(n);
-  std::reverse(factors.begin(), factors.end());
-  return factors;
-}
-
-bool is_smooth(std::int64_t n) {
-  for (std::int64_t p : {2, 3, 5, 7, 11, 13}) {
-    while (n % p == 0) n /= p;
-  }
-  return n == 1;
-}
 
 // A length from `least` on that takes little time and few roundings.
 std::int64_t padded_length(std::int64_t least) {
@@ -91,17 +75,6 @@ std::vector<std::int64_t> real_radices(std::int64_t n) {
 // Length 1 counts: its only twiddle is 1.
 bool is_coprime(std::int64_t radix, std::int64_t m) { return std::gcd(radix, m) == 1; }
 
-// 1 / a modulo m, which have no common factor.
-std::int64_t inverse_mod(std::int64_t a, std::int64_t m) {
-  std::int64_t left = m, right = a % m, of_left = 0, of_right = 1;  // times a, modulo m, they are left and right
-  while (right != 0) {
-    const std::int64_t quotient = left / right;
-    left = std::exchange(right, left - quotient * right);
-    of_left = std::exchange(of_right, of_left - quotient * of_right);
-  }
-  return (of_left % m + m) % m;
-}
-
 // Output bin of butterfly q and bin k of the transform of length m that follows it.
 std::int64_t joined_bin(std::int64_t radix, std::int64_t m, std::int64_t q, std::int64_t k) {
   if (!is_coprime(radix, m)) return q + radix * k;
@@ -127,24 +100,6 @@ std::vector<std::int32_t> sample_slots(std::int64_t n) {
     }
   }
   return slots;
-}
-
-std::int64_t power_mod(std::int64_t base, std::int64_t exponent, std::int64_t p) {
-  std::int64_t result = 1;
-  for (base %= p; exponent > 0; exponent /= 2, base = base * base % p) {
-    if (exponent % 2 != 0) result = result * base % p;
-  }
-  return result;
-}
-
-std::int64_t generator(std::int64_t p) {
-  const std::vector<std::int64_t> factors = prime_factors(p - 1);
-  for (std::int64_t g = 2;; ++g) {
-    if (std::all_of(factors.begin(), factors.end(),
-                    [&](std::int64_t f) { return power_mod(g, (p - 1) / f, p) != 1; })) {
-      return g;
-    }
-  }
 }
 
 // Everything a plan points to lives here, for the life of the process.
@@ -258,7 +213,7 @@ class Planner {
     if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
     const std::int64_t m = is_smooth(p - 1) ? p - 1 : padded_length(2 * p - 3);
     const RealPlan<T>& convolution = real_locked(m);
-    const std::int64_t g = generator(p), inverse = power_mod(g, p - 2, p);
+    const std::int64_t g = generator(p), inverse = inverse_mod(g, p);
     std::vector<std::int32_t> gather(p - 1), scatter(p - 1);
     std::int64_t up = 1, down = 1;
     for (std::int64_t q = 0; q < p - 1; ++q) {
