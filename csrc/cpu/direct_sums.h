@@ -10,7 +10,7 @@ namespace {
 // Columns summed one after the other, at most. Such sums are added in pairs, and those in pairs, which keeps the
 // rounding of long ones to that of a transform; six columns take two sums already.
 constexpr std::int64_t kDirectColumns = 10, kFewColumns = 6;
-constexpr int kDirectLevels = 16;  // of pairs: a million columns
+constexpr int kDirectLevels = 16;  // of pairs: enough for every table there is (fft/direct.cpp)
 
 // Tiles whose sums are made side by side, so that each entry of a table is read for all of them: with the rows of a
 // block as many sums as hide the latency of an addition, in registers.
