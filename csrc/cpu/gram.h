@@ -5,21 +5,20 @@
 // parts, and those with rows (im, -re), (im, -re), ... the imaginary parts, of what is asked for.
 #pragma once
 
-#include "wide.h"
+#include "panels.h"
 
 namespace spectrans {
 namespace {
 
 template <class IO>
 class GramPass {
-  static constexpr std::int64_t strip = kLanes<double>;  // rows side by side in a vector
-  static constexpr std::int64_t wide = 3;                // strips of columns that a micro tile has: 8 x 24 doubles
-  static constexpr std::int64_t strips = 4 * wide;       // of a block
-  static constexpr std::int64_t rows = strips * strip;   // of a block
-  static constexpr std::int64_t depth = 256;             // of the product between two visits of a block
-  static constexpr std::int64_t panel = strips * depth;  // vectors
-
+  using Panel = Panels<double>;
   using Double = Vector<double>;
+  static constexpr std::int64_t strip = Panel::strip, depth = Panel::depth, pitch = Panel::pitch;
+  static constexpr std::int64_t rows = 96;  // of a block
+  static constexpr std::int64_t strips = Panel::strips(rows);
+  static constexpr std::int64_t panel = strips * pitch;  // vectors
+  static_assert(strips * strip == rows);
 
  public:
   explicit GramPass(const Orthogonality& call)
@@ -31,7 +30,7 @@ class GramPass {
     auto* partial = static_cast<double*>(scratch(ScratchRoom::shared, room));
     const std::int64_t work = min(rows, call_.t.n) * min(rows, call_.t.n) * length_;  // about bytes, to `parallel`
     parallel(pool, call_.t.batch * pairs_, work, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t vectors = 2 * panel + strips * rows;
+      const std::int64_t vectors = 2 * panel + Panel::sums(strips, strips);
       auto* space = static_cast<Double*>(scratch(ScratchRoom::worker, vectors * kVectorBytes));
       for (std::int64_t task = begin; task < end; ++task) {
         std::int64_t i = 0, j = task % pairs_;
@@ -51,30 +50,30 @@ class GramPass {
   double block(std::int64_t item, std::int64_t i, std::int64_t j, Double* space) const {
     Double *left = space, *right = space + panel, *sums = space + 2 * panel;
     const std::int64_t high = ceil_div(min(rows, call_.t.n - i * rows), strip);
-    const std::int64_t across = ceil_div(min(rows, call_.t.n - j * rows), strip);
+    const std::int64_t across = Panel::strips(min(rows, call_.t.n - j * rows));
     double total = 0;
     for (int part = 0; part < (call_.pairs ? 2 : 1); ++part) {
-      for (std::int64_t v = 0; v < strips * rows; ++v) sums[v] = Double{};
+      for (std::int64_t v = 0; v < Panel::sums(high, across); ++v) sums[v] = Double{};
       for (std::int64_t k = 0; k < length_; k += depth) {
         const std::int64_t count = min(depth, length_ - k);
         pack(item, i, high, k, count, left);
         pack(item, j, across, k, count, right);
-        if (part == 1) turn(right, across, count);
-        multiply(left, high, right, across, count, i == j, sums);
+        if (part == 1) Panel::turn(right, across, count);
+        Panel::multiply(left, high, right, across, count, i == j, sums);
       }
       total += squares(sums, i, high, j, across, part == 0);
     }
     return total;
   }
 
-  // Rows of block `at`, strip by strip: to[s depth + k] holds sample k of the rows of strip s; rows there are none of
+  // Rows of block `at`, strip by strip: to[s pitch + k] holds sample k of the rows of strip s; rows there are none of
   // are zero.
   void pack(std::int64_t item, std::int64_t at, std::int64_t count, std::int64_t k, std::int64_t samples,
             Double* to) const {
     const Signal& t = call_.t;
     const IO* data = batch_item<const IO>(t, item);
     const std::int64_t unit = call_.pairs ? 2 : 1;
-    for (std::int64_t s = 0; s < ceil_div(count, wide) * wide; ++s, to += depth) {
+    for (std::int64_t s = 0; s < count; ++s, to += pitch) {
       const std::int64_t first = at * rows + s * strip;
       const int there = static_cast<int>(max(0, min(strip, t.n - first)));
       const IO* row = data + first * t.n_stride;
@@ -120,44 +119,12 @@ class GramPass {
     }
   }
 
-  // (re, im) -> (im, -re)
-  static void turn(Double* panel, std::int64_t count, std::int64_t samples) {
-    for (std::int64_t s = 0; s < count; ++s, panel += depth) {
-      for (std::int64_t k = 0; k < samples; k += 2) {
-        const Double re = panel[k];
-        panel[k] = panel[k + 1];
-        panel[k + 1] = -re;
-      }
-    }
-  }
-
-  // sums[(s strips + c) strip + r] += the products of row r of strip s with the rows of strip c
-  static void multiply(const Double* left, std::int64_t high, const Double* right, std::int64_t across,
-                       std::int64_t samples, bool upper, Double* sums) {
-    for (std::int64_t c = 0; c < across; c += wide) {
-      for (std::int64_t s = 0; s < (upper ? min(high, c + wide) : high); ++s) {
-        Double* to = sums + (s * strips + c) * strip;
-        Double sum[strip][wide] = {};
-        const Double *a = left + s * depth, *b = right + c * depth;
-        for (std::int64_t k = 0; k < samples; ++k) {
-          const double* row = reinterpret_cast<const double*>(a + k);
-          unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
-            unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[r][q] += row[r] * b[q * depth + k]; });
-          });
-        }
-        unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-          unroll<0, strip>([&]<int r>() SPECTRANS_INLINE_LAMBDA { to[q * strip + r] += sum[r][q]; });
-        });
-      }
-    }
-  }
-
   double squares(const Double* sums, std::int64_t i, std::int64_t high, std::int64_t j, std::int64_t across,
                  bool real) const {
     Double total{};
     for (std::int64_t s = 0; s < high; ++s) {
       for (std::int64_t c = i == j ? s : 0; c < across; ++c) {
-        const Double* of = sums + (s * strips + c) * strip;
+        const Double* of = sums + (s * across + c) * strip;
         const bool diagonal = i == j && s == c;
         for (std::int64_t r = 0; r < strip; ++r) {
           Double value = of[r];

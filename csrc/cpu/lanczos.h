@@ -1,5 +1,6 @@
 // The largest singular value of a matrix A by Golub-Kahan-Lanczos bidiagonalisation, in the form of Lanczos' iteration
-// on A^H A: w = A^H (A v) takes one read of A, a few rows at a time.
+// on A^H A: w = A^H (A v) takes one read of A, a few rows at a time. Where A has few columns for its many rows, and a few
+// steps were not enough, A^H A is calculated, and takes its place.
 //
 // Steps may round to single precision; what is returned comes from a last product in double: theta = |A v|^2 <= sigma^2
 // for a unit vector v, and some eigenvalue of A^H A lies within its residual |A^H A v - theta v|. If that does not
@@ -8,8 +9,8 @@
 // has not told from the largest yet would be overlooked.)
 #pragma once
 
+#include "normal_matrix.h"
 #include "tridiagonal.h"
-#include "wide.h"
 
 namespace spectrans {
 namespace {
@@ -151,16 +152,18 @@ class LargestSingularValue {
   static constexpr std::int64_t kMaxChunks = 16;     // of rows, with a sum each
   static constexpr std::int64_t kChunk = 32 * 1024;  // elements, at least
   static constexpr std::int64_t kSingleSteps = 160;  // in single precision
+  // A^H A takes the place of an A with so many rows for a column, at least, and so many columns, at most, after the
+  // first steps: it costs as much as a number of steps that grows with the columns, the more the nearer A is.
+  static constexpr std::int64_t kRowsPerColumn = 8, kColumnsPerStep = 64;
+  static constexpr std::int64_t kMostColumns = std::is_same_v<Out, float> ? 160 : 384, kMostColumnsOfFar = 512;
+  static constexpr std::int64_t kFarBytes = 8 * 1024 * 1024;
 
  public:
   LargestSingularValue(const SpectralNorm& call, const ThreadPool& pool, ScratchRoom room)
-      : call_(call), pool_(pool), right_(call.pairs ? 2 : 1) {
-    const std::int64_t unit = right_;
-    rows_are_beside_ = call.x.d_stride == unit;
-    m_ = rows_are_beside_ ? call.x.n : call.x.d;
-    n_ = rows_are_beside_ ? call.x.d : call.x.n;
-    row_stride_ = rows_are_beside_ ? call.x.n_stride : call.x.d_stride;
-    length_ = n_ * right_;
+      : call_(call), pool_(pool), right_(call.pairs ? 2 : 1), rows_are_beside_(call.x.d_stride == right_),
+        m_(rows_are_beside_ ? call.x.n : call.x.d), n_(rows_are_beside_ ? call.x.d : call.x.n),
+        row_stride_(rows_are_beside_ ? call.x.n_stride : call.x.d_stride), length_(n_ * right_),
+        normal_(m_, n_, row_stride_, static_cast<int>(right_)) {
     padded_ = ceil_div(length_, 16) * 16;
     chunks_ = max(1, min(kMaxChunks, m_ * length_ / kChunk));
     chunk_ = ceil_div(ceil_div(m_, chunks_), 8) * 8;
@@ -168,10 +171,17 @@ class LargestSingularValue {
     // Steps after which nothing is left. What a wide matrix maps to zero is one eigenvalue more, which rounding can
     // bring back.
     full_ = min(m_ * right_ + 8, length_);
+    const bool far = m_ * length_ * std::int64_t(sizeof(IO)) > kFarBytes;
+    const bool tall = m_ >= kRowsPerColumn * n_ && length_ <= (far ? kMostColumnsOfFar : kMostColumns);
+    from_step_ = tall ? length_ / kColumnsPerStep : full_;
     const std::int64_t doubles = (full_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ + chunks_ +
-                                 m_ * right_ + 5 * (full_ + 1);
+                                 m_ * right_ + 5 * (full_ + 1) + (tall ? length_ * padded_ + normal_.doubles() : 0);
     auto* space = static_cast<double*>(scratch(room, doubles * sizeof(double)));
     const auto take = [&](std::int64_t count) { return space += count, space - count; };
+    if (tall) {  // first, for its alignment
+      normal_space_ = take(normal_.doubles());
+      normal_matrix_ = take(length_ * padded_);
+    }
     basis_ = take((full_ + 1) * padded_);
     v_ = take(padded_);
     w_ = take(padded_);
@@ -190,6 +200,7 @@ class LargestSingularValue {
     a_ = batch_item<const IO>(call_.x, item);
     first_ = second_ = shrink_ = 1;
     exponent_ = 0;
+    normal_is_there_ = false;
     pseudo_random(start_);
     double squared = product<double>(start_, false);
     if (!(squared > 0x1p-400 && squared < 0x1p400)) {
@@ -295,18 +306,33 @@ class LargestSingularValue {
     return squared;
   }
 
+  // The product with vector k of the basis.
+  template <class T>
+  void step(std::int64_t k) {
+    const double* v = basis_ + k * padded_;
+    if (!std::is_same_v<T, Out> || k < from_step_ || exponent_ != 0) {
+      product<T>(v, false);
+      return;
+    }
+    if (!normal_is_there_) normal_.fill(a_, pool_, normal_space_, normal_matrix_, padded_);
+    normal_is_there_ = true;
+    for (std::int64_t i = 0; i < length_; ++i) w_[i] = dot(normal_matrix_ + i * padded_, v, padded_);
+  }
+
   // Lanczos from start_, whose product is w_. Leaves theta_ and the unit vector v_; whether they are proved accurate,
   // or the bidiagonalisation is complete.
   template <class T>
   bool iterate() {
     constexpr bool single = std::is_same_v<T, float>;
+    // Of an estimate: what single products round comes on top of it.
+    constexpr double asked = single ? 0.9 * kTolerance<T> : kTolerance<T>;
     constexpr double nothing = single ? 1e-7 : 1e-14;  // of what is left after a step, relative
     const std::int64_t most = single ? min(full_, kSingleSteps) : full_;
-    double enough = kTolerance<T>, low = 0, widest = 0;  // low, widest: bounds of the largest eigenvalue
+    double enough = asked, low = 0, widest = 0;  // low, widest: bounds of the largest eigenvalue
     bool again = false;
     copy(start_, basis_);
     for (std::int64_t k = 0;;) {
-      if (k > 0) product<T>(basis_ + k * padded_, false);
+      if (k > 0) step<T>(k);
       alpha_[k] = dot(basis_ + k * padded_, w_, padded_);
       orthogonalise(k + 1);
       beta_[k] = __builtin_sqrt(dot(w_, w_, padded_));
@@ -329,17 +355,12 @@ class LargestSingularValue {
           if (proved(k, kTolerance<T>)) return true;
           if (last || single) return last && !single;
           enough /= 8;
-          restore(k);
+          step<T>(k - 1);  // its w, which the proof has overwritten
+          orthogonalise(k);
         }
       }
       for (std::int64_t i = 0; i < padded_; ++i) basis_[k * padded_ + i] = w_[i] / beta_[k - 1];
     }
-  }
-
-  // The step's w, which the proof has overwritten.
-  void restore(std::int64_t k) {
-    product<double>(basis_ + (k - 1) * padded_, false);
-    orthogonalise(k);
   }
 
   static double larger(double a, double b) { return a > b ? a : b; }
@@ -383,8 +404,14 @@ class LargestSingularValue {
 
   const SpectralNorm& call_;
   const ThreadPool& pool_;
-  std::int64_t right_, m_, n_, row_stride_, length_, padded_, chunks_, chunk_, full_;
-  bool rows_are_beside_;
+  const std::int64_t right_;
+  const bool rows_are_beside_;
+  const std::int64_t m_, n_, row_stride_, length_;
+  const NormalMatrix<IO> normal_;
+  std::int64_t padded_, chunks_, chunk_, full_;
+  std::int64_t from_step_;  // on which A^H A is multiplied
+  bool normal_is_there_ = false;
+  double *normal_space_ = nullptr, *normal_matrix_ = nullptr;
   double *basis_, *v_, *w_, *start_, *turned_, *partial_, *squares_, *products_, *alpha_, *beta_, *y_, *room_;
   const IO* a_ = nullptr;
   double theta_ = 0, first_ = 1, second_ = 1, shrink_ = 1;

@@ -223,8 +223,7 @@ void energies(const Energy* calls, int count, const ThreadPool& pool) {
   }
 }
 
-// -- largest modulus
-// ----------------------------------------------------------------------------------------------------
+// -- largest modulus --------------------------------------------------------------------------------------------------
 
 // Squares of doubles may overflow or vanish where moduli do not.
 template <class T>

@@ -191,6 +191,10 @@ void all(oracle::Report& report) {
     }
   }
   spectral_norm<T>(report, 400, 130, false, false, 1.0);
+  for (const bool pairs : {false, true}) {  // A^H A, from the start and after two steps
+    spectral_norm<T>(report, 700, 40, pairs, false, 1.0);
+    spectral_norm<T>(report, pairs ? 70 : 130, 1100, pairs, true, 1.0);
+  }
   degenerate<T>(report);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import matrices
 import numpy as np
@@ -529,6 +530,29 @@ def test_spectral_norm_of_long_and_thin(backend: str, dtype: torch.dtype) -> Non
         check_spectral_norm(oracle.draw(*shape, dtype=dtype).mT)
 
 
+orthonormal = lru_cache(matrices.orthonormal)
+
+
+@pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
+@pytest.mark.parametrize("name", matrices.SQUARE)
+def test_spectral_norm_of_many_rows(backend: str, name: str, dtype: torch.dtype) -> None:
+    # A^H A takes A's place, from the first step or, where there are many columns, a later one.
+    for n in (3, 24, 70):
+        square = matrices.SQUARE[name](n)
+        tall = random_complex(orthonormal(8 * n, len(square)) @ square, dtype)
+        check_spectral_norm(tall)
+        check_spectral_norm(tall.mT)
+
+
+@pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
+def test_spectral_norm_of_many_rows_and_columns(dtype: torch.dtype) -> None:
+    for name in ("uniform", "cluster", "gap 1e-05", "half rank"):
+        check_spectral_norm(random_complex(orthonormal(1500, 150) @ matrices.SQUARE[name](150), dtype))
+    for scale in (1e-30, 1e30):
+        check_spectral_norm(oracle.draw(2, 1300, 130, dtype=dtype) * scale)
+    check_spectral_norm(oracle.draw(70_000, 33, dtype=dtype))
+
+
 @pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16), ids=str)
 def test_spectral_norm_of_halves(backend: str, dtype: torch.dtype) -> None:
     for n in (1, 2, 3, 8, 17, 40):
@@ -536,6 +560,7 @@ def test_spectral_norm_of_halves(backend: str, dtype: torch.dtype) -> None:
             check_spectral_norm(random_complex(matrices.SQUARE[name](n), dtype))
     for scale in (1e-6, 1e3):
         check_spectral_norm((oracle.draw(2, 9, 5).clamp(-3, 3) * scale).to(dtype))
+        check_spectral_norm((oracle.draw(200, 20).clamp(-3, 3) * scale).to(dtype))
 
 
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
