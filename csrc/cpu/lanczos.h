@@ -1,6 +1,6 @@
 // The largest singular value of a matrix A by Golub-Kahan-Lanczos bidiagonalisation, in the form of Lanczos' iteration
-// on A^H A: w = A^H (A v) takes one read of A, a few rows at a time. Where A has few columns for its many rows, and a few
-// steps were not enough, A^H A is calculated, and takes its place.
+// on A^H A: w = A^H (A v) takes one read of A, a few rows at a time. Where A has few columns for its many rows, and a
+// few steps were not enough, A^H A is calculated, and takes its place.
 //
 // Steps may round to single precision; what is returned comes from a last product in double: theta = |A v|^2 <= sigma^2
 // for a unit vector v, and some eigenvalue of A^H A lies within its residual |A^H A v - theta v|. If that does not

@@ -94,8 +94,8 @@ class NormalMatrix {
   // Of all chunks, in order.
   double total(const Vector<double>* sums, std::int64_t i, std::int64_t j) const {
     constexpr std::int64_t strip = Panel::strip;
-    const auto* at = reinterpret_cast<const double*>(sums) +
-                     (i / strip * strips_ + j / strip) * strip * strip + i % strip * strip + j % strip;
+    const auto* at = reinterpret_cast<const double*>(sums) + (i / strip * strips_ + j / strip) * strip * strip +
+                     i % strip * strip + j % strip;
     double sum = 0;
     for (std::int64_t chunk = 0; chunk < chunks_; ++chunk) sum += at[chunk * parts_ * sums_ * kLanes<double>];
     return sum;

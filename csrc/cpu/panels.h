@@ -30,8 +30,9 @@ struct Panels {
   // Adds the products of `count` samples. Strip s of a panel begins at s pitch; across: strips of the right one, a
   // multiple of `wide`. symmetric: the panels are of the same rows, and what is left of the diagonal is not needed.
   // (A part of a function that fills panels as well, its sums would not stay in registers.)
-  [[gnu::noinline]] static void multiply(const Vector<T>* left, std::int64_t strips, const Vector<T>* right, std::int64_t across,
-                       std::int64_t count, bool symmetric, Vector<double>* sums) {
+  [[gnu::noinline]] static void multiply(const Vector<T>* left, std::int64_t strips, const Vector<T>* right,
+                                         std::int64_t across, std::int64_t count, bool symmetric,
+                                         Vector<double>* sums) {
     for (std::int64_t c = 0; c < across; c += wide) {
       for (std::int64_t s = 0; s < (symmetric ? min(strips, c + wide) : strips); ++s) {
         unroll<0, strip / high>([&]<int h>() SPECTRANS_INLINE_LAMBDA {
@@ -47,9 +48,8 @@ struct Panels {
           unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
             unroll<0, high>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
               const Wide<T> more = widened<T>(sum[r][q]);
-              unroll<0, parts>([&]<int p>() SPECTRANS_INLINE_LAMBDA {
-                to[(q * strip + r) * parts + p] += more.part[p];
-              });
+              unroll<0, parts>([&]<int p>()
+                                   SPECTRANS_INLINE_LAMBDA { to[(q * strip + r) * parts + p] += more.part[p]; });
             });
           });
         });
