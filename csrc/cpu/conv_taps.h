@@ -52,10 +52,11 @@ class ConvTaps {
         read_rows(from, first, count, end, channels, some);
         for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(some[i], part);
       };
-      const auto load = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-        rows(first + acting_.offset, count, acting_.count, low);
+      const auto load = [&](int t, std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+        const std::int64_t tap = first + plan_.m * t + acting_.offset;
+        rows(tap, count, acting_.count, low);
         if (acting_.offset == 0) return;
-        rows(first + acting_.offset - length_, count, acting_.offset, high);
+        rows(tap - length_, count, acting_.offset, high);
         for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
       };
       if (acting_.offset == 0) {
@@ -87,10 +88,11 @@ class ConvTaps {
         }
         complex_inverse(*plan_.child, 0, re + block, im + block, 1, static_cast<Vector<double>*>(nullptr));
       }
-      const auto keep = [&](std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+      const auto keep = [&](int t, std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
+        Vector<T>* lags = spectrum + first + plan_.m * t;
         for (std::int64_t i = 0; i < count; ++i) {
-          narrow_part<T>(low[i] * scale, part, spectrum[first + i]);
-          if (acting_.offset > 0) narrow_part<T>(high[i] * -scale, part, spectrum[imag_ + first + i]);
+          narrow_part<T>(low[i] * scale, part, lags[i]);
+          if (acting_.offset > 0) narrow_part<T>(high[i] * -scale, part, lags[imag_ + i]);
         }
       };
       if (acting_.offset == 0) {
@@ -101,10 +103,9 @@ class ConvTaps {
     }
     for (std::int64_t first = 0; first < length_; first += kLanes<T>) {
       const std::int64_t count = min(kLanes<T>, length_ - first);
-      write_rows(to, first + acting_.offset, count, acting_.count, channels, false, spectrum + first);
+      write_rows(to, first + acting_.offset, count, acting_.count, channels, spectrum + first);
       if (acting_.offset == 0) continue;
-      write_rows(to, first + acting_.offset - length_, count, acting_.offset, channels, false,
-                 spectrum + imag_ + first);
+      write_rows(to, first + acting_.offset - length_, count, acting_.offset, channels, spectrum + imag_ + first);
     }
   }
 

@@ -37,20 +37,10 @@ SPECTRANS_INLINE void read_rows(const Lines<const IO>& from, std::int64_t first,
   for (std::int64_t i = end; i < count; ++i) rows[i] = Vector<T>{};
 }
 
-// The same of one row that holds a vector.
-template <class IO>
-SPECTRANS_INLINE Vector<Compute<IO>> read_row(const Lines<const IO>& from, std::int64_t j, std::int64_t n) {
-  if (j >= n) return Vector<Compute<IO>>{};
-  const IO* row = from.data + j * from.n_stride;
-  fetch(row + kPrefetchRows * from.n_stride);
-  return load(row);
-}
-
-// Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps. streaming: whole
-// vectors go past the caches.
+// Sample first + i <- rows[i], where it is inside 0 .. n. Transposes rows in place where that helps.
 template <class IO>
 SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::int64_t count, std::int64_t n,
-                                 int channels, bool streaming, Vector<Compute<IO>>* rows) {
+                                 int channels, Vector<Compute<IO>>* rows) {
   using T = Compute<IO>;
   constexpr int lanes = kLanes<T>;
   const std::int64_t begin = min(count, max(0, -first)), end = max(begin, min(count, n - first));
@@ -60,12 +50,8 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
   } else if (to.d_stride == 1 && channels == lanes) {
     for (std::int64_t i = begin; i < end; ++i) {
       IO* row = to.data + (first + i) * to.n_stride;
-      if (streaming) {
-        stream(row, rows[i]);
-      } else {
-        fetch(row + lanes * to.n_stride);
-        store(row, rows[i]);
-      }
+      fetch(row + lanes * to.n_stride);
+      store(row, rows[i]);
     }
   } else {
     for (std::int64_t i = begin; i < end; ++i) {
@@ -74,35 +60,30 @@ SPECTRANS_INLINE void write_rows(const Lines<IO>& to, std::int64_t first, std::i
   }
 }
 
-template <class IO>
-SPECTRANS_INLINE void write_row(const Lines<IO>& to, std::int64_t j, std::int64_t n, bool streaming,
-                                Vector<Compute<IO>> value) {
-  if (j >= n) return;
-  IO* row = to.data + j * to.n_stride;
-  if (streaming) {
-    stream(row, value);
+// ---- the outer stages -----------------------------------------------------------------------------------------------
+
+// One row of each stays in registers.
+template <int R, int kAtOnce, class F>
+SPECTRANS_INLINE void for_each_column(const F& f) {
+  if constexpr (kAtOnce == 1) {
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { f(t); });
   } else {
-    fetch(row + kLanes<Compute<IO>> * to.n_stride);
-    store(row, value);
+    for (int t = 0; t < R; ++t) f(t);
   }
 }
 
-template <class V>
-SPECTRANS_INLINE void multiply(const V* by, std::int64_t count, V* rows) {
-  for (std::int64_t i = 0; i < count; ++i) rows[i] = rows[i] * by[i];
-}
-
-// ---- the outer stages -----------------------------------------------------------------------------------------------
-
-// Samples of low + i high -> the spectra that the child plan goes on with. load(first, count, low, high) gets rows, up
-// to kAtOnce at a time: as many as there are lanes, for transposes, or each when its butterfly comes.
+// Samples of low + i high -> the spectra that the child plan goes on with. load(t, first, count, low, high) gets rows
+// of column t, m samples each, up to kAtOnce at a time: as many as there are lanes, for transposes, or each when its
+// butterfly comes.
 template <int R, bool kComplex, int kAtOnce, class T, class Load>
 SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>* re, Vector<T>* im, const Load& load) {
   const std::int64_t m = plan.m;
   Vector<T> low[R * kAtOnce], high[kComplex ? R * kAtOnce : 1];
   for (std::int64_t first = 0; first < m; first += kAtOnce) {
     const std::int64_t count = min(kAtOnce, m - first);
-    for (int t = 0; t < R; ++t) load(first + m * t, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
+    for_each_column<R, kAtOnce>([&](int t) SPECTRANS_INLINE_LAMBDA {
+      load(t, first, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
+    });
     for (std::int64_t i = 0; i < count; ++i) {
       Complex<Vector<T>> v[R];
       unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
@@ -126,7 +107,7 @@ SPECTRANS_INLINE void weighted_forward(const RightAnglePlan<T>& plan, Vector<T>*
   }
 }
 
-// The way back: store(first, count, low, high) gets rows of N times the samples, of their real part alone unless
+// The way back: store(t, first, count, low, high) gets rows of N times the samples, of their real part alone unless
 // kComplex.
 template <int R, bool kComplex, int kAtOnce, class T, class Store>
 SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vector<T>* re, const Vector<T>* im,
@@ -150,7 +131,9 @@ SPECTRANS_INLINE void weighted_inverse(const RightAnglePlan<T>& plan, const Vect
         if constexpr (kComplex) high[t * kAtOnce + i] = v[t].im * cos - v[t].re * sin;
       });
     }
-    for (int t = 0; t < R; ++t) store(first + m * t, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
+    for_each_column<R, kAtOnce>([&](int t) SPECTRANS_INLINE_LAMBDA {
+      store(t, first, count, low + t * kAtOnce, high + (kComplex ? t * kAtOnce : 0));
+    });
   }
 }
 

@@ -1,0 +1,140 @@
+// The samples of a group of tiles in the order they have in memory, on their way from there to transforms that take
+// rows far apart, and back: so that whole cache lines, several of them side by side, are used whenever memory is
+// touched.
+#pragma once
+
+#include "tile.h"
+
+namespace spectrans {
+namespace {
+
+// Rows first .. first + count of a signal.
+inline Signal slice(const Signal& signal, std::int64_t element, std::int64_t first, std::int64_t count) {
+  Signal part = signal;
+  part.data = static_cast<char*>(part.data) + first * signal.n_stride * element;
+  part.n = count;
+  return part;
+}
+
+// Calls put(j, k, sample j of tile k) for all samples of an item.
+template <class IO, class Put>
+void for_each_row(const Signal& signal, std::int64_t item, const Group& group, const Put& put) {
+  if (!whole_vectors<Compute<IO>>(signal, group)) {
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      gather_lanes<IO>(Starts<const IO>(signal, item, group, k), signal.n_stride, signal.n,
+                       [&put, k](std::int64_t j, const Vector<Compute<IO>>& value)
+                           SPECTRANS_INLINE_LAMBDA { put(j, k, value); });
+    }
+    return;
+  }
+  const IO* data = batch_item<const IO>(signal, item);
+  with_count(group.tiles, [&]<int kCount>() {
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    const Put own = put;  // stores could change what it refers to from elsewhere
+    const IO* row[kCount];
+    unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
+    for (std::int64_t j = 0; j < n; ++j) {
+      unroll<0, kCount>([&]<int k>() {
+        if constexpr (k % kTilesOfLine<IO> == 0) fetch(row[k] + ahead);
+        own(j, k, load(row[k]));
+        row[k] += stride;
+      });
+    }
+  });
+}
+
+// Columns of m rows each, as the first stage of a transform takes them, a few slots apart: columns a multiple of a page
+// long would meet in the same sets of the first-level cache.
+template <class IO>
+class StagedRows {
+  using T = Compute<IO>;
+  static constexpr std::int64_t kGap = max(1, kLine / kVectorBytes);
+  static constexpr std::int64_t kPiece = 128;  // rows that are met again while they are near
+
+ public:
+  // n samples, in columns of m; the rest of the last is zero.
+  StagedRows(std::int64_t n, std::int64_t m, std::int64_t columns)
+      : n_(n), m_(m), columns_(columns), pitch_(padded(columns * (m + kGap))) {}
+
+  // Vectors of a group of so many tiles, and those to work with.
+  std::int64_t slots(std::int64_t tiles) const { return tiles * pitch_; }
+  static constexpr std::int64_t work() { return kMaxTiles * (kPiece + 1); }
+
+  // Row j of column t of a tile.
+  SPECTRANS_INLINE Vector<T>& at(Vector<T>* rows, std::int64_t t, std::int64_t j) const {
+    return rows[t * (m_ + kGap) + j];
+  }
+  Vector<T>* tile(Vector<T>* rows, std::int64_t k) const { return rows + k * pitch_; }
+
+  // rows <- an item of x, times that of a gate, where there is one.
+  void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
+    for_each_piece(
+        [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
+          struct {
+            Vector<T>* to;
+            std::int64_t pitch;
+            SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
+              to[k * pitch + j] = value;
+            }
+          } put{piece, pitch_};
+          for_each_row<IO>(slice(x, sizeof(IO), first, count), item, group, put);
+          if (gate.data != nullptr) {
+            struct {
+              Vector<T>* to;
+              std::int64_t pitch;
+              SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
+                to[k * pitch + j] *= value;
+              }
+            } multiply{piece, pitch_};
+            for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group, multiply);
+          }
+        },
+        rows);
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      for (std::int64_t j = n_; j < m_ * columns_; ++j) at(tile(rows, k), j / m_, j % m_) = Vector<T>{};
+    }
+  }
+
+  // An item of y <- rows, times that of a gate, where there is one. streaming: past the caches.
+  void write(const Signal& y, const Signal& gate, std::int64_t item, const Group& group, bool streaming,
+             Vector<T>* rows, Vector<T>* work) const {
+    for_each_piece(
+        [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
+          struct Rows {
+            const Vector<T>* from;
+            std::int64_t pitch;
+            SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return from[k * pitch + j]; }
+          } from{piece, pitch_};
+          if (gate.data != nullptr) {
+            struct {
+              const Vector<T>* from;
+              Vector<T>* to;
+              std::int64_t from_pitch;
+              SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
+                to[k * (kPiece + 1) + j] = from[k * from_pitch + j] * value;
+              }
+            } multiply{piece, work, pitch_};
+            for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group, multiply);
+            from = {work, kPiece + 1};
+          }
+          scatter<IO>(slice(y, sizeof(IO), first, count), item, group, streaming, from);
+        },
+        rows);
+  }
+
+ private:
+  template <class F>
+  void for_each_piece(const F& f, Vector<T>* rows) const {
+    for (std::int64_t column = 0; column * m_ < n_; ++column) {
+      const std::int64_t begin = column * m_, end = min(n_, begin + m_);
+      for (std::int64_t first = begin; first < end; first += kPiece) {
+        f(first, min(kPiece, end - first), &at(rows, column, first - begin));
+      }
+    }
+  }
+
+  std::int64_t n_, m_, columns_, pitch_;
+};
+
+}  // namespace
+}  // namespace spectrans
