@@ -79,9 +79,10 @@ class ConvPass {
     const Blocks blocks(groups_.count, call_.u.batch, slots_ * kVectorBytes, pool_.threads);
     const bool streaming = can_stream_all();
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
-      Space space(blocks.size * slots_ + spectrum_ + staged_ + rows_.work());
-      Vector<T>*kernels = space.take(blocks.size * slots_), *tile = space.take(spectrum_), *rows = space.take(staged_),
-      *work = space.take(rows_.work());
+      const std::int64_t high = taps_.has_high() ? staged_ : 0;
+      Space space(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
+      Vector<T>*kernels = space.take(blocks.size * slots_), *tile = space.take(spectrum_), *rows = space.take(staged_);
+      Vector<T>*high_rows = space.take(high), *work = space.take(rows_.work());
       std::int64_t arranged = -1;
       for (std::int64_t task = begin; task < end; ++task) {
         const Blocks::Block block = blocks[task];
@@ -89,7 +90,7 @@ class ConvPass {
           const Group group = groups_[block.first + g];
           Vector<T>* kernel = kernels + (shared_ ? 0 : g * slots_);
           const bool anew = shared_ ? arranged < 0 && g == 0 : block.first != arranged;
-          if (anew) arrange(group, call_.adjoint ? -1 : 1, kernel, tile);
+          if (anew) arrange(group, call_.adjoint ? -1 : 1, kernel, {rows, high_rows}, tile);
           const bool more = g + 1 < block.groups, there = more || task + 1 < end;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
@@ -116,6 +117,12 @@ class ConvPass {
     const std::int64_t sums = shared_ ? ceil_div(d_, kLanes<T>) : splits;
     const std::int64_t channels_of_sum = shared_ ? 1 : d_, size = taps_.count() * channels_of_sum;
     T* partial = sums == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, sums * size * sizeof(T)));
+    const auto sum_at = [&](std::int64_t i) {
+      Signal sum{};
+      sum.data = partial + i * size;
+      sum.n = taps_.count(), sum.d = sum.n_stride = channels_of_sum, sum.d_stride = sum.batch = 1;
+      return sum;
+    };
     const std::int64_t pieces = ceil_div(batch, splits) > kItemsPerSum ? 2 : 1;
     const bool streaming = can_stream_all();
     parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * ceil_div(batch, splits),
@@ -134,18 +141,16 @@ class ConvPass {
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t index = task / splits, split = task % splits;
                  const Group group = groups_[index];
-                 if (shared_ ? arranged < 0 : index != arranged) arrange(group, 1, of.kernel, of.tile);
+                 if (shared_ ? arranged < 0 : index != arranged) arrange(group, 1, of.kernel, {of.u, of.grad}, of.tile);
                  arranged = index;
                  items(group, split * batch / splits, (split + 1) * batch / splits, streaming, of);
-                 for (std::int64_t k = 0; k < group.tiles; ++k) {
-                   Vector<T>* total = of.total + k * spectrum_;
-                   Lines<T> to = taps_.acting(lines<T>(call_.grad_k, 0, shared_ ? 0 : group.channel[k]));
+                 if (!shared_) {
+                   write_gradient(group, of, sums == 1 ? taps_.acting(call_.grad_k) : sum_at(split));
+                 }
+                 for (std::int64_t k = 0; shared_ && k < group.tiles; ++k) {
                    const std::int64_t at = index * groups_.tiles_per_group + k;
-                   if (shared_) sum_channels(total, at * kLanes<T> - group.channel[k], group.lanes);
-                   if (sums > 1)
-                     to = shared_ ? Lines<T>{partial + at * size, 1, 1}
-                                  : Lines<T>{partial + split * size + group.channel[k], d_, 1};
-                   taps_.write_gradient(total, shared_ ? 1 : group.lanes, to, of.tile);
+                   sum_channels(of.total + k * spectrum_, at * kLanes<T> - group.channel[k], group.lanes, of.total);
+                   write_gradient(group, of, sums == 1 ? taps_.acting(call_.grad_k) : sum_at(at));
                  }
                }
                if (streaming) fence_streams();
@@ -196,19 +201,17 @@ class ConvPass {
 
   // Rows -> their spectrum, but for the stages of the child plan.
   void load(Vector<T>* rows, Vector<T>* tile) const {
-    weighted_forward<R, false, 1>(plan_, tile, tile + imag_,
-                                  [&](int t, std::int64_t j, std::int64_t, Vector<T>* low, Vector<T>*)
-                                      SPECTRANS_INLINE_LAMBDA { *low = rows_.at(rows, t, j); });
+    weighted_forward<R, false>(plan_, tile, tile + imag_,
+                               [&](int t, std::int64_t j) SPECTRANS_INLINE_LAMBDA { return rows_.at(rows, t, j); });
   }
 
   // And back: rows <- N times the samples of a spectrum + skip rows.
   void unload(const Vector<T>* tile, const Vector<T>& skip, Vector<T>* rows) const {
-    weighted_inverse<R, false, 1>(plan_, tile, tile + imag_,
-                                  [&, skip](int t, std::int64_t j, std::int64_t, Vector<T>* low, Vector<T>*)
-                                      SPECTRANS_INLINE_LAMBDA {
-                                        Vector<T>& row = rows_.at(rows, t, j);
-                                        row = *low + skip * row;
-                                      });
+    weighted_inverse<R, false>(plan_, tile, tile + imag_,
+                               [&, skip](int t, std::int64_t j, const Vector<T>& value) SPECTRANS_INLINE_LAMBDA {
+                                 Vector<T>& row = rows_.at(rows, t, j);
+                                 row = value + skip * row;
+                               });
   }
 
   Vector<T> skip(const Group& group, std::int64_t k) const {
@@ -217,12 +220,22 @@ class ConvPass {
     return shared_ ? load_some(skips, 0, group.lanes) : load_some(skips + group.channel[k], 1, group.lanes);
   }
 
+  // Whose taps those of a group are: one line of them, in all lanes, where channels share it.
+  Group of_taps(const Group& group, int lanes) const { return shared_ ? Group{{}, 1, lanes, 1} : group; }
+
   // The kernel's spectra, of the tiles of a group.
-  void arrange(const Group& group, double imag_sign, Vector<T>* spectra, Vector<T>* tile) const {
-    for (std::int64_t k = 0; k < (shared_ ? 1 : group.tiles); ++k) {
-      taps_.transform(lines<const T>(call_.k, 0, group.channel[k]), shared_ ? kLanes<T> : group.lanes, imag_sign,
-                      spectra + of_tile(k), tile);
-    }
+  void arrange(const Group& group, double imag_sign, Vector<T>* spectra, const typename ConvTaps<T, R>::Rows& rows,
+               Vector<T>* tile) const {
+    const Group of = of_taps(group, kLanes<T>);
+    taps_.read(call_.k, of, rows);
+    for (std::int64_t k = 0; k < of.tiles; ++k) taps_.transform(rows, k, imag_sign, spectra + of_tile(k), tile);
+  }
+
+  // The gradient of a group's taps, from its spectra.
+  void write_gradient(const Group& group, const Workspace& of, const Signal& to) const {
+    const Group taps = of_taps(group, 1);
+    for (std::int64_t k = 0; k < taps.tiles; ++k) taps_.invert(of.total + k * spectrum_, k, {of.u, of.grad}, of.tile);
+    taps_.write({of.u, of.grad}, taps, to, of.work);
   }
 
   // Items first .. last of the batch: their gradients, and of.total <- the spectra of that of the kernel.
@@ -272,12 +285,12 @@ class ConvPass {
     unload(with, skip, u);
   }
 
-  // A spectrum's first lane <- the sum over lanes first .. last.
-  void sum_channels(Vector<T>* spectrum, std::int64_t first, std::int64_t last) const {
+  // A spectrum's sum over lanes first .. last -> the first lane of another, or of itself.
+  void sum_channels(const Vector<T>* spectrum, std::int64_t first, std::int64_t last, Vector<T>* to) const {
     for (std::int64_t i = 0; i < spectrum_; ++i) {
       T sum = 0;
       for (std::int64_t lane = first; lane < last; ++lane) sum += spectrum[i][lane];
-      spectrum[i][0] = sum;
+      to[i][0] = sum;
     }
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "right_angle_stage.h"
+#include "staged_rows.h"
 
 namespace spectrans {
 namespace {
@@ -19,50 +20,50 @@ struct ActingTaps {
   }
 };
 
-// T: of the taps. R: the radix of the outer stage. Tiles are a spectrum long; their memory holds as many vectors of
-// double.
+// T: of the taps. R: the radix of the outer stage. Spectra and the tile to work in are `spectrum()` slots long; the
+// memory of a tile holds as many vectors of double.
 template <class T, int R>
 class ConvTaps {
  public:
+  // Rows of the taps of a group: lags from 0 on and, where there are any, from -N to -1.
+  struct Rows {
+    Vector<T>*low, *high;
+  };
+
   // Of signals of n samples, whose plan this is.
   ConvTaps(const RightAnglePlan<T>& plan, std::int64_t n, std::int64_t taps, bool causal)
       : plan_(right_angle_plan<double>(n)), length_(plan.length), imag_(plan.length + kImagGap), taps_(taps),
-        acting_(n, taps, causal) {}
+        acting_(n, taps, causal), low_(acting_.count - acting_.offset, plan.m, R),
+        high_(acting_.offset, plan.m, R, length_ - acting_.offset) {}
 
   // Slots of a spectrum, and from its real to its imaginary parts.
   std::int64_t spectrum() const { return 2 * imag_; }
   std::int64_t imag() const { return imag_; }
 
-  // The taps that act.
   std::int64_t count() const { return acting_.count; }
-  template <class U>
-  Lines<U> acting(Lines<U> taps) const {
-    taps.data += acting_.first * taps.n_stride;
-    return taps;
+  bool has_high() const { return acting_.offset > 0; }
+
+  // Taps of a group -> rows.
+  void read(const Signal& taps, const Group& group, const Rows& rows) const {
+    const Signal none{}, of = acting(taps);
+    low_.read(slice(of, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group, rows.low);
+    if (has_high()) high_.read(slice(of, sizeof(T), 0, acting_.offset), none, 0, group, rows.high);
   }
 
-  // The spectrum of taps, divided by N; imag_sign -1: its conjugate.
-  void transform(const Lines<const T>& taps, int channels, double imag_sign, Vector<T>* spectrum,
-                 Vector<T>* tile) const {
+  // The spectrum of those of tile k, divided by N; imag_sign -1: its conjugate.
+  void transform(const Rows& rows, std::int64_t k, double imag_sign, Vector<T>* spectrum, Vector<T>* tile) const {
     auto *re = reinterpret_cast<Vector<double>*>(tile), *im = re + imag_;
-    const Lines<const T> from = acting(taps);
+    const Vector<T>*low = low_.tile(rows.low, k), *high = has_high() ? high_.tile(rows.high, k) : nullptr;
     for (int part = 0; part < kParts<T>; ++part) {
-      const auto rows = [&](std::int64_t first, std::int64_t count, std::int64_t end, Vector<double>* to) {
-        Vector<T> some[kLanes<T>];
-        read_rows(from, first, count, end, channels, some);
-        for (std::int64_t i = 0; i < count; ++i) to[i] = widen_part<T>(some[i], part);
-      };
-      const auto load = [&](int t, std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-        const std::int64_t tap = first + plan_.m * t + acting_.offset;
-        rows(tap, count, acting_.count, low);
-        if (acting_.offset == 0) return;
-        rows(tap - length_, count, acting_.offset, high);
-        for (std::int64_t i = 0; i < count; ++i) high[i] = -high[i];
-      };
-      if (acting_.offset == 0) {
-        weighted_forward<R, false, kLanes<double>>(plan_, re, im, load);
+      if (has_high()) {
+        weighted_forward<R, true>(plan_, re, im, [&](int t, std::int64_t j) SPECTRANS_INLINE_LAMBDA {
+          return Complex<Vector<double>>{widen_part<T>(low_.at(low, t, j), part),
+                                         -widen_part<T>(high_.at(high, t, j), part)};
+        });
       } else {
-        weighted_forward<R, true, kLanes<double>>(plan_, re, im, load);
+        weighted_forward<R, false>(plan_, re, im, [&](int t, std::int64_t j) SPECTRANS_INLINE_LAMBDA {
+          return widen_part<T>(low_.at(low, t, j), part);
+        });
       }
       const double scale = 1.0 / static_cast<double>(length_);
       for (std::int64_t block = 0; block < length_; block += plan_.m) {
@@ -75,10 +76,11 @@ class ConvTaps {
     }
   }
 
-  // to <- what has this spectrum, conj(W) P, at the taps that act. conj(w) IFFT of it holds the correlation at lag t in
-  // the real part, minus that at t - N in the imaginary part; the lags take the place of the spectrum.
-  void write_gradient(Vector<T>* spectrum, int channels, const Lines<T>& to, Vector<T>* tile) const {
+  // Rows of tile k <- what has this spectrum, conj(W) P. conj(w) IFFT of it holds the correlation at lag t in the real
+  // part, minus that at t - N in the imaginary part.
+  void invert(const Vector<T>* spectrum, std::int64_t k, const Rows& rows, Vector<T>* tile) const {
     auto *re = reinterpret_cast<Vector<double>*>(tile), *im = re + imag_;
+    Vector<T>*low = low_.tile(rows.low, k), *high = has_high() ? high_.tile(rows.high, k) : nullptr;
     const double scale = 1.0 / static_cast<double>(length_);
     for (int part = 0; part < kParts<T>; ++part) {
       for (std::int64_t block = 0; block < length_; block += plan_.m) {
@@ -88,26 +90,31 @@ class ConvTaps {
         }
         complex_inverse(*plan_.child, 0, re + block, im + block, 1, static_cast<Vector<double>*>(nullptr));
       }
-      const auto keep = [&](int t, std::int64_t first, std::int64_t count, Vector<double>* low, Vector<double>* high) {
-        Vector<T>* lags = spectrum + first + plan_.m * t;
-        for (std::int64_t i = 0; i < count; ++i) {
-          narrow_part<T>(low[i] * scale, part, lags[i]);
-          if (acting_.offset > 0) narrow_part<T>(high[i] * -scale, part, lags[imag_ + i]);
-        }
-      };
-      if (acting_.offset == 0) {
-        weighted_inverse<R, false, kLanes<double>>(plan_, re, im, keep);
+      if (has_high()) {
+        weighted_inverse<R, true>(
+            plan_, re, im, [&](int t, std::int64_t j, const Complex<Vector<double>>& lag) SPECTRANS_INLINE_LAMBDA {
+              narrow_part<T>(lag.re * scale, part, low_.at(low, t, j));
+              narrow_part<T>(lag.im * -scale, part, high_.at(high, t, j));
+            });
       } else {
-        weighted_inverse<R, true, kLanes<double>>(plan_, re, im, keep);
+        weighted_inverse<R, false>(plan_, re, im,
+                                   [&](int t, std::int64_t j, const Vector<double>& lag) SPECTRANS_INLINE_LAMBDA {
+                                     narrow_part<T>(lag * scale, part, low_.at(low, t, j));
+                                   });
       }
     }
-    for (std::int64_t first = 0; first < length_; first += kLanes<T>) {
-      const std::int64_t count = min(kLanes<T>, length_ - first);
-      write_rows(to, first + acting_.offset, count, acting_.count, channels, spectrum + first);
-      if (acting_.offset == 0) continue;
-      write_rows(to, first + acting_.offset - length_, count, acting_.offset, channels, spectrum + imag_ + first);
-    }
   }
+
+  // Rows -> the taps that act.
+  void write(const Rows& rows, const Group& group, const Signal& acting, Vector<T>* work) const {
+    const Signal none{};
+    low_.write(slice(acting, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group, false,
+               rows.low, work);
+    if (has_high()) high_.write(slice(acting, sizeof(T), 0, acting_.offset), none, 0, group, false, rows.high, work);
+  }
+
+  // Those that act, of all.
+  Signal acting(const Signal& taps) const { return slice(taps, sizeof(T), acting_.first, acting_.count); }
 
   // All taps <- the sum of `sums` gradients of those that act, [sums, count, channels], and zero for the others. A lone
   // gradient is there already.
@@ -136,6 +143,7 @@ class ConvTaps {
   const std::int64_t length_, imag_;
   const std::int64_t taps_;  // all there are
   const ActingTaps acting_;
+  const StagedRows<T> low_, high_;
 };
 
 }  // namespace

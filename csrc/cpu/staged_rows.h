@@ -52,16 +52,17 @@ class StagedRows {
   static constexpr std::int64_t kPiece = 128;  // rows that are met again while they are near
 
  public:
-  // n samples, in columns of m; the rest of the last is zero.
-  StagedRows(std::int64_t n, std::int64_t m, std::int64_t columns)
-      : n_(n), m_(m), columns_(columns), pitch_(padded(columns * (m + kGap))) {}
+  // Rows first .. first + n are those of signals, the others zero.
+  StagedRows(std::int64_t n, std::int64_t m, std::int64_t columns, std::int64_t first = 0)
+      : n_(n), m_(m), columns_(columns), first_(first), pitch_(padded(columns * (m + kGap))) {}
 
   // Vectors of a group of so many tiles, and those to work with.
   std::int64_t slots(std::int64_t tiles) const { return tiles * pitch_; }
   static constexpr std::int64_t work() { return kMaxTiles * (kPiece + 1); }
 
   // Row j of column t of a tile.
-  SPECTRANS_INLINE Vector<T>& at(Vector<T>* rows, std::int64_t t, std::int64_t j) const {
+  template <class Row>
+  SPECTRANS_INLINE Row& at(Row* rows, std::int64_t t, std::int64_t j) const {
     return rows[t * (m_ + kGap) + j];
   }
   Vector<T>* tile(Vector<T>* rows, std::int64_t k) const { return rows + k * pitch_; }
@@ -91,7 +92,8 @@ class StagedRows {
         },
         rows);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      for (std::int64_t j = n_; j < m_ * columns_; ++j) at(tile(rows, k), j / m_, j % m_) = Vector<T>{};
+      clear(0, first_, tile(rows, k));
+      clear(first_ + n_, m_ * columns_, tile(rows, k));
     }
   }
 
@@ -123,17 +125,21 @@ class StagedRows {
   }
 
  private:
+  // Calls f(first, count, its place in rows) for pieces of samples side by side.
   template <class F>
   void for_each_piece(const F& f, Vector<T>* rows) const {
-    for (std::int64_t column = 0; column * m_ < n_; ++column) {
-      const std::int64_t begin = column * m_, end = min(n_, begin + m_);
-      for (std::int64_t first = begin; first < end; first += kPiece) {
-        f(first, min(kPiece, end - first), &at(rows, column, first - begin));
-      }
+    for (std::int64_t i = 0, count; i < n_; i += count) {
+      const std::int64_t column = (first_ + i) / m_, row = (first_ + i) % m_;
+      count = min(min(kPiece, n_ - i), m_ - row);
+      f(i, count, &at(rows, column, row));
     }
   }
 
-  std::int64_t n_, m_, columns_, pitch_;
+  void clear(std::int64_t begin, std::int64_t end, Vector<T>* rows) const {
+    for (std::int64_t i = begin; i < end; ++i) at(rows, i / m_, i % m_) = Vector<T>{};
+  }
+
+  std::int64_t n_, m_, columns_, first_, pitch_;
 };
 
 }  // namespace
