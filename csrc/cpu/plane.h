@@ -323,29 +323,32 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     for (std::int64_t t = 0; t < transforms; ++t) bring(tiles, first + t * kBins, next, re + t * m, im + t * m);
     complex_forward(*hidden_.child, 0, re, im, transforms, work);
     for (std::int64_t t = 0; t < transforms; ++t) {
-      const std::int64_t p = first + t * kBins;
+      const std::int64_t r = first + t * kBins;
       row_bins(hidden_, re + t * m, im + t * m,
-               [a = staged[0], b = staged[1], ahead = Base::rows_ahead(near_ ? next : -1, 2 * p + kBins)](
+               [a = staged[0], b = staged[1], ahead = Base::rows_ahead(near_ ? next : -1, 2 * r + kBins)](
                    std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
                  for (int i = 0; i < kBins; ++i) ahead.fetch(i, q * sizeof(IO));
                  store(a + q, kHartley ? z.re - z.im : z.re);
                  store(b + q, kHartley ? z.re + z.im : z.im);
                });
-      Base::put_rows(pack, p, staged[0], staged[kHartley ? 1 : 0]);
-      if (!kHartley && p + 1 < bins_) Base::put_rows(pack, p + 1, staged[1], staged[1]);
+      Base::put_rows(pack, bin(r), staged[0], staged[kHartley ? 1 : 0]);
+      if (!kHartley && r + 1 < bins_) Base::put_rows(pack, bin(r + 1), staged[1], staged[1]);
     }
   }
 
  private:
-  // Bin p of the sequence, of the channels of each tile.
+  // Which bin row r is of: where tiles are far, neighbours in a cache line are done together.
+  std::int64_t bin(std::int64_t r) const { return kVectorBytes < kLine && !near_ ? sequence_.bin[r] : r; }
+
+  // The bin of row r, of the channels of each tile.
   struct Bin {
     const Vector<T>*re, *im;
     std::int64_t pitch;
     T sign;
 
-    Bin(const ChannelsInLanes& plane, const Vector<T>* tiles, std::int64_t p) : pitch(plane.pitch_) {
+    Bin(const ChannelsInLanes& plane, const Vector<T>* tiles, std::int64_t r) : pitch(plane.pitch_) {
       const RealPlan<T>& plan = plane.sequence_;
-      const std::int64_t bin = min(p, plane.bins_ - 1);
+      const std::int64_t bin = plane.bin(min(r, plane.bins_ - 1));
       const bool real = plan.im[bin] < 0;
       re = tiles + plan.re[bin];
       im = real ? re : tiles + plan.im[bin];
@@ -361,16 +364,16 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     }
   };
 
-  // What a transform starts from, of bins p, .. p + kBins - 1. Meanwhile, if the next item has room beside the tiles,
-  // the first of the rows are asked for that stand for these bins; else bins to come.
-  void bring(const Vector<T>* tiles, std::int64_t p, std::int64_t next, Vector<T>* re, Vector<T>* im) const {
-    const Bin e(*this, tiles, p), f(*this, tiles, p + 1);
+  // What a transform starts from, of rows r, .. r + kBins - 1. Meanwhile, if the next item has room beside the tiles,
+  // the first of the rows are asked for that stand for as many bins; else bins to come.
+  void bring(const Vector<T>* tiles, std::int64_t r, std::int64_t next, Vector<T>* re, Vector<T>* im) const {
+    const Bin e(*this, tiles, r), f(*this, tiles, r + 1);
     if (near_) {
-      bring(e, f, re, im, [ahead = Base::rows_ahead(next, 2 * p)](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
+      bring(e, f, re, im, [ahead = Base::rows_ahead(next, 2 * r)](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
         for (int i = 0; i < kBins; ++i) ahead.fetch(i, a * lanes * sizeof(IO));
       });
     } else {
-      const Bin g(*this, tiles, p + kBinsAhead), h(*this, tiles, p + kBinsAhead + 1);
+      const Bin g(*this, tiles, r + kBinsAhead), h(*this, tiles, r + kBinsAhead + 1);
       bring(e, f, re, im, [&, last = Base::tiles()](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
         if (a >= last) return;
         g.fetch(a);

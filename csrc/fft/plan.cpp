@@ -379,6 +379,9 @@ class Planner {
     }
     re[0] = 0;
     if (n % 2 == 0) re[n / 2] = 1;
+    std::vector<std::int32_t> in_order(n / 2 + 1);
+    std::iota(in_order.begin(), in_order.end(), 0);
+    std::sort(in_order.begin(), in_order.end(), [&](std::int32_t a, std::int32_t b) { return re[a] < re[b]; });
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
     std::vector<std::int32_t> slots = sample_slots(n), samples(n);
     for (std::int64_t j = 0; j < n; ++j) samples[slots[j]] = static_cast<std::int32_t>(j);
@@ -390,7 +393,7 @@ class Planner {
     }
     const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + gaps, count, keep(std::move(stages)), keep(std::move(slots)),
                                                    keep(std::move(samples)), keep(std::move(re)), keep(std::move(im)),
-                                                   keep(std::move(sign)), work});
+                                                   keep(std::move(sign)), keep(std::move(in_order)), work});
     reals_.emplace(n, plan);
     return *plan;
   }

@@ -93,7 +93,8 @@ struct RealPlan {
   const std::int32_t* re;
   const std::int32_t* im;
   const T* sign;
-  std::int64_t work;  // slots of scratch that radices beyond the largest butterfly need; 0 without such
+  const std::int32_t* bin;  // [n / 2 + 1] the bins in the order of re: neighbours share cache lines
+  std::int64_t work;        // slots of scratch that radices beyond the largest butterfly need; 0 without such
 };
 
 // `rows` real transforms of length n side by side: what RealPlan says of one value holds of a block of `rows` of them,
