@@ -1,5 +1,5 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
-// tile (fft/right_angle.h). Gates, skip and weights are applied on the way between memory and the first and last stage.
+// tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
 #include "conv_split.h"
 #include "conv_taps.h"
 #include "instruction_set.h"

@@ -50,6 +50,7 @@ class StagedRows {
   using T = Compute<IO>;
   static constexpr std::int64_t kGap = max(1, kLine / kVectorBytes);
   static constexpr std::int64_t kPiece = 128;  // rows that are met again while they are near
+  static constexpr std::int64_t kWorkPitch = kPiece + 1;
 
  public:
   // Rows first .. first + n are those of signals, the others zero.
@@ -58,7 +59,7 @@ class StagedRows {
 
   // Vectors of a group of so many tiles, and those to work with.
   std::int64_t slots(std::int64_t tiles) const { return tiles * pitch_; }
-  static constexpr std::int64_t work() { return kMaxTiles * (kPiece + 1); }
+  static constexpr std::int64_t work() { return kMaxTiles * kWorkPitch; }
 
   // Row j of column t of a tile.
   template <class Row>
@@ -69,28 +70,16 @@ class StagedRows {
 
   // rows <- an item of x, times that of a gate, where there is one.
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
-    for_each_piece(
-        [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
-          struct {
-            Vector<T>* to;
-            std::int64_t pitch;
-            SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
-              to[k * pitch + j] = value;
-            }
-          } put{piece, pitch_};
-          for_each_row<IO>(slice(x, sizeof(IO), first, count), item, group, put);
-          if (gate.data != nullptr) {
-            struct {
-              Vector<T>* to;
-              std::int64_t pitch;
-              SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
-                to[k * pitch + j] *= value;
-              }
-            } multiply{piece, pitch_};
-            for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group, multiply);
-          }
-        },
-        rows);
+    const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
+      for_each_row<IO>(slice(x, sizeof(IO), first, count), item, group,
+                       [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                           SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] = value; });
+      if (gate.data == nullptr) return;
+      for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group,
+                       [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                           SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] *= value; });
+    };
+    for_each_piece(read_piece, rows);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       clear(0, first_, tile(rows, k));
       clear(first_ + n_, m_ * columns_, tile(rows, k));
@@ -100,31 +89,27 @@ class StagedRows {
   // An item of y <- rows, times that of a gate, where there is one. streaming: past the caches.
   void write(const Signal& y, const Signal& gate, std::int64_t item, const Group& group, bool streaming,
              Vector<T>* rows, Vector<T>* work) const {
-    for_each_piece(
-        [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
-          struct Rows {
-            const Vector<T>* from;
-            std::int64_t pitch;
-            SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return from[k * pitch + j]; }
-          } from{piece, pitch_};
-          if (gate.data != nullptr) {
-            struct {
-              const Vector<T>* from;
-              Vector<T>* to;
-              std::int64_t from_pitch;
-              SPECTRANS_INLINE void operator()(std::int64_t j, std::int64_t k, const Vector<T>& value) const {
-                to[k * (kPiece + 1) + j] = from[k * from_pitch + j] * value;
-              }
-            } multiply{piece, work, pitch_};
-            for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group, multiply);
-            from = {work, kPiece + 1};
-          }
-          scatter<IO>(slice(y, sizeof(IO), first, count), item, group, streaming, from);
-        },
-        rows);
+    const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
+      Rows from{piece, pitch_};
+      if (gate.data != nullptr) {
+        for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group,
+                         [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                             SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j, k) * value; });
+        from = {work, kWorkPitch};
+      }
+      scatter<IO>(slice(y, sizeof(IO), first, count), item, group, streaming, from);
+    };
+    for_each_piece(write_piece, rows);
   }
 
  private:
+  struct Rows {
+    const Vector<T>* from;
+    std::int64_t pitch;
+
+    SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return from[k * pitch + j]; }
+  };
+
   // Calls f(first, count, its place in rows) for pieces of samples side by side.
   template <class F>
   void for_each_piece(const F& f, Vector<T>* rows) const {
