@@ -63,14 +63,35 @@ void for_each_signal(Call& call, const F& f) {
   f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
 }
 
-template <class IO, int R>
-class ConvPass {
-  using T = Compute<IO>;
+// What depends on the type that signals are stored in: all else is compiled once for those that are computed alike.
+template <class T>
+struct Storage {
+  void (*read)(const StagedRows<T>& staged, const Signal& x, const Signal& gate, std::int64_t item, const Group& group,
+               Vector<T>* rows);
+  void (*write)(const StagedRows<T>& staged, const Signal& y, const Signal& gate, std::int64_t item, const Group& group,
+                bool streaming, Vector<T>* rows, Vector<T>* work);
+  PiecesAhead (*pieces)(const Signal& signal, std::int64_t item, const Group& group, std::int64_t tile);
+  bool (*can_stream)(const Signal& signal);
+  std::int64_t tiles_of_line;
 
+  template <class IO>
+  static constexpr Storage of() {
+    return {[](const StagedRows<T>& staged, const Signal& x, const Signal& gate, std::int64_t item, const Group& group,
+               Vector<T>* rows) { staged.template read<IO>(x, gate, item, group, rows); },
+            [](const StagedRows<T>& staged, const Signal& y, const Signal& gate, std::int64_t item, const Group& group,
+               bool streaming, Vector<T>* rows,
+               Vector<T>* work) { staged.template write<IO>(y, gate, item, group, streaming, rows, work); },
+            pieces_from<IO>, spectrans::can_stream<IO>, kTilesOfLine<IO>};
+  }
+};
+
+template <class T, int R>
+class ConvPass {
  public:
   // shared: all channels have one kernel, a line of taps, and one skip.
-  ConvPass(const Conv& call, const ThreadPool& pool, const RightAnglePlan<T>& plan, bool shared)
-      : call_(call), pool_(pool), shared_(shared), plan_(plan), d_(call.u.d),
+  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
+           bool shared)
+      : call_(call), storage_(storage), pool_(pool), shared_(shared), plan_(plan), d_(call.u.d),
         taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
         spectrum_(taps_.spectrum()), groups_(wide_groups()), slots_(groups_.tiles_per_group * spectrum_),
         staged_(rows_.slots(groups_.tiles_per_group)) {}
@@ -94,16 +115,16 @@ class ConvPass {
           const bool more = g + 1 < block.groups, there = more || task + 1 < end;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
-          rows_.read(call_.u, call_.pre, block.part, group, rows);
+          storage_.read(rows_, call_.u, call_.pre, block.part, group, rows);
           for (std::int64_t k = 0; k < group.tiles; ++k) {
             Vector<T>* line = rows_.tile(rows, k);
             load(line, tile);
             complex_convolve(
                 *plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
-                Product<T>{tile, kernel + of_tile(k), imag_, pieces_from<IO>(call_.u, next.part, after, k)});
+                Product<T>{tile, kernel + of_tile(k), imag_, storage_.pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
-          rows_.write(call_.y, call_.post, block.part, group, streaming, rows, work);
+          storage_.write(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
         }
         arranged = block.first;
       }
@@ -183,7 +204,8 @@ class ConvPass {
     const bool gradient = call_.grad.data != nullptr;
     const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
     std::int64_t most = gradient ? kFewTiles : kMaxTiles;
-    while (most > kTilesOfLine<IO> && (most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks)) most /= 2;
+    while (most > storage_.tiles_of_line && (most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks))
+      most /= 2;
     Groups<T> groups(call_.u.n, d_);
     groups.tiles_per_group = min(tiles, most);
     groups.count = ceil_div(tiles, groups.tiles_per_group);
@@ -195,7 +217,7 @@ class ConvPass {
 
   // Whether all results of a call can.
   bool can_stream_all() const {
-    const auto can = [](const Signal& to) { return to.data == nullptr || can_stream<IO>(to); };
+    const auto can = [&](const Signal& to) { return to.data == nullptr || storage_.can_stream(to); };
     return can(call_.y) && can(call_.grad_u) && can(call_.grad_pre) && can(call_.grad_post);
   }
 
@@ -243,16 +265,18 @@ class ConvPass {
     const std::int64_t slots = group.tiles * spectrum_;
     for (std::int64_t i = 0; i < slots; ++i) of.sum[i] = of.total[i] = Vector<T>{};
     for (std::int64_t item = first; item < last; ++item) {
-      rows_.read(call_.u, call_.pre, item, group, of.u);
-      rows_.read(call_.grad, call_.post, item, group, of.grad);
+      storage_.read(rows_, call_.u, call_.pre, item, group, of.u);
+      storage_.read(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
-        tile_backward(k, skip(group, k), pieces_from<IO>(call_.grad, item + 1, after, k),
-                      pieces_from<IO>(call_.u, item + 1, after, k), of);
+        tile_backward(k, skip(group, k), storage_.pieces(call_.grad, item + 1, after, k),
+                      storage_.pieces(call_.u, item + 1, after, k), of);
       }
-      if (call_.pre.data != nullptr) rows_.write(call_.grad_pre, call_.u, item, group, streaming, of.grad, of.work);
-      rows_.write(call_.grad_u, call_.pre, item, group, streaming, of.grad, of.work);
-      if (call_.post.data != nullptr) rows_.write(call_.grad_post, call_.grad, item, group, streaming, of.u, of.work);
+      if (call_.pre.data != nullptr)
+        storage_.write(rows_, call_.grad_pre, call_.u, item, group, streaming, of.grad, of.work);
+      storage_.write(rows_, call_.grad_u, call_.pre, item, group, streaming, of.grad, of.work);
+      if (call_.post.data != nullptr)
+        storage_.write(rows_, call_.grad_post, call_.grad, item, group, streaming, of.u, of.work);
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
       for (std::int64_t i = 0; full && of.sum != of.total && i < slots; ++i) {
         of.total[i] += of.sum[i];
@@ -295,24 +319,36 @@ class ConvPass {
   }
 
   const Conv& call_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const bool shared_;
   const RightAnglePlan<T>& plan_;
   const std::int64_t d_;
   const ConvTaps<T, R> taps_;
-  const StagedRows<IO> rows_;
+  const StagedRows<T> rows_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const Groups<T> groups_;
   const std::int64_t slots_, staged_;  // of the spectra and of the rows of a group
 };
 
-template <class IO, int R>
-void run(const Conv& call, const ThreadPool& pool, const RightAnglePlan<Compute<IO>>& plan, bool shared) {
-  const ConvPass<IO, R> pass(call, pool, plan, shared);
+template <class T, int R>
+void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
+         bool shared) {
+  const ConvPass<T, R> pass(call, storage, pool, plan, shared);
   if (call.grad.data != nullptr) {
     pass.backward();
   } else {
     pass.forward();
+  }
+}
+
+template <class T>
+void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, bool shared) {
+  const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
+  switch (plan.radix) {
+    case 4: return run<T, 4>(call, storage, pool, plan, shared);
+    case 8: return run<T, 8>(call, storage, pool, plan, shared);
+    default: __builtin_unreachable();
   }
 }
 
@@ -346,12 +382,7 @@ void conv(const Conv& call, const ThreadPool& pool) {
       const SplitConv<IO> pass(call, pool);
       return call.grad.data != nullptr ? pass.backward() : pass.forward();
     }
-    const RightAnglePlan<Compute<IO>>& plan = right_angle_plan<Compute<IO>>(call.u.n);
-    switch (plan.radix) {
-      case 4: return run<IO, 4>(arranged, pool, plan, shared);
-      case 8: return run<IO, 8>(arranged, pool, plan, shared);
-      default: __builtin_unreachable();
-    }
+    run<Compute<IO>>(arranged, Storage<Compute<IO>>::template of<IO>(), pool, shared);
   });
 }
 

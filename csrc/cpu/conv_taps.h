@@ -46,8 +46,9 @@ class ConvTaps {
   // Taps of a group -> rows.
   void read(const Signal& taps, const Group& group, const Rows& rows) const {
     const Signal none{}, of = acting(taps);
-    low_.read(slice(of, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group, rows.low);
-    if (has_high()) high_.read(slice(of, sizeof(T), 0, acting_.offset), none, 0, group, rows.high);
+    low_.template read<T>(slice(of, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group,
+                          rows.low);
+    if (has_high()) high_.template read<T>(slice(of, sizeof(T), 0, acting_.offset), none, 0, group, rows.high);
   }
 
   // The spectrum of those of tile k, divided by N; imag_sign -1: its conjugate.
@@ -108,9 +109,10 @@ class ConvTaps {
   // Rows -> the taps that act.
   void write(const Rows& rows, const Group& group, const Signal& acting, Vector<T>* work) const {
     const Signal none{};
-    low_.write(slice(acting, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group, false,
-               rows.low, work);
-    if (has_high()) high_.write(slice(acting, sizeof(T), 0, acting_.offset), none, 0, group, false, rows.high, work);
+    low_.template write<T>(slice(acting, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group,
+                           false, rows.low, work);
+    if (has_high())
+      high_.template write<T>(slice(acting, sizeof(T), 0, acting_.offset), none, 0, group, false, rows.high, work);
   }
 
   // Those that act, of all.

@@ -45,9 +45,8 @@ void for_each_row(const Signal& signal, std::int64_t item, const Group& group, c
 
 // Columns of m rows each, as the first stage of a transform takes them, a few slots apart: columns a multiple of a page
 // long would meet in the same sets of the first-level cache.
-template <class IO>
+template <class T>
 class StagedRows {
-  using T = Compute<IO>;
   static constexpr std::int64_t kGap = max(1, kLine / kVectorBytes);
   static constexpr std::int64_t kPiece = 128;  // rows that are met again while they are near
   static constexpr std::int64_t kWorkPitch = kPiece + 1;
@@ -69,6 +68,7 @@ class StagedRows {
   Vector<T>* tile(Vector<T>* rows, std::int64_t k) const { return rows + k * pitch_; }
 
   // rows <- an item of x, times that of a gate, where there is one.
+  template <class IO>
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
     const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
       for_each_row<IO>(slice(x, sizeof(IO), first, count), item, group,
@@ -87,6 +87,7 @@ class StagedRows {
   }
 
   // An item of y <- rows, times that of a gate, where there is one. streaming: past the caches.
+  template <class IO>
   void write(const Signal& y, const Signal& gate, std::int64_t item, const Group& group, bool streaming,
              Vector<T>* rows, Vector<T>* work) const {
     const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
