@@ -204,8 +204,8 @@ class ConvPass {
     const bool gradient = call_.grad.data != nullptr;
     const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
     std::int64_t most = gradient ? kFewTiles : kMaxTiles;
-    while (most > storage_.tiles_of_line && (most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks))
-      most /= 2;
+    const auto too_many = [&] { return most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks; };
+    while (most > storage_.tiles_of_line && too_many()) most /= 2;
     Groups<T> groups(call_.u.n, d_);
     groups.tiles_per_group = min(tiles, most);
     groups.count = ceil_div(tiles, groups.tiles_per_group);
@@ -272,11 +272,12 @@ class ConvPass {
         tile_backward(k, skip(group, k), storage_.pieces(call_.grad, item + 1, after, k),
                       storage_.pieces(call_.u, item + 1, after, k), of);
       }
-      if (call_.pre.data != nullptr)
-        storage_.write(rows_, call_.grad_pre, call_.u, item, group, streaming, of.grad, of.work);
-      storage_.write(rows_, call_.grad_u, call_.pre, item, group, streaming, of.grad, of.work);
-      if (call_.post.data != nullptr)
-        storage_.write(rows_, call_.grad_post, call_.grad, item, group, streaming, of.u, of.work);
+      const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
+        storage_.write(rows_, to, gate, item, group, streaming, rows, of.work);
+      };
+      if (call_.pre.data != nullptr) write(call_.grad_pre, call_.u, of.grad);
+      write(call_.grad_u, call_.pre, of.grad);
+      if (call_.post.data != nullptr) write(call_.grad_post, call_.grad, of.u);
       const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
       for (std::int64_t i = 0; full && of.sum != of.total && i < slots; ++i) {
         of.total[i] += of.sum[i];

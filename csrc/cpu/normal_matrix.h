@@ -24,7 +24,7 @@ class NormalMatrix {
   // Of scratch.
   std::int64_t doubles() const { return chunks_ * parts_ * (sums_ + panel_) * kLanes<double>; }
 
-  // Row i from matrix + i padded on.
+  // Row i from matrix + i padded on; zeros fill it up.
   void fill(const IO* a, const ThreadPool& pool, double* space, double* matrix, std::int64_t padded) const {
     auto *sums = reinterpret_cast<Vector<double>*>(space), *panels = sums + chunks_ * parts_ * sums_;
     const std::int64_t work = ceil_div(m_, chunks_) * n_ * n_ * parts_;  // about bytes, to `parallel`
@@ -34,6 +34,9 @@ class NormalMatrix {
             sums + chunk * parts_ * sums_);
       }
     });
+    for (std::int64_t i = 0; i < parts_ * n_; ++i) {
+      for (std::int64_t j = parts_ * n_; j < padded; ++j) matrix[i * padded + j] = 0;
+    }
     for (std::int64_t i = 0; i < n_; ++i) {
       for (std::int64_t j = i; j < n_; ++j) {
         const double re = total(sums, i, j);

@@ -45,7 +45,8 @@ void normal_matrix(oracle::Report& report, std::int64_t m, std::int64_t n, int p
     }
   }
   const spectrans::NormalMatrix<T> normal(m, n, row_stride, parts);
-  std::vector<double> scratch(normal.doubles() + 8), matrix(length * padded, 0);
+  const double unset = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> scratch(normal.doubles() + 8, unset), matrix(length * padded, unset);
   auto* aligned = reinterpret_cast<double*>((reinterpret_cast<std::uintptr_t>(scratch.data()) + 63) / 64 * 64);
   normal.fill(a.data(), oracle::pool(threads), aligned, matrix.data(), padded);
   // At most 128 products are added in a row.
