@@ -46,9 +46,8 @@ class ConvTaps {
   // Taps of a group -> rows.
   void read(const Signal& taps, const Group& group, const Rows& rows) const {
     const Signal none{}, of = acting(taps);
-    low_.template read<T>(slice(of, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group,
-                          rows.low);
-    if (has_high()) high_.template read<T>(slice(of, sizeof(T), 0, acting_.offset), none, 0, group, rows.high);
+    low_.template read<T>(slice<T>(of, acting_.offset, acting_.count - acting_.offset), none, 0, group, rows.low);
+    if (has_high()) high_.template read<T>(slice<T>(of, 0, acting_.offset), none, 0, group, rows.high);
   }
 
   // The spectrum of those of tile k, divided by N; imag_sign -1: its conjugate.
@@ -109,14 +108,14 @@ class ConvTaps {
   // Rows -> the taps that act.
   void write(const Rows& rows, const Group& group, const Signal& acting, Vector<T>* work) const {
     const Signal none{};
-    low_.template write<T>(slice(acting, sizeof(T), acting_.offset, acting_.count - acting_.offset), none, 0, group,
-                           false, rows.low, work);
+    low_.template write<T>(slice<T>(acting, acting_.offset, acting_.count - acting_.offset), none, 0, group, false,
+                           rows.low, work);
     if (has_high())
-      high_.template write<T>(slice(acting, sizeof(T), 0, acting_.offset), none, 0, group, false, rows.high, work);
+      high_.template write<T>(slice<T>(acting, 0, acting_.offset), none, 0, group, false, rows.high, work);
   }
 
   // Those that act, of all.
-  Signal acting(const Signal& taps) const { return slice(taps, sizeof(T), acting_.first, acting_.count); }
+  Signal acting(const Signal& taps) const { return slice<T>(taps, acting_.first, acting_.count); }
 
   // All taps <- the sum of `sums` gradients of those that act, [sums, count, channels], and zero for the others. A lone
   // gradient is there already.

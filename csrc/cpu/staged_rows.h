@@ -9,9 +9,10 @@ namespace spectrans {
 namespace {
 
 // Rows first .. first + count of a signal.
-inline Signal slice(const Signal& signal, std::int64_t element, std::int64_t first, std::int64_t count) {
+template <class IO>
+Signal slice(const Signal& signal, std::int64_t first, std::int64_t count) {
   Signal part = signal;
-  part.data = static_cast<char*>(part.data) + first * signal.n_stride * element;
+  part.data = static_cast<IO*>(signal.data) + first * signal.n_stride;
   part.n = count;
   return part;
 }
@@ -71,11 +72,11 @@ class StagedRows {
   template <class IO>
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
     const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
-      for_each_row<IO>(slice(x, sizeof(IO), first, count), item, group,
+      for_each_row<IO>(slice<IO>(x, first, count), item, group,
                        [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
                            SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] = value; });
       if (gate.data == nullptr) return;
-      for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group,
+      for_each_row<IO>(slice<IO>(gate, first, count), item, group,
                        [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
                            SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] *= value; });
     };
@@ -93,12 +94,12 @@ class StagedRows {
     const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
       Rows from{piece, pitch_};
       if (gate.data != nullptr) {
-        for_each_row<IO>(slice(gate, sizeof(IO), first, count), item, group,
+        for_each_row<IO>(slice<IO>(gate, first, count), item, group,
                          [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
                              SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j, k) * value; });
         from = {work, kWorkPitch};
       }
-      scatter<IO>(slice(y, sizeof(IO), first, count), item, group, streaming, from);
+      scatter<IO>(slice<IO>(y, first, count), item, group, streaming, from);
     };
     for_each_piece(write_piece, rows);
   }
