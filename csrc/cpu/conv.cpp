@@ -101,7 +101,7 @@ class ConvPass {
     const bool streaming = can_stream_all();
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t high = taps_.has_high() ? staged_ : 0;
-      Space space(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
+      Space<Vector<T>> space = worker_space(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
       Vector<T>*kernels = space.take(blocks.size * slots_), *tile = space.take(spectrum_), *rows = space.take(staged_);
       Vector<T>*high_rows = space.take(high), *work = space.take(rows_.work());
       std::int64_t arranged = -1;
@@ -148,7 +148,7 @@ class ConvPass {
     const bool streaming = can_stream_all();
     parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * ceil_div(batch, splits),
              [&](std::int64_t begin, std::int64_t end) {
-               Space space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
+               Space<Vector<T>> space = worker_space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
                Workspace of{};
                of.kernel = space.take(slots_);
                of.sum = space.take(slots_);
@@ -184,18 +184,10 @@ class ConvPass {
   struct Workspace {
     Vector<T>*kernel, *sum, *total, *tile, *with, *u, *grad, *work;
   };
-  class Space {
-   public:
-    explicit Space(std::int64_t slots)
-        : at_(static_cast<Vector<T>*>(scratch(ScratchRoom::worker, slots * kVectorBytes))) {}
-    Vector<T>* take(std::int64_t slots) {
-      at_ += slots;
-      return at_ - slots;
-    }
 
-   private:
-    Vector<T>* at_;
-  };
+  static Space<Vector<T>> worker_space(std::int64_t slots) {
+    return Space<Vector<T>>(scratch(ScratchRoom::worker, slots * kVectorBytes));
+  }
 
   // A cache line of a row side by side, at least, and more where there is room for what is kept of so many tiles, and
   // tasks are left for threads to share. For the gradient of a kernel, its sums are kept, too: as measured.

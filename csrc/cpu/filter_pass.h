@@ -82,12 +82,6 @@ class Divisor {
   bool exact_;
 };
 
-// The first `count` values, as many as fit; the others are zero.
-template <class T>
-Vector<T> first(const T* from, std::int64_t count) {
-  return count >= kLanes<T> ? load(from) : load_some(from, 1, static_cast<int>(max(0, count)));
-}
-
 // Transform, for T, has: n, its length; slots, of a tile; bins, the rows of a response; work, slots of scratch; slot
 // [n] of each sample; first, the plan whose first stage is its own; forward(tile, work, outer); convolve(tile, work,
 // middle, outer), forward and n times the inverse; for_each_bin(f).
@@ -100,8 +94,9 @@ class FilterPass {
       : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
         streaming_(kFilter && can_stream<IO>(call.y)),
-        outer_(has_outer_stage(transform.first) && (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
-        batch_(groups_.packs(call.x.batch)),
+        near_((kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
+        outer_(near_ && has_outer_stage(transform.first)),
+        asks_(near_ && (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)), batch_(groups_.packs(call.x.batch)),
         parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
@@ -127,7 +122,7 @@ class FilterPass {
                const auto start = [&](const Blocks::Block& block) {
                  return Next{groups_[block.first], block.part * batch_ / parts_, 0};
                };
-               if (outer_) {
+               if (asks_) {
                  const Next beginning = start(blocks_[begin]);
                  fetch<IO>(call_.x, beginning.item, beginning.group);
                  if (kGradient) fetch<IO>(call_.with, beginning.item, beginning.group);
@@ -141,7 +136,7 @@ class FilterPass {
                    arrange_responses(block.first, block.first + block.groups, space.response);
                    arranged = block.first;
                  }
-                 const Next after = outer_ && task + 1 < end ? start(blocks_[task + 1]) : Next{};
+                 const Next after = task + 1 < end ? start(blocks_[task + 1]) : Next{};
                  const std::int64_t last = (block.part + 1) * batch_ / parts_;
                  items(block, start(block).item, last, after, space,
                        block.part == 0 ? total : partial + (block.part - 1) * size);
@@ -187,23 +182,17 @@ class FilterPass {
   Workspace workspace(std::int64_t groups) const {
     const bool own_responses = kFilter && shared_ == 0;
     const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + sums()) * groups;
-    auto* at =
-        static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
-    Workspace space{};
-    const auto take = [&](std::int64_t count) {
-      Vector<T>* piece = at;
-      at += count;
-      return piece;
-    };
-    space.tile = take(slots_);
-    if (own_responses) space.response = take(groups * slots_);
+    Space<Vector<T>> space(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
+    Workspace of{};
+    of.tile = space.take(slots_);
+    if (own_responses) of.response = space.take(groups * slots_);
     if (kGradient) {
-      space.with = take(slots_);
-      space.sum = take(groups * slots_);
-      space.total = in_pieces() ? take(groups * slots_) : space.sum;
+      of.with = space.take(slots_);
+      of.sum = space.take(groups * slots_);
+      of.total = in_pieces() ? space.take(groups * slots_) : of.sum;
     }
-    space.work = take(transform_.work);
-    return space;
+    of.work = space.take(transform_.work);
+    return of;
   }
 
   // Two cache lines of a row side by side, or all that a group takes: fewer pages are met, fewer times. That is where
@@ -214,7 +203,8 @@ class FilterPass {
     constexpr std::int64_t room = 1024 * 1024;
     const std::int64_t bytes = kMaxTiles * transform_.n * kVectorBytes;
     if (!kGradient) return bytes <= room ? kMaxTiles : few;
-    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call_.x) > 4 * kLargeBytes ? kMaxTiles : few;
+    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call_.x) >= 4 * kLargeBytes ? kMaxTiles
+                                                                                                       : few;
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
@@ -234,11 +224,14 @@ class FilterPass {
     const auto* response = static_cast<const T*>(call_.response);
     if (call_.channel_stride == 2) {  // [bins, channels, 2]: of a bin what is side by side, if the tiles stay near
       const std::int64_t together = slots_ * kVectorBytes <= kAheadBytes / 2 ? group.tiles : 1;
+      const std::int64_t ahead = kPrefetchRows * call_.bin_stride;
       for (std::int64_t begin = 0; begin < group.tiles; begin += together) {
         transform_.for_each_bin([&](const Bin<T>& bin) {
           for (std::int64_t k = begin; k < begin + together; ++k) {
             const T* at = response + 2 * group.channel[k];
-            Complex<Vector<T>> h = load_pairs(at + bin.row * call_.bin_stride, group.lanes);
+            const T* row = at + bin.row * call_.bin_stride;
+            for (std::int64_t i = 0; i < 2 * kVectorBytes; i += kLine) fetch(row + ahead + i / std::int64_t(sizeof(T)));
+            Complex<Vector<T>> h = load_pairs(row, group.lanes);
             if (bin.mirror >= 0 && bin.mirror != bin.row) {
               const Complex<Vector<T>> image = load_pairs(at + bin.mirror * call_.bin_stride, group.lanes);
               h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
@@ -256,7 +249,7 @@ class FilterPass {
           if (bin.row % pairs == 0) {
             for (int c = 0; c < lanes; ++c) {
               const T* column = at + c * call_.channel_stride + 2 * bin.row;
-              block[c] = c < group.lanes ? first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
+              block[c] = c < group.lanes ? load_first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
             }
             transpose<T>(block);
           }
@@ -304,25 +297,32 @@ class FilterPass {
 
   // An item of a signal -> tiles; whether the butterflies of the first stage are done with it.
   bool bring(const Signal& signal, std::int64_t item, const Group& group, Vector<T>* slots) const {
-    const bool outer = is_outer(signal, group);
-    if (outer) {
-      outer_forward(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
-                    RowsFrom<IO>{batch_item<const IO>(signal, item), signal.n_stride, group.channel});
-    } else {
-      gather<IO>(signal, item, group, transform_.slot, tiles(group, slots));
+    if constexpr (kOuterStages) {
+      if (is_outer(signal, group)) {
+        outer_forward(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
+                      RowsFrom<IO>{batch_item<const IO>(signal, item), signal.n_stride, group.channel});
+        return true;
+      }
     }
-    return outer;
+    gather<IO>(signal, item, group, transform_.slot, tiles(group, slots));
+    return false;
   }
 
   // Tiles -> an item of y; outer: the butterflies of the last inverse stage are left to do.
   void take(std::int64_t item, const Group& group, Vector<T>* slots, bool outer) const {
     const Signal& y = call_.y;
-    if (outer) {
-      outer_inverse(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
-                    RowsTo<IO>{batch_item<IO>(y, item), y.n_stride, group.channel, streaming_});
-    } else {
-      scatter<IO>(y, item, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
+    if constexpr (kOuterStages) {
+      if (outer) {
+        return outer_inverse(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
+                             RowsTo<IO>{batch_item<IO>(y, item), y.n_stride, group.channel, streaming_});
+      }
     }
+    scatter<IO>(y, item, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
+  }
+
+  // What tile k asks for, of what is next.
+  PiecesAhead pieces(const Signal& signal, const Next& next, std::int64_t k) const {
+    return asks_ ? pieces_from<IO>(signal, next.item, next.group, k) : PiecesAhead{};
   }
 
   // Items first .. last, of the groups of a block; after: what comes after them.
@@ -335,9 +335,9 @@ class FilterPass {
     for (std::int64_t item = first; item < last; ++item) {
       for (std::int64_t g = 0; g < block.groups; ++g) {
         Next next = after;
-        if (outer_ && g + 1 < block.groups) {
+        if (g + 1 < block.groups) {
           next = {groups_[block.first + g + 1], item, (g + 1) * slots_};
-        } else if (outer_ && item + 1 < last) {
+        } else if (item + 1 < last) {
           next = {groups_[block.first], item + 1, 0};
         }
         one(groups_[block.first + g], item, next, space, g * slots_);
@@ -367,13 +367,9 @@ class FilterPass {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       const std::int64_t at = k * pitch_;
       const std::int64_t later = k + 1 < group.tiles ? pitch_ : next.kept - kept - at;
-      const Product<T, kFilter, kGradient> product{space.tile + at,
-                                                   space.response + kept + at,
-                                                   space.with + at,
-                                                   space.sum + kept + at,
-                                                   pieces_from<IO>(call_.x, next.item, next.group, k),
-                                                   pieces_from<IO>(call_.with, next.item, next.group, k),
-                                                   far_ ? later : 0};
+      const Product<T, kFilter, kGradient> product{
+          space.tile + at,          space.response + kept + at,  space.with + at, space.sum + kept + at,
+          pieces(call_.x, next, k), pieces(call_.with, next, k), far_ ? later : 0};
       transform_.convolve(space.tile + at, space.work, product, outer);
     }
     if constexpr (kFilter) take(item, group, space.tile, outer.inverse);
@@ -384,7 +380,10 @@ class FilterPass {
   const Transform& transform_;
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
-  const bool streaming_, outer_;
+  const bool streaming_;
+  const bool near_;   // whether the second-level cache has room for a group's tiles and rows to come
+  const bool outer_;  // whether there are outer stages
+  const bool asks_;   // for rows to come
   const std::int64_t batch_, parts_;
   const std::int64_t kept_;  // of a group: its response, a sum, and a sum of sums
   const Blocks blocks_;

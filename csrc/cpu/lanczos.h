@@ -176,24 +176,23 @@ class LargestSingularValue {
     from_step_ = tall ? length_ / kColumnsPerStep : full_;
     const std::int64_t doubles = (full_ + 1) * padded_ + 3 * padded_ + (right_ + chunks_ * right_) * padded_ + chunks_ +
                                  m_ * right_ + 5 * (full_ + 1) + (tall ? length_ * padded_ + normal_.doubles() : 0);
-    auto* space = static_cast<double*>(scratch(room, doubles * sizeof(double)));
-    const auto take = [&](std::int64_t count) { return space += count, space - count; };
+    Space<double> space(scratch(room, doubles * sizeof(double)));
     if (tall) {  // first, for its alignment
-      normal_space_ = take(normal_.doubles());
-      normal_matrix_ = take(length_ * padded_);
+      normal_space_ = space.take(normal_.doubles());
+      normal_matrix_ = space.take(length_ * padded_);
     }
-    basis_ = take((full_ + 1) * padded_);
-    v_ = take(padded_);
-    w_ = take(padded_);
-    start_ = take(padded_);
-    turned_ = take(right_ * padded_);
-    partial_ = take(chunks_ * right_ * padded_);
-    squares_ = take(chunks_);
-    products_ = take(m_ * right_);
-    alpha_ = take(full_ + 1);
-    beta_ = take(full_ + 1);
-    y_ = take(full_ + 1);
-    room_ = take(2 * (full_ + 1));
+    basis_ = space.take((full_ + 1) * padded_);
+    v_ = space.take(padded_);
+    w_ = space.take(padded_);
+    start_ = space.take(padded_);
+    turned_ = space.take(right_ * padded_);
+    partial_ = space.take(chunks_ * right_ * padded_);
+    squares_ = space.take(chunks_);
+    products_ = space.take(m_ * right_);
+    alpha_ = space.take(full_ + 1);
+    beta_ = space.take(full_ + 1);
+    y_ = space.take(full_ + 1);
+    room_ = space.take(2 * (full_ + 1));
   }
 
   void run(std::int64_t item) {

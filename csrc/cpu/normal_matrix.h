@@ -77,21 +77,16 @@ class NormalMatrix {
       const std::int64_t first = s * strip, there = parts_ * max(0, min(strip, n_ - first));
       const IO* from = a + first * parts_;
       for (std::int64_t row = 0; row < rows; ++row, from += row_stride_) {
-        const Vector<T> low = some(from, there);
+        const Vector<T> low = load_first(from, there);
         if (parts_ == 1) {
           to[row] = low;
         } else {
-          const Vector<T> high = some(from + strip, there - strip);
+          const Vector<T> high = load_first(from + strip, there - strip);
           to[2 * row] = ShufflesOf<T>::even(low, high);
           to[2 * row + 1] = ShufflesOf<T>::odd(low, high);
         }
       }
     }
-  }
-
-  static SPECTRANS_INLINE Vector<T> some(const IO* from, std::int64_t count) {
-    if (count >= Panel::strip) return load(from);
-    return count > 0 ? load_some(from, 1, static_cast<int>(count)) : Vector<T>{};
   }
 
   // Of all chunks, in order.

@@ -10,13 +10,17 @@
 namespace spectrans {
 namespace {
 
+// Whether that pays: where vectors are whole cache lines. Shorter ones of rows far apart are slower than a copy of rows
+// in order, and one more pass over tiles.
+constexpr bool kOuterStages = kVectorBytes == kLine;
+
 // Butterflies between one whose rows are written and one whose rows are asked for, so that they are there by then.
 constexpr std::int64_t kButterfliesAhead = 2;
 
 // Whether a plan has such a stage.
 template <class Plan>
 SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
-  return plan.stages > 0 && plan.stage[0].radix <= 8;
+  return kOuterStages && plan.stages > 0 && plan.stage[0].radix <= 8;
 }
 
 // Whether it can be done for the tiles of a group.

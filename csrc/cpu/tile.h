@@ -27,6 +27,27 @@ SPECTRANS_INLINE constexpr std::int64_t max(std::int64_t a, std::int64_t b) { re
 // Slots from one tile to the next: tiles a power of two apart would meet in the same cache sets.
 SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
 
+// Memory, handed out piece by piece.
+template <class E>
+class Space {
+ public:
+  explicit Space(void* start) : at_(static_cast<E*>(start)) {}
+  E* take(std::int64_t count) {
+    at_ += count;
+    return at_ - count;
+  }
+
+ private:
+  E* at_;
+};
+
+// The first `count` values, as many as fit; the others are zero.
+template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> load_first(const IO* from, std::int64_t count) {
+  if (count >= kLanes<Compute<IO>>) return load(from);
+  return count > 0 ? load_some(from, 1, static_cast<int>(count)) : Vector<Compute<IO>>{};
+}
+
 // Asks for a cache line that is read or written later. To the second level: requests to the first are dropped where
 // many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
 SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
