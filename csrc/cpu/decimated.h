@@ -24,20 +24,23 @@ struct DecimatedModes {
   void gather(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     spectrans::gather<IO>(signal, pack, group, slot, tiles);
   }
-  void forward(const Tiles<T>& tiles, Vector<T>* space) const {
-    for (std::int64_t t = 0; t < tiles.count; ++t) forward(tiles[t], space);
+  // ahead(t): what tile t asks for meanwhile
+  template <class AheadOf>
+  void forward(const Tiles<T>& tiles, Vector<T>* space, const AheadOf& ahead) const {
+    for (std::int64_t t = 0; t < tiles.count; ++t) forward_tile(tiles[t], space, ahead(t));
   }
   void inverse(const Tiles<T>& tiles, Vector<T>* space) const {
-    for (std::int64_t t = 0; t < tiles.count; ++t) inverse(tiles[t], space);
+    for (std::int64_t t = 0; t < tiles.count; ++t) invert_tile(tiles[t], space);
   }
 
  private:
-  void forward(Vector<T>* tile, Vector<T>* space) const {
-    for (std::int64_t t = 0; t < plan.r; ++t) real_forward(part, tile + t * plan.pitch, space);
+  template <class Ahead>
+  void forward_tile(Vector<T>* tile, Vector<T>* space, Ahead ahead) const {
+    for (std::int64_t t = 0; t < plan.r; ++t) real_forward(part, tile + t * plan.pitch, space, {}, ahead);
     if (plan.r > 1) join(tile);
   }
 
-  void inverse(Vector<T>* tile, Vector<T>* space) const {
+  void invert_tile(Vector<T>* tile, Vector<T>* space) const {
     for (std::int64_t t = 0; t < plan.r; ++t) {
       for (std::int64_t k = modes; k <= part.n / 2; ++k) {
         tile[t * plan.pitch + part.re[k]] = Vector<T>{};

@@ -230,7 +230,7 @@ class FilterPass {
           for (std::int64_t k = begin; k < begin + together; ++k) {
             const T* at = response + 2 * group.channel[k];
             const T* row = at + bin.row * call_.bin_stride;
-            for (std::int64_t i = 0; i < 2 * kVectorBytes; i += kLine) fetch(row + ahead + i / std::int64_t(sizeof(T)));
+            fetch_pairs(row + ahead);
             Complex<Vector<T>> h = load_pairs(row, group.lanes);
             if (bin.mirror >= 0 && bin.mirror != bin.row) {
               const Complex<Vector<T>> image = load_pairs(at + bin.mirror * call_.bin_stride, group.lanes);

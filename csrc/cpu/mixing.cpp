@@ -108,7 +108,9 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
       const Group group = groups[task % groups.count];
       const Tiles<T> tiles{data, pitch, group.tiles};
       gather<IO>(x, pack, group, plan.slot, tiles);
-      for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots);
+      with_rows_ahead<IO>(x, groups, task + 1, end, [&](const auto& ahead) {
+        for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots, {}, ahead(k));
+      });
       scatter<IO>(y, pack, group, streaming,
                   [tiles, scale = static_cast<T>(scale), mixed = Mixed<T, kHartley>(plan)](
                       std::int64_t j, std::int64_t k) { return mixed(tiles[k], j) * scale; });

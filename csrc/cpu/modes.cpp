@@ -37,8 +37,8 @@ class Weights {
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
-// RealPlan; gather<IO>(signal, pack, group, tiles), the samples as forward(tiles, work) takes them; that, their bins;
-// and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
+// RealPlan; gather<IO>(signal, pack, group, tiles), the samples as forward(tiles, work, ahead) takes them; that, their
+// bins; and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;
@@ -57,10 +57,16 @@ class ModesPass {
       for (std::int64_t task = begin; task < end; ++task) {
         const Group group = groups_[task % groups_.count];
         const Tiles<T> tiles{slots, pitch_, group.tiles};
+        const std::int64_t pack = task / groups_.count;
         if (call_.inverse) {
-          inverse(task / groups_.count, group, tiles);
+          read_bins(pack, group, tiles);
+          transform_.inverse(tiles, slots + slots_);
+          scatter<IO>(call_.x, pack, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
         } else {
-          forward(task / groups_.count, group, tiles);
+          transform_.template gather<IO>(call_.x, pack, group, tiles);
+          with_rows_ahead<IO>(call_.x, groups_, task + 1, end,
+                              [&](const auto& ahead) { transform_.forward(tiles, slots + slots_, ahead); });
+          write_bins(pack, group, tiles);
         }
       }
       if (streaming_) fence_streams();
@@ -68,18 +74,6 @@ class ModesPass {
   }
 
  private:
-  void forward(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    transform_.template gather<IO>(call_.x, pack, group, tiles);
-    transform_.forward(tiles, tiles.data + slots_);
-    write_bins(pack, group, tiles);
-  }
-
-  void inverse(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    read_bins(pack, group, tiles);
-    transform_.inverse(tiles, tiles.data + slots_);
-    scatter<IO>(call_.x, pack, group, streaming_, SlotRows<T>{tiles.data, pitch_, transform_.slot});
-  }
-
   bool has_imag(std::int64_t k) const { return transform_.im[k] >= 0; }  // all but DC and Nyquist
   Vector<T> weighed(Vector<T> value, std::int64_t k) const { return weights_(value, has_imag(k)); }
   Vector<T> re(const Vector<T>* tile, std::int64_t k) const { return weighed(tile[transform_.re[k]], k); }
@@ -105,7 +99,9 @@ class ModesPass {
     if (are_rows(group)) {
       for (std::int64_t k = 0; k < call_.bins.n; ++k) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
-          store_pairs(row_of<T>(pack, group, t, k), group.lanes, re(tiles[t], k), im(tiles[t], k));
+          T* row = row_of<T>(pack, group, t, k);
+          fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
+          store_pairs(row, group.lanes, re(tiles[t], k), im(tiles[t], k));
         }
       }
       return;
@@ -127,7 +123,9 @@ class ModesPass {
     if (are_rows(group)) {
       for (std::int64_t k = 0; k < call_.bins.n; ++k) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
-          const Complex<Vector<T>> bin = load_pairs(row_of<const T>(pack, group, t, k), group.lanes);
+          const T* row = row_of<const T>(pack, group, t, k);
+          fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
+          const Complex<Vector<T>> bin = load_pairs(row, group.lanes);
           set_re(tiles[t], k, bin.re);
           set_im(tiles[t], k, bin.im);
         }

@@ -52,6 +52,12 @@ SPECTRANS_INLINE Vector<Compute<IO>> load_first(const IO* from, std::int64_t cou
 // many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
 SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
 
+// The same, of the (re, im) pairs of a tile.
+template <class T>
+SPECTRANS_INLINE void fetch_pairs(const T* pairs) {
+  for (std::int64_t i = 0; i < 2 * kVectorBytes; i += kLine) fetch(pairs + i / std::int64_t(sizeof(T)));
+}
+
 // Tiles whose pieces of a row are one cache line.
 template <class IO>
 constexpr int kTilesOfLine = static_cast<int>(max(1, kLine / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
@@ -324,6 +330,37 @@ PiecesAhead pieces_from(const Signal& signal, std::int64_t pack, const Group& gr
           kLanes<Compute<IO>> * std::int64_t(sizeof(IO))};
 }
 
+template <class IO>
+std::int64_t size_in_bytes(const Signal& signal) {
+  return signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO));
+}
+
+// More than the nearer caches keep of a signal.
+constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
+
+// Such requests, as transforms take them (`Nothing`).
+struct Asking {
+  const PiecesAhead* pieces;
+
+  SPECTRANS_INLINE void ask() const { pieces->ask(); }
+};
+
+// Calls f with what tile k is to ask for, ahead(k), so that the rows of task `next` of all packs and groups of a signal
+// are there when it begins: nothing, where it does not come to that, or the nearer caches hold the signal.
+template <class IO, class F>
+void with_rows_ahead(const Signal& signal, const Groups<Compute<IO>>& groups, std::int64_t next, std::int64_t end,
+                     const F& f) {
+  if (next == end || size_in_bytes<IO>(signal) <= kLargeBytes) {
+    return f([](std::int64_t) { return Nothing{}; });
+  }
+  const Group group = groups[next % groups.count];
+  PiecesAhead pieces;
+  f([&](std::int64_t k) {
+    pieces = pieces_from<IO>(signal, next / groups.count, group, k);
+    return Asking{&pieces};
+  });
+}
+
 // Samples of one item, or pack of items -> tiles; slot: of each sample.
 template <class IO, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
@@ -351,14 +388,6 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const s
     }
   });
 }
-
-template <class IO>
-std::int64_t size_in_bytes(const Signal& signal) {
-  return signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO));
-}
-
-// More than the nearer caches keep of a signal.
-constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
 
 // Whether writing a signal past the caches pays and is possible: it is large, and every row piece is aligned.
 template <class IO>
