@@ -54,7 +54,7 @@ def test_lines_in_parts(n: int, hartley: bool) -> None:
     for batch, d in oracle.LINES:
         for dtype in (torch.bfloat16, torch.float32, torch.float64):
             x = oracle.draw(batch, n, d, dtype=dtype)
-            for norm, name in enumerate(NORMS):
+            for norm, name in enumerate(NORMS) if dtype == torch.float32 else ((1, "ortho"),):
                 check(mixing(x, True, False, hartley, norm), x, True, False, hartley, name)
                 check(mixing(x, True, True, hartley, norm), x, True, True, hartley, name)
             for axes in AXES.values():  # few rows, of as many channels

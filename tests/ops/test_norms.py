@@ -535,7 +535,7 @@ orthonormal = lru_cache(matrices.orthonormal)
 
 @pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
 @pytest.mark.parametrize("name", matrices.SQUARE)
-def test_spectral_norm_of_many_rows(backend: str, name: str, dtype: torch.dtype) -> None:
+def test_spectral_norm_of_many_rows(native_library: None, name: str, dtype: torch.dtype) -> None:
     # A^H A takes A's place, from the first step or, where there are many columns, a later one.
     for n in (3, 24, 70):
         square = matrices.SQUARE[name](n)
