@@ -24,19 +24,19 @@ struct DecimatedModes {
   void gather(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     spectrans::gather<IO>(signal, pack, group, slot, tiles);
   }
-  // ahead(t): what tile t asks for meanwhile
-  template <class AheadOf>
-  void forward(const Tiles<T>& tiles, Vector<T>* space, const AheadOf& ahead) const {
-    for (std::int64_t t = 0; t < tiles.count; ++t) forward_tile(tiles[t], space, ahead(t));
+  // meanwhile(t): what is done beside the bins of tile t
+  template <class MeanwhileOf>
+  void forward(const Tiles<T>& tiles, Vector<T>* space, const MeanwhileOf& meanwhile) const {
+    for (std::int64_t t = 0; t < tiles.count; ++t) forward_tile(tiles[t], space, meanwhile(t));
   }
   void inverse(const Tiles<T>& tiles, Vector<T>* space) const {
     for (std::int64_t t = 0; t < tiles.count; ++t) invert_tile(tiles[t], space);
   }
 
  private:
-  template <class Ahead>
-  void forward_tile(Vector<T>* tile, Vector<T>* space, Ahead ahead) const {
-    for (std::int64_t t = 0; t < plan.r; ++t) real_forward(part, tile + t * plan.pitch, space, {}, ahead);
+  template <class Meanwhile>
+  void forward_tile(Vector<T>* tile, Vector<T>* space, Meanwhile meanwhile) const {
+    for (std::int64_t t = 0; t < plan.r; ++t) real_forward(part, tile + t * plan.pitch, space, {}, meanwhile);
     if (plan.r > 1) join(tile);
   }
 

@@ -53,8 +53,8 @@ struct DirectModes {
     }
   }
 
-  template <class AheadOf>
-  void forward(const Tiles<T>& tiles, Vector<T>*, const AheadOf&) const {
+  template <class MeanwhileOf>
+  void forward(const Tiles<T>& tiles, Vector<T>*, const MeanwhileOf&) const {
     const std::int64_t n = plan.n, pairs = (n - 1) / 2;
     const std::int64_t alone[2] = {0, n % 2 == 0 ? n / 2 : 0};  // slots
     for_each_row<T>(plan.forward, plan.modes, pairs, tiles.count, {tiles.data + 1, 1, tiles.pitch},

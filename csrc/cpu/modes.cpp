@@ -37,8 +37,8 @@ class Weights {
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
-// RealPlan; gather<IO>(signal, pack, group, tiles), the samples as forward(tiles, work, ahead) takes them; that, their
-// bins; and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
+// RealPlan; gather<IO>(signal, pack, group, tiles), the samples as forward(tiles, work, meanwhile) takes them; that,
+// their bins; and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;

@@ -338,7 +338,7 @@ std::int64_t size_in_bytes(const Signal& signal) {
 // More than the nearer caches keep of a signal.
 constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
 
-// Such requests, as transforms take them (`Nothing`).
+// Such requests, as transforms make them beside other work (as `Nothing`).
 struct Asking {
   const PiecesAhead* pieces;
 

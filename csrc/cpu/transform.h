@@ -12,22 +12,23 @@
 namespace spectrans {
 namespace {
 
-// What a forward transform does beside each of its bins, to have memory and arithmetic work at the same time: nothing.
-// Such things are handed on by value: an empty one takes no register from the other arguments.
+// What else is done with each bin of a forward transform, so that memory and arithmetic work at the same time: nothing.
+// By value, as an empty one then takes no register from the other arguments.
 struct Nothing {
   SPECTRANS_INLINE void ask() const {}
 };
 
-template <class T, class Ahead = Nothing>
-void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer = {}, Ahead ahead = {});
+template <class T, class Meanwhile = Nothing>
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer = {},
+                  Meanwhile meanwhile = {});
 template <class T>
 void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
 
 // ---- complex stages: blocks of radix * m values, re and im apart -----------------------------------------
 
-template <int R, bool kTwiddled, class T, class Ahead = Nothing>
+template <int R, bool kTwiddled, class T, class Meanwhile = Nothing>
 void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles,
-                           Ahead ahead = {}) {
+                           Meanwhile meanwhile = {}) {
   for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
     for (std::int64_t j = 0; j < m; ++j) {
       Complex<Vector<T>> v[R];
@@ -41,7 +42,7 @@ void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, st
         re[j + m * q] = z.re;
         im[j + m * q] = z.im;
       });
-      if constexpr (!kTwiddled) unroll<0, R>([&]<int>() SPECTRANS_INLINE_LAMBDA { ahead.ask(); });
+      if constexpr (!kTwiddled) unroll<0, R>([&]<int>() SPECTRANS_INLINE_LAMBDA { meanwhile.ask(); });
     }
   }
 }
@@ -109,13 +110,13 @@ SPECTRANS_INLINE void with_complex_radix(const Stage& stage, F&& f) {
   return with_real_radix(stage, f);
 }
 
-template <class T, class Ahead = Nothing>
+template <class T, class Meanwhile = Nothing>
 void complex_forward_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
-                           Vector<T>* work, Ahead ahead = {}) {
+                           Vector<T>* work, Meanwhile meanwhile = {}) {
   const std::int64_t m = stage.m;
   if (stage.radix <= kLargestButterfly) {
     with_complex_radix(stage, [&]<int R, bool kTwiddled>() {
-      complex_forward_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles, ahead);
+      complex_forward_stage<R, kTwiddled, T>(re, im, blocks, m, stage.twiddles, meanwhile);
     });
     return;
   }
@@ -181,18 +182,19 @@ void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re,
   }
 }
 
-template <class T, class Ahead = Nothing>
+template <class T, class Meanwhile = Nothing>
 void complex_forward(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
-                     Vector<T>* work, Ahead ahead = {}) {
+                     Vector<T>* work, Meanwhile meanwhile = {}) {
   if (s == plan.stages) return;
   const ComplexStage<T>& stage = plan.stage[s];
   const std::int64_t length = stage.radix * stage.m;
   if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
-    for (std::int64_t b = 0; b < blocks; ++b)
-      complex_forward(plan, s, re + b * length, im + b * length, 1, work, ahead);
+    for (std::int64_t b = 0; b < blocks; ++b) {
+      complex_forward(plan, s, re + b * length, im + b * length, 1, work, meanwhile);
+    }
   } else {
-    complex_forward_stage(stage, re, im, blocks, work, ahead);
-    complex_forward(plan, s + 1, re, im, blocks * stage.radix, work, ahead);
+    complex_forward_stage(stage, re, im, blocks, work, meanwhile);
+    complex_forward(plan, s + 1, re, im, blocks * stage.radix, work, meanwhile);
   }
 }
 
@@ -313,12 +315,12 @@ SPECTRANS_INLINE void real_tail(std::int64_t n, Vector<T>* tile) {
 }
 
 // Samples -> spectrum in slot order (RealPlan::re, im, sign).
-template <class T, class Ahead>
-void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer, Ahead ahead) {
+template <class T, class Meanwhile>
+void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer, Meanwhile meanwhile) {
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     if (s > 0 || !outer.forward) real_forward_stage(plan.stage[s], tile, work);
     for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-      complex_forward(child, 0, re, im, 1, work, ahead);
+      complex_forward(child, 0, re, im, 1, work, meanwhile);
     });
   }
   real_tail<T>(plan.n, tile);

@@ -122,6 +122,19 @@ def test_large_prime() -> None:
 
 
 @pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("shape", oracle.LARGE, ids=str)
+def test_large_signals(shape: tuple[int, int, int], threads: int) -> None:
+    # Rows are asked for ahead, and results go past the caches.
+    batch, n, d = shape
+    for dtype in (torch.bfloat16, torch.float32):
+        x = oracle.draw(*shape, dtype=dtype)
+        for count in (2, n // 8 + 1):  # by definition, and decimated
+            check(rfft_modes(x, count), x, count)
+            pairs = draw_spectrum(batch, count, d, dtype=dtype)
+            check_inverse(irfft_modes(pairs, n), pairs, n)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("n", oracle.LINE_LENGTHS)
 def test_lines_in_parts(n: int) -> None:
     for batch, d in oracle.LINES:
