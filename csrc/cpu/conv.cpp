@@ -1,5 +1,6 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
+#include "ahead.h"
 #include "conv_split.h"
 #include "conv_taps.h"
 #include "instruction_set.h"

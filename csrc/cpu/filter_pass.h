@@ -5,6 +5,7 @@
 // their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
 #pragma once
 
+#include "ahead.h"
 #include "outer_stage.h"
 
 namespace spectrans {
@@ -93,10 +94,9 @@ class FilterPass {
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
       : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
-        streaming_(kFilter && can_stream<IO>(call.y)),
-        near_((kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes),
-        outer_(near_ && has_outer_stage(transform.first)),
-        asks_(near_ && (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)), batch_(groups_.packs(call.x.batch)),
+        streaming_(kFilter && can_stream<IO>(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
+        asks_(leaves_room() && (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
+        batch_(groups_.packs(call.x.batch)),
         parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
@@ -194,6 +194,9 @@ class FilterPass {
     of.work = space.take(transform_.work);
     return of;
   }
+
+  // Whether a group's tiles leave room for rows to come in the second-level cache.
+  bool leaves_room() const { return (kGradient ? 2 : 1) * slots_ * kVectorBytes <= kAheadBytes; }
 
   // Two cache lines of a row side by side, or all that a group takes: fewer pages are met, fewer times. That is where
   // tiles take no more than a second-level cache; for a gradient, which needs as much again, no more than half, and
@@ -381,7 +384,6 @@ class FilterPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_;
-  const bool near_;   // whether the second-level cache has room for a group's tiles and rows to come
   const bool outer_;  // whether there are outer stages
   const bool asks_;   // for rows to come
   const std::int64_t batch_, parts_;

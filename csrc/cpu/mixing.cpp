@@ -9,6 +9,7 @@
 //
 // Two axes, Hartley: the half spectra along the sequence, complex transforms F of them along the hidden axis, and
 // y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
+#include "ahead.h"
 #include "instruction_set.h"
 #include "plane.h"
 #include "split.h"

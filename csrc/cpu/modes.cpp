@@ -1,4 +1,5 @@
 // The first bins of half spectra, and signals from them: what is cut off is neither stored nor, mostly, computed.
+#include "ahead.h"
 #include "decimated.h"
 #include "direct.h"
 #include "instruction_set.h"

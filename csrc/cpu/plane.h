@@ -2,6 +2,7 @@
 // half spectrum in their tiles; from there transforms of its rows (along the hidden axis) give the mixed signal.
 #pragma once
 
+#include "ahead.h"
 #include "row_transform.h"
 #include "tile.h"
 
