@@ -7,6 +7,7 @@
 
 #include "ahead.h"
 #include "outer_stage.h"
+#include "response_slots.h"
 
 namespace spectrans {
 namespace {
@@ -57,32 +58,6 @@ struct Product {
   }
 };
 
-// Where a bin of the half spectrum is: in row `row` of a response, and in slots that hold re + i sign im, im < 0 for a
-// real bin. Where its complex conjugate is in the half spectrum too, in row `mirror`, the two share the slots, and
-// (H[row] + conj H[mirror]) / 2 is what acts; so it is for a real bin, its own mirror image. Others have none: -1.
-template <class T>
-struct Bin {
-  std::int64_t row, mirror, re, im;
-  T sign;
-};
-
-// Divides by a length: a product with a rounded 1 / n would bias every bin, one with an exact 1 / n is several times as
-// fast.
-template <class T>
-class Divisor {
- public:
-  explicit Divisor(std::int64_t n) : n_(static_cast<T>(n)), inverse_(1 / n_), exact_((n & (n - 1)) == 0) {}
-
-  // weight, a power of two or minus one, times value / n
-  SPECTRANS_INLINE Vector<T> divide(Vector<T> value, T weight) const {
-    return exact_ ? value * (weight * inverse_) : value / (n_ / weight);
-  }
-
- private:
-  T n_, inverse_;
-  bool exact_;
-};
-
 // Transform, for T, has: n, its length; slots, of a tile; bins, the rows of a response; work, slots of scratch; slot
 // [n] of each sample; first, the plan whose first stage is its own; forward(tile, work, outer); convolve(tile, work,
 // middle, outer), forward and n times the inverse; for_each_bin(f).
@@ -93,7 +68,7 @@ class FilterPass {
  public:
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
       : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
-        pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
+        pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group), response_(call, transform, pitch_),
         streaming_(kFilter && can_stream<IO>(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
         asks_(leaves_room() && (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
         batch_(groups_.packs(call.x.batch)),
@@ -213,85 +188,7 @@ class FilterPass {
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
 
   void arrange_responses(std::int64_t begin, std::int64_t end, Vector<T>* slots) const {
-    for (std::int64_t g = begin; g < end; ++g, slots += slots_) arrange_response(groups_[g], slots);
-  }
-
-  // The responses of the channels of a group, divided by n -> slots.
-  void arrange_response(const Group& group, Vector<T>* slots) const {
-    const Divisor<T> n(transform_.n);
-    const T imag_sign = call_.adjoint ? T(-1) : T(1);
-    const auto set = [&](const Bin<T>& bin, const Complex<Vector<T>>& h, Vector<T>* tile) {
-      tile[bin.re] = n.divide(h.re, T(1));
-      if (bin.im >= 0) tile[bin.im] = n.divide(h.im, imag_sign * bin.sign);
-    };
-    const auto* response = static_cast<const T*>(call_.response);
-    if (call_.channel_stride == 2) {  // [bins, channels, 2]: of a bin what is side by side, if the tiles stay near
-      const std::int64_t together = slots_ * kVectorBytes <= kAheadBytes / 2 ? group.tiles : 1;
-      const std::int64_t ahead = kPrefetchRows * call_.bin_stride;
-      for (std::int64_t begin = 0; begin < group.tiles; begin += together) {
-        transform_.for_each_bin([&](const Bin<T>& bin) {
-          for (std::int64_t k = begin; k < begin + together; ++k) {
-            const T* at = response + 2 * group.channel[k];
-            const T* row = at + bin.row * call_.bin_stride;
-            fetch_pairs(row + ahead);
-            Complex<Vector<T>> h = load_pairs(row, group.lanes);
-            if (bin.mirror >= 0 && bin.mirror != bin.row) {
-              const Complex<Vector<T>> image = load_pairs(at + bin.mirror * call_.bin_stride, group.lanes);
-              h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
-            }
-            set(bin, h, slots + k * pitch_);
-          }
-        });
-      }
-    } else {  // [channels, bins, 2], of a transform with its rows in order
-      constexpr int lanes = kLanes<T>, pairs = lanes / 2;
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        const T* at = response + group.channel[k] * call_.channel_stride;
-        Vector<T> block[lanes];
-        transform_.for_each_bin([&](const Bin<T>& bin) {
-          if (bin.row % pairs == 0) {
-            for (int c = 0; c < lanes; ++c) {
-              const T* column = at + c * call_.channel_stride + 2 * bin.row;
-              block[c] = c < group.lanes ? load_first(column, 2 * (transform_.bins - bin.row)) : Vector<T>{};
-            }
-            transpose<T>(block);
-          }
-          set(bin, {block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]}, slots + k * pitch_);
-        });
-      }
-    }
-    for (std::int64_t k = 0; group.items > 1 && k < group.tiles; ++k) repeat_lanes(slots + k * pitch_, group);
-  }
-
-  // The lanes of the first item, for all items.
-  void repeat_lanes(Vector<T>* slots, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.slots; ++i) {
-      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l] = slots[i][l - group.lanes];
-    }
-  }
-
-  // The sum over all items, in the lanes of the first.
-  void sum_lanes(Vector<T>* slots, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.slots; ++i) {
-      for (int l = group.lanes; l < group.lanes * group.items; ++l) slots[i][l % group.lanes] += slots[i][l];
-    }
-  }
-
-  // The reverse, for the gradient: bins without a mirror image in the half spectrum stand for that, too.
-  void write_gradient(const Group& group, const Tiles<T>& slots, T* gradient) const {
-    const std::int64_t d = call_.x.d;
-    const Divisor<T> n(transform_.n);
-    transform_.for_each_bin([&](const Bin<T>& bin) {
-      const T weight = bin.mirror < 0 ? 2 : 1;
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        const Vector<T> re = n.divide(slots[k][bin.re], weight);
-        const Vector<T> im = bin.im >= 0 ? n.divide(slots[k][bin.im], weight * bin.sign) : Vector<T>{};
-        store_pairs(gradient + 2 * (bin.row * d + group.channel[k]), group.lanes, re, im);
-        if (bin.mirror >= 0 && bin.mirror != bin.row) {
-          store_pairs(gradient + 2 * (bin.mirror * d + group.channel[k]), group.lanes, re, -im);
-        }
-      }
-    });
+    for (std::int64_t g = begin; g < end; ++g, slots += slots_) response_.arrange(groups_[g], slots);
   }
 
   bool is_outer(const Signal& signal, const Group& group) const {
@@ -353,10 +250,7 @@ class FilterPass {
       }
     }
     for (std::int64_t g = 0; kGradient && g < block.groups; ++g) {
-      const Group group = groups_[block.first + g];
-      Vector<T>* total = space.total + g * slots_;
-      if (group.items > 1) sum_lanes(total, group);
-      write_gradient(group, tiles(group, total), gradient);
+      response_.write_gradient(groups_[block.first + g], space.total + g * slots_, gradient);
     }
   }
 
@@ -383,6 +277,7 @@ class FilterPass {
   const Transform& transform_;
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
+  const ResponseSlots<T, Transform> response_;
   const bool streaming_;
   const bool outer_;  // whether there are outer stages
   const bool asks_;   // for rows to come
