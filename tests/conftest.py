@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in chosen if file_or_folder(item) not in WITHOUT_KERNELS]
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("backend") not in known]
         chosen = [item for item in chosen if not (no_library and "native_library" in item.fixturenames)]
-    if EMULATED:  # by one thread, whatever their number
+    if EMULATED or os.environ.get("SPECTRANS_CPU"):  # by one thread, whatever their number; or as with the best set
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("threads") != 1]
     part, parts = map(int, config.getoption("--shard").split("/"))
     chosen = chosen[part - 1 :: parts]

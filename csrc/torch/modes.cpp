@@ -1,4 +1,5 @@
 // spectrans::modes and spectrans::modes_inverse.
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -42,9 +43,12 @@ Tensor modes(Device& device, const Tensor& x, int64_t modes, bool channels_first
   return bins;
 }
 
-// spectrum [..., modes, d], complex -> [..., n, d]; channels_first: [..., d, modes] -> [..., d, n]; contiguous
-Tensor modes_inverse(Device& device, const Tensor& spectrum, int64_t n, ScalarType dtype, bool channels_first,
-                     bool mirrored, int64_t norm) {
+// spectrum [..., modes, d], complex -> [..., n, d]; channels_first: [..., d, modes] -> [..., d, n]; contiguous. The
+// precision is that of the spectrum, where no dtype is given.
+Tensor modes_inverse(Device& device, const Tensor& spectrum, int64_t n, std::optional<ScalarType> given,
+                     bool channels_first, bool mirrored, int64_t norm) {
+  const bool is_double = spectrum.scalar_type() == ScalarType::ComplexDouble;
+  const ScalarType dtype = given.value_or(is_double ? ScalarType::Double : ScalarType::Float);
   const Element type = element(dtype, "dtype");
   expect(spectrum.scalar_type() == complex_type(type), "spectrum must have the dtype that dtype is computed in");
   Modes call{type, {}, spectra(spectrum, "spectrum", channels_first), true, mirrored, static_cast<int>(norm)};

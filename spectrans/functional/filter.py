@@ -78,4 +78,4 @@ def _apply_filter(
     if n == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     pairs = response_pairs(response, signal, (n // 2 + 1,), "n//2+1", {"n": n})
-    return run("filter", _filter, filter_reference, signal, pairs, False)
+    return run("filter", _filter, filter_reference, signal, pairs)

@@ -87,4 +87,4 @@ def spectral_filter2d(
     if h * w != x.shape[-2]:
         raise ValueError(f"grid: expected (h, w) with h * w = {x.shape[-2]}, the tokens of x, got {(h, w)}")
     pairs = response_pairs(response, x, (h, w // 2 + 1), "h, w//2+1", {"h": h, "w": w})
-    return run("filter2d", _filter2d, filter2d_reference, x, pairs, False)
+    return run("filter2d", _filter2d, filter2d_reference, x, pairs)

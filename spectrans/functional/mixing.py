@@ -24,8 +24,10 @@ def mix(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: str | None
     """Mixing over either axis or both."""
     check_signal(x)
     check_lengths(x, sequence, hidden)
-    code = norm_code(norm)
-    return run("mixing", _mixing, mixing_reference, x, sequence, hidden, hartley, code)
+    settings: tuple[object, ...] = (sequence, hidden, hartley, norm_code(norm))
+    if settings == (True, True, False, 1):
+        settings = ()  # as the op's defaults
+    return run("mixing", _mixing, mixing_reference, x, *settings)
 
 
 def fourier_mixing(

@@ -15,8 +15,7 @@ from spectrans.ops.modes import modes_inverse_reference, modes_reference
 
 __all__ = ["irfft_modes", "rfft_modes"]
 
-#: By dtype of a spectrum.
-_SIGNALS = {torch.complex64: torch.float32, torch.complex128: torch.float64}
+_COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
 
 
 def rfft_modes(
@@ -84,7 +83,10 @@ def rfft_modes(
     if not 1 <= modes <= n // 2 + 1:
         raise ValueError(f"modes: expected 1 to {n // 2 + 1} (n//2+1) for n={n}, got {modes}")
     code = norm_code(norm)
-    return run("modes", _modes, modes_reference, x, modes, channels_first, False, code)
+    settings: tuple[object, ...] = (channels_first, False, code)
+    if settings == (False, False, 0):
+        settings = ()  # as the op's defaults
+    return run("modes", _modes, modes_reference, x, modes, *settings)
 
 
 def irfft_modes(
@@ -149,8 +151,8 @@ def irfft_modes(
     """
     if not isinstance(spectrum, Tensor):
         raise TypeError(f"spectrum: expected a tensor, got {type(spectrum).__name__}")
-    given, dtype = spectrum, _SIGNALS.get(spectrum.dtype)
-    if dtype is not None:
+    given, dtype = spectrum, None  # that of the precision of the spectrum
+    if spectrum.dtype in _COMPLEX_DTYPES:
         if spectrum.dim() < 2:
             raise ValueError(
                 f"spectrum: expected at least 2 dimensions [..., modes, d], got shape {tuple(spectrum.shape)}"
@@ -177,8 +179,10 @@ def irfft_modes(
             f"spectrum: expected 1 to {n // 2 + 1} modes (n//2+1) for n={n}, got {modes} in shape {tuple(given.shape)}"
         )
     code = len(NORMS) - 1 - norm_code(norm)
-    arguments = (spectrum, n, dtype, channels_first, True, code)
-    return run("modes_inverse", _modes_inverse, modes_inverse_reference, *arguments)
+    settings: tuple[object, ...] = (dtype, channels_first, True, code)
+    if settings == (None, False, True, 2):
+        settings = ()  # as the op's defaults
+    return run("modes_inverse", _modes_inverse, modes_inverse_reference, spectrum, n, *settings)
 
 
 def _from_pairs(pairs: Tensor) -> Tensor:  # real [..., 2] -> complex [...]; a copy where torch has no such view

@@ -21,7 +21,10 @@ from spectrans.ops.library import (
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 
-define_op("conv(Tensor u, Tensor k, Tensor? pre, Tensor? post, Tensor? skip, bool causal, bool adjoint) -> Tensor")
+define_op(
+    "conv(Tensor u, Tensor k, Tensor? pre=None, Tensor? post=None, Tensor? skip=None, bool causal=True, "
+    "bool adjoint=False) -> Tensor"
+)
 define_op(
     "conv_backward(Tensor grad, Tensor u, Tensor k, Tensor? pre, Tensor? post, Tensor? skip, bool causal)"
     " -> (Tensor, Tensor, Tensor, Tensor)"
@@ -71,11 +74,11 @@ def _convolved(
 def conv_reference(
     u: Tensor,  # [..., n, d]
     k: Tensor,  # [m, d], the compute dtype of u
-    pre: Tensor | None,  # [..., n, d]
-    post: Tensor | None,  # [..., n, d]
-    skip: Tensor | None,  # [d], the compute dtype of u
-    causal: bool,
-    adjoint: bool,
+    pre: Tensor | None = None,  # [..., n, d]
+    post: Tensor | None = None,  # [..., n, d]
+    skip: Tensor | None = None,  # [d], the compute dtype of u
+    causal: bool = True,
+    adjoint: bool = False,
 ) -> Tensor:  # [..., n, d]
     """post (k * (pre u) + skip pre u), zero-padded; for the adjoint, the correlation with k in place of k *."""
     v = _gated(u, pre)
@@ -117,16 +120,8 @@ def conv_backward_reference(
     return of_u, of_k, of_pre, of_post
 
 
-def _conv(
-    u: Tensor,
-    k: Tensor,
-    pre: Tensor | None,
-    post: Tensor | None,
-    skip: Tensor | None,
-    causal: bool,
-    adjoint: bool,
-) -> Tensor:
-    return with_strides_of(u, conv_reference(u, k, pre, post, skip, causal, adjoint))
+def _conv(u: Tensor, k: Tensor, *more: Any) -> Tensor:
+    return with_strides_of(u, conv_reference(u, k, *more))
 
 
 def _conv_backward(
@@ -156,15 +151,7 @@ conv_backward = torch.ops.spectrans.conv_backward.default
 # -- fake kernels ------------------------------------------------------------------------------------------------------
 
 
-def _conv_fake(
-    u: Tensor,
-    k: Tensor,
-    pre: Tensor | None,
-    post: Tensor | None,
-    skip: Tensor | None,
-    causal: bool,
-    adjoint: bool,
-) -> Tensor:
+def _conv_fake(u: Tensor, k: Tensor, *more: Any) -> Tensor:
     return torch.empty_like(u)
 
 
@@ -214,7 +201,7 @@ def _conv_vjp(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         return call(conv, grad, k, post, pre, skip, ctx.causal, not ctx.adjoint), *nothing[1:]
     if ctx.adjoint:  # <g, adjoint of x> = L(x; g, k, post, pre, skip)
         _, of_k, of_post, of_pre = call(conv_backward, u, grad, k, post, pre, skip, ctx.causal)
-        of_u = call(conv, grad, k, post, pre, skip, ctx.causal, False) if ctx.needs_input_grad[0] else None
+        of_u = call(conv, grad, k, post, pre, skip, ctx.causal) if ctx.needs_input_grad[0] else None
     else:
         of_u, of_k, of_pre, of_post = call(conv_backward, grad, u, k, pre, post, skip, ctx.causal)
     return (
@@ -250,7 +237,7 @@ def _conv_backward_vjp(ctx: Any, *along: Tensor | None) -> tuple[Tensor | None, 
         if place == 1:
             replaced[4] = skip = None
         if ctx.needs_input_grad[0]:
-            add(0, call(conv, u, k, pre, post, skip, ctx.causal, False))
+            add(0, call(conv, u, k, pre, post, skip, ctx.causal))
         if any(ctx.needs_input_grad[1:]):
             gradients = call(conv_backward, grad, *replaced, ctx.causal)
             for other, of_other in enumerate(gradients):
@@ -279,14 +266,14 @@ def _conv_vmap(
     in_dims: tuple[Any, ...],
     u: Tensor,
     k: Tensor,
-    pre: Tensor | None,
-    post: Tensor | None,
-    skip: Tensor | None,
-    causal: bool,
-    adjoint: bool,
+    pre: Tensor | None = None,
+    post: Tensor | None = None,
+    skip: Tensor | None = None,
+    causal: bool = True,
+    adjoint: bool = False,
 ) -> tuple[Tensor, int]:
-    size = info.batch_size
-    tensors = (u, k, pre, post, skip)
+    size, tensors = info.batch_size, (u, k, pre, post, skip)
+    in_dims = (*in_dims, None, None, None)  # of those that are not given
     if in_dims[1] is None and in_dims[4] is None:
         batch = {place: _into_batch(tensors[place], in_dims[place], size) for place in (0, 2, 3)}
         return conv(batch[0], k, batch[2], batch[3], skip, causal, adjoint), 0

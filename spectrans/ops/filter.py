@@ -18,7 +18,7 @@ def _self_conjugate_bins(n: int, device: torch.device) -> Tensor:  # bool [n//2+
 def filter_reference(
     x: Tensor,  # [..., n, d]
     response: Tensor,  # [n//2+1, d, 2]
-    adjoint: bool,
+    adjoint: bool = False,
 ) -> Tensor:  # [..., n, d]
     """irfft(rfft(x) * H) along the sequence, H conjugated for the adjoint; numpy's irfft semantics on every device."""
     if x.numel() == 0:

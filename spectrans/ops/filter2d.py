@@ -29,7 +29,7 @@ def effective_response(
 def filter2d_reference(
     x: Tensor,  # [..., h*w, d]
     response: Tensor,  # [h, w//2+1, d, 2]
-    adjoint: bool,
+    adjoint: bool = False,
 ) -> Tensor:  # [..., h*w, d]
     """irfft2(rfft2(x) * H) over the grid, H conjugated for the adjoint; numpy's irfft2 semantics on every device."""
     if x.numel() == 0:

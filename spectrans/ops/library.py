@@ -19,6 +19,9 @@ def define_op(schema: str) -> None:
 
     It calls ``..._reference`` where it has none. Its ``..._why_not`` tells the reason, or "" where it has one, and runs
     nothing. These are no overloads of the op: torch may abort at exit, where one of several loses its schema first.
+
+    The last arguments have defaults, and what is written in Python has the same: every argument that is given takes as
+    long as the transform of a few samples, a dtype four times that.
     """
     signature, _, result = schema.partition(" -> ")
     name, _, arguments = signature.partition("(")
@@ -58,15 +61,19 @@ _eager: dict[Any, type[torch.autograd.Function]] = {}
 
 
 def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callable[..., None]) -> None:
-    """torch.library.register_autograd, for the dispatcher; and the same for :func:`call`, which `vjp` uses itself."""
+    """torch.library.register_autograd, for the dispatcher; and the same for :func:`call`, which `vjp` uses itself.
+
+    `setup_context` sees all arguments, those that are not given too.
+    """
     torch.library.register_autograd(f"spectrans::{name}", vjp, setup_context=setup_context, lib=library)
     op = getattr(torch.ops.spectrans, name).default
+    defaults = tuple(each.default_value for each in op._schema.arguments)
 
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             output = below_autograd(op, *args)
-            setup_context(ctx, args, output)
+            setup_context(ctx, args + defaults[len(args) :], output)
             return output
 
         backward = staticmethod(vjp)

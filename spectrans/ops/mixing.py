@@ -22,17 +22,17 @@ NORMS = ("backward", "ortho", "forward")
 
 # -- schema ------------------------------------------------------------------------------------------------------------
 
-define_op("mixing(Tensor x, bool sequence, bool hidden, bool hartley, int norm) -> Tensor")
+define_op("mixing(Tensor x, bool sequence=True, bool hidden=True, bool hartley=False, int norm=1) -> Tensor")
 
 # -- reference ---------------------------------------------------------------------------------------------------------
 
 
 def mixing_reference(
     x: Tensor,  # [..., n, d]
-    sequence: bool,
-    hidden: bool,
-    hartley: bool,
-    norm: int,
+    sequence: bool = True,
+    hidden: bool = True,
+    hartley: bool = False,
+    norm: int = 1,
 ) -> Tensor:  # [..., n, d]
     """Re(F x), or (Re - Im)(F x) for Hartley, by torch.fft: any device, any dtype, differentiable."""
     if x.numel() == 0:
@@ -43,8 +43,8 @@ def mixing_reference(
     return mixed.to(x.dtype)
 
 
-def _mixing(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: int) -> Tensor:
-    return with_strides_of(x, mixing_reference(x, sequence, hidden, hartley, norm))
+def _mixing(x: Tensor, *settings: Any) -> Tensor:
+    return with_strides_of(x, mixing_reference(x, *settings))
 
 
 register_reference("mixing", _mixing)
@@ -54,7 +54,7 @@ mixing = torch.ops.spectrans.mixing.default
 # -- fake kernel -------------------------------------------------------------------------------------------------------
 
 
-def _mixing_fake(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: int) -> Tensor:
+def _mixing_fake(x: Tensor, *settings: Any) -> Tensor:
     return torch.empty_like(x)
 
 
@@ -65,12 +65,12 @@ torch.library.register_fake("spectrans::mixing", _mixing_fake, lib=library)
 
 
 def _mixing_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _, *ctx.flags = inputs
+    _, *ctx.settings = inputs
     ctx.set_materialize_grads(False)
 
 
 def _mixing_backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
-    return (None if grad is None else call(mixing, grad, *ctx.flags), None, None, None, None)
+    return (None if grad is None else call(mixing, grad, *ctx.settings), None, None, None, None)
 
 
 register_autograd("mixing", _mixing_backward, _mixing_setup)
@@ -78,8 +78,8 @@ register_autograd("mixing", _mixing_backward, _mixing_setup)
 # -- vmap --------------------------------------------------------------------------------------------------------------
 
 
-def _mixing_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *flags: Any) -> tuple[Tensor, int]:
-    return mixing(x.movedim(in_dims[0], 0), *flags), 0
+def _mixing_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *settings: Any) -> tuple[Tensor, int]:
+    return mixing(x.movedim(in_dims[0], 0), *settings), 0
 
 
 torch.library.register_vmap("spectrans::mixing", _mixing_vmap, lib=library)

@@ -24,9 +24,11 @@ from spectrans.ops.mixing import NORMS
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 
-define_op("modes(Tensor x, SymInt modes, bool channels_first, bool mirrored, int norm) -> Tensor")
+# Their defaults are those of rfft and irfft. Without a dtype, the signal has the precision of its spectrum.
+define_op("modes(Tensor x, SymInt modes, bool channels_first=False, bool mirrored=False, int norm=0) -> Tensor")
 define_op(
-    "modes_inverse(Tensor spectrum, SymInt n, ScalarType dtype, bool channels_first, bool mirrored, int norm) -> Tensor"
+    "modes_inverse(Tensor spectrum, SymInt n, ScalarType? dtype=None, bool channels_first=False, bool mirrored=True, "
+    "int norm=2) -> Tensor"
 )
 
 # -- references --------------------------------------------------------------------------------------------------------
@@ -44,9 +46,9 @@ def _interior(n: int, modes: int, channels_first: bool, device: torch.device) ->
 def modes_reference(
     x: Tensor,  # [..., n, d], or [..., d, n] for channels_first
     modes: int,
-    channels_first: bool,
-    mirrored: bool,
-    norm: int,
+    channels_first: bool = False,
+    mirrored: bool = False,
+    norm: int = 0,
 ) -> Tensor:  # complex [..., modes, d] or [..., d, modes]
     """The first bins of rfft, by torch.fft: any device, any dtype, differentiable."""
     axis, x = _sequence(channels_first), x.to(compute_dtype(x.dtype))
@@ -61,23 +63,23 @@ def modes_reference(
 def modes_inverse_reference(
     spectrum: Tensor,  # complex [..., modes, d], or [..., d, modes] for channels_first
     n: int,
-    dtype: torch.dtype,
-    channels_first: bool,
-    mirrored: bool,
-    norm: int,
+    dtype: torch.dtype | None = None,
+    channels_first: bool = False,
+    mirrored: bool = True,
+    norm: int = 2,
 ) -> Tensor:  # [..., n, d] or [..., d, n]
     """irfft from the first bins; numpy's irfft semantics on every device."""
     axis = _sequence(channels_first)
     re, im = spectrum.real, spectrum.imag
     modes = re.shape[axis]
     if re.numel() == 0:
-        return re.narrow(axis, 0, 1).to(dtype).repeat_interleave(n, axis)
+        return re.narrow(axis, 0, 1).to(dtype or re.dtype).repeat_interleave(n, axis)
     interior = _interior(n, modes, channels_first, spectrum.device)
     bins = torch.complex(re, im.masked_fill(~interior, 0.0))
     if not mirrored:
         bins = bins / (1 + interior.to(re.dtype))
     x: Tensor = torch.fft.irfft(bins, n=n, dim=axis, norm=NORMS[2 - norm])
-    return x.to(dtype).contiguous()
+    return x.to(dtype or x.dtype).contiguous()
 
 
 register_reference("modes", modes_reference)
@@ -89,18 +91,18 @@ modes_inverse = torch.ops.spectrans.modes_inverse.default
 # -- fake kernels ------------------------------------------------------------------------------------------------------
 
 
-def _modes_fake(x: Tensor, modes: int, channels_first: bool, mirrored: bool, norm: int) -> Tensor:
+def _modes_fake(x: Tensor, modes: int, channels_first: bool = False, *_: Any) -> Tensor:
     shape = list(x.shape)
     shape[_sequence(channels_first)] = modes
     return x.new_empty(shape, dtype=complex_dtype(x.dtype))
 
 
 def _modes_inverse_fake(
-    spectrum: Tensor, n: int, dtype: torch.dtype, channels_first: bool, mirrored: bool, norm: int
+    spectrum: Tensor, n: int, dtype: torch.dtype | None = None, channels_first: bool = False, *_: Any
 ) -> Tensor:
     shape = list(spectrum.shape)
     shape[_sequence(channels_first)] = n
-    return spectrum.new_empty(shape, dtype=dtype)
+    return spectrum.new_empty(shape, dtype=dtype or spectrum.dtype.to_real())
 
 
 torch.library.register_fake("spectrans::modes", _modes_fake, lib=library)
@@ -111,7 +113,7 @@ torch.library.register_fake("spectrans::modes_inverse", _modes_inverse_fake, lib
 
 def _modes_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     x, _, *ctx.flags = inputs
-    ctx.n, ctx.dtype = x.shape[_sequence(ctx.flags[0])], x.dtype
+    ctx.n, ctx.dtype = x.shape[_sequence(ctx.flags[0])], None if x.dtype is compute_dtype(x.dtype) else x.dtype
     ctx.set_materialize_grads(False)
 
 

@@ -33,14 +33,14 @@ Op = Callable[..., Any]
 
 def define(
     name: str,
-    filter_reference: Callable[[Tensor, Tensor, bool], Tensor],  # x, H, adjoint -> [..., n, d]
+    filter_reference: Callable[..., Tensor],  # x, H, adjoint=False -> [..., n, d]
     response_grad_reference: Callable[..., Tensor],  # g, x, *grid -> [frequencies ..., d, 2]
     response_shape: Callable[..., tuple[int, ...]],  # n, d, *grid
     grid: tuple[str, ...] = (),  # names of what R needs to know beyond n and d: the first sizes of H
 ) -> tuple[Op, Op, Op]:
     """Define the ops `name` (F and F*), `name`_response_grad (R) and `name`_backward (F* and R in one pass)."""
     more = "".join(f", int {size}" for size in grid)
-    define_op(f"{name}(Tensor x, Tensor response, bool adjoint) -> Tensor")
+    define_op(f"{name}(Tensor x, Tensor response, bool adjoint=False) -> Tensor")
     define_op(f"{name}_response_grad(Tensor grad, Tensor x{more}) -> Tensor")
     define_op(f"{name}_backward(Tensor grad, Tensor x, Tensor response) -> (Tensor, Tensor)")
     names = tuple(f"spectrans::{name}{suffix}" for suffix in ("", "_response_grad", "_backward"))
@@ -50,7 +50,7 @@ def define(
 
     # -- references ----------------------------------------------------------------------------------------------------
 
-    def filter_impl(x: Tensor, response: Tensor, adjoint: bool) -> Tensor:
+    def filter_impl(x: Tensor, response: Tensor, adjoint: bool = False) -> Tensor:
         return with_strides_of(x, filter_reference(x, response, adjoint))
 
     def backward_impl(grad: Tensor, x: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
@@ -63,7 +63,7 @@ def define(
 
     # -- fake kernels --------------------------------------------------------------------------------------------------
 
-    def filter_fake(x: Tensor, response: Tensor, adjoint: bool) -> Tensor:
+    def filter_fake(x: Tensor, response: Tensor, adjoint: bool = False) -> Tensor:
         return torch.empty_like(x)
 
     def response_grad_fake(grad: Tensor, x: Tensor, *grid: int) -> Tensor:
@@ -110,7 +110,7 @@ def define(
         if cotangent is None:
             return None, None, *none
         grad, x = ctx.saved_tensors
-        of_grad = None if x is None else call(filter, x, cotangent, False)
+        of_grad = None if x is None else call(filter, x, cotangent)
         of_x = None if grad is None else call(filter, grad, cotangent, True)
         return of_grad, of_x, *none
 
@@ -128,12 +128,12 @@ def define(
         of_grad = of_x = of_response = None
         if to_x is not None:
             if need_grad:
-                of_grad = call(filter, to_x, response, False)
+                of_grad = call(filter, to_x, response)
             if need_response:
                 of_response = call(response_grad, grad, to_x, *sizes(response))
         if to_response is not None:
             if need_grad:
-                through_response = call(filter, x, to_response, False)
+                through_response = call(filter, x, to_response)
                 of_grad = through_response if of_grad is None else of_grad + through_response
             if need_x:
                 of_x = call(filter, grad, to_response, True)
@@ -148,7 +148,7 @@ def define(
     # A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead.
 
     def filter_vmap(
-        info: Any, in_dims: tuple[Any, ...], x: Tensor, response: Tensor, adjoint: bool
+        info: Any, in_dims: tuple[Any, ...], x: Tensor, response: Tensor, adjoint: bool = False
     ) -> tuple[Tensor, int]:
         if in_dims[1] is None:
             return filter(x.movedim(in_dims[0], 0), response, adjoint), 0

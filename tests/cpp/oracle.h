@@ -104,6 +104,11 @@ inline spectrans::Signal signal(void* data, std::int64_t batch, std::int64_t n, 
 
 struct Report {
   int passed = 0, failed = 0;
+  int part = 1, parts = 1;  // of the cases
+  int cases = 0;
+
+  // Whether the next case is of this part.
+  bool takes() { return cases++ % parts == part - 1; }
 
   // error, relative to the size of what was expected, within `tolerance`; NaN fails
   void check(const char* what, std::int64_t n, double error, double tolerance) {
