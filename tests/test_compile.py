@@ -88,7 +88,12 @@ def test_filter(backend: str, dim: int) -> None:
             torch.testing.assert_close(ours, eager)
 
 
-@pytest.mark.parametrize("learned", ["both", "x", "response"])  # the three ops of a backward pass
+# The three ops of a backward pass; a reference has none of its own.
+@pytest.mark.parametrize(
+    ("backend", "learned"),
+    [("native", "both"), ("native", "x"), ("native", "response"), ("torch", "both")],
+    indirect=["backend"],
+)
 def test_filter2d(backend: str, learned: str) -> None:
     counter = CompileCounterWithBackend("aot_eager")
     g = compiled(spectral_filter2d, counter)
@@ -120,7 +125,11 @@ def test_grid_filter(backend: str) -> None:
 
 
 # Either axis is brought to its place before anything knows of causality.
-@pytest.mark.parametrize(("causal", "dim"), [(True, -2), (False, -1)])
+@pytest.mark.parametrize(
+    ("backend", "causal", "dim"),
+    [("native", True, -2), ("native", False, -1), ("torch", True, -2)],
+    indirect=["backend"],
+)
 def test_conv(backend: str, causal: bool, dim: int) -> None:
     def f(u: torch.Tensor, k: torch.Tensor, pre: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
         return fft_conv(u, k, causal=causal, pre_gate=pre, skip=skip, dim=dim)
@@ -238,6 +247,8 @@ def test_export_of_norms_of_any_size(backend: str, strict: bool) -> None:
     torch.testing.assert_close(program.module()(y), Norms()(y))
 
 
+# Of references, a layer compiles what its function does.
+@pytest.mark.parametrize("backend", ["native"], indirect=True)
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(backend: str, name: str) -> None:
     layer = LAYERS[name]()
