@@ -44,10 +44,10 @@ def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
     """Whether `dim`, the sequence axis and one of the last two of `dims`, is the last."""
     if not isinstance(dim, int):
         raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
-    if dim in (-1, dims - 1):
-        return True
-    if dim in (-2, dims - 2):
+    if dim == -2 or dim == dims - 2:
         return False
+    if dim == -1 or dim == dims - 1:
+        return True
     raise ValueError(
         f"dim: expected -2 or -1 (or {dims - 2} or {dims - 1}) for {'an' if name == 'x' else 'a'} {name} of {dims} "
         f"dimensions, got {dim}"
@@ -56,7 +56,7 @@ def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
 
 def check_count(value: int, name: str) -> None:
     """An int, or one that a compiler does not know yet."""
-    if isinstance(value, bool) or not isinstance(value, (int, torch.SymInt)):
+    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, torch.SymInt))):
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
 
 

@@ -76,7 +76,7 @@ def rfft_modes(
     """
     check_signal(x)
     channels_first = is_channels_first(dim, x.dim())
-    n = x.size(-1 if channels_first else -2)
+    n = x.shape[-1 if channels_first else -2]
     if n == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
     check_count(modes, "modes")
@@ -173,7 +173,7 @@ def irfft_modes(
     check_count(n, "n")
     if n < 1:
         raise ValueError(f"n: expected 1 or more, got {n}")
-    modes = spectrum.size(-1 if channels_first else -2)
+    modes = spectrum.shape[-1 if channels_first else -2]
     if not 1 <= modes <= n // 2 + 1:
         raise ValueError(
             f"spectrum: expected 1 to {n // 2 + 1} modes (n//2+1) for n={n}, got {modes} in shape {tuple(given.shape)}"
