@@ -6,10 +6,13 @@ from torch import Tensor
 
 from spectrans._backend import run
 from spectrans.functional.arguments import check_lengths, check_signal, norm_code
+from spectrans.ops.library import defaults
 from spectrans.ops.mixing import mixing as _mixing
 from spectrans.ops.mixing import mixing_reference
 
 __all__ = ["fourier_mixing", "hartley_mixing"]
+
+_DEFAULTS = defaults(_mixing)
 
 
 def _both(dims: int) -> bool:
@@ -25,8 +28,8 @@ def mix(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: str | None
     check_signal(x)
     check_lengths(x, sequence, hidden)
     settings: tuple[object, ...] = (sequence, hidden, hartley, norm_code(norm))
-    if settings == (True, True, False, 1):
-        settings = ()  # as the op's defaults
+    if settings == _DEFAULTS:
+        settings = ()
     return run("mixing", _mixing, mixing_reference, x, *settings)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spectrans._backend import run
 from spectrans.functional.arguments import REAL_DTYPES, check_count, check_signal, is_channels_first, norm_code
-from spectrans.ops.library import compute_dtype
+from spectrans.ops.library import compute_dtype, defaults
 from spectrans.ops.mixing import NORMS
 from spectrans.ops.modes import modes as _modes
 from spectrans.ops.modes import modes_inverse as _modes_inverse
@@ -15,6 +15,7 @@ from spectrans.ops.modes import modes_inverse_reference, modes_reference
 
 __all__ = ["irfft_modes", "rfft_modes"]
 
+_DEFAULTS, _INVERSE_DEFAULTS = defaults(_modes), defaults(_modes_inverse)
 _COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
 
 
@@ -84,8 +85,8 @@ def rfft_modes(
         raise ValueError(f"modes: expected 1 to {n // 2 + 1} (n//2+1) for n={n}, got {modes}")
     code = norm_code(norm)
     settings: tuple[object, ...] = (channels_first, False, code)
-    if settings == (False, False, 0):
-        settings = ()  # as the op's defaults
+    if settings == _DEFAULTS:
+        settings = ()
     return run("modes", _modes, modes_reference, x, modes, *settings)
 
 
@@ -180,8 +181,8 @@ def irfft_modes(
         )
     code = len(NORMS) - 1 - norm_code(norm)
     settings: tuple[object, ...] = (dtype, channels_first, True, code)
-    if settings == (None, False, True, 2):
-        settings = ()  # as the op's defaults
+    if settings == _INVERSE_DEFAULTS:
+        settings = ()
     return run("modes_inverse", _modes_inverse, modes_inverse_reference, spectrum, n, *settings)
 
 

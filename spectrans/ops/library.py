@@ -30,6 +30,11 @@ def define_op(schema: str) -> None:
         library.define(f"{name}_{suffix}({arguments.replace('SymInt', 'int')} -> {returned}")
 
 
+def defaults(op: Any) -> tuple[Any, ...]:
+    """What the last arguments of an op are where they are not given."""
+    return tuple(each.default_value for each in op._schema.arguments if each.has_default_value())
+
+
 def register_reference(name: str, reference: Callable[..., Any]) -> None:
     """Register what an op runs on a device without a kernel, and without any library."""
     for op in (name, f"{name}_reference"):
@@ -67,13 +72,13 @@ def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callabl
     """
     torch.library.register_autograd(f"spectrans::{name}", vjp, setup_context=setup_context, lib=library)
     op = getattr(torch.ops.spectrans, name).default
-    defaults = tuple(each.default_value for each in op._schema.arguments)
+    arguments = tuple(each.default_value for each in op._schema.arguments)
 
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             output = below_autograd(op, *args)
-            setup_context(ctx, args + defaults[len(args) :], output)
+            setup_context(ctx, args + arguments[len(args) :], output)
             return output
 
         backward = staticmethod(vjp)

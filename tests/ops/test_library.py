@@ -46,9 +46,9 @@ def test_companions_take_the_same_arguments(name: str) -> None:
     op, reference, why_not = (
         getattr(torch.ops.spectrans, f"{name}{suffix}").default._schema for suffix in ("", "_reference", "_why_not")
     )
-    described = [(a.name, str(a.type)) for a in op.arguments]
-    assert [(a.name, str(a.type)) for a in reference.arguments] == described
-    assert [(a.name, str(a.type)) for a in why_not.arguments] == described
+    described = [(a.name, str(a.type), a.default_value) for a in op.arguments]
+    assert [(a.name, str(a.type), a.default_value) for a in reference.arguments] == described
+    assert [(a.name, str(a.type), a.default_value) for a in why_not.arguments] == described
     assert [str(r.type) for r in reference.returns] == [str(r.type) for r in op.returns]
     assert [str(r.type) for r in why_not.returns] == ["str"]
 
@@ -63,6 +63,31 @@ def test_reference_agrees_with_the_op(op: torch._ops.OpOverload, args: tuple[obj
         if name == "spectral_norm":  # u and v are found up to a common sign
             a, b = a.abs(), b.abs()
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+# Its reference, its fake kernel and its derivatives know them too.
+@pytest.mark.parametrize(
+    ("op", "args"),
+    [pytest.param(op, args, id=n) for n, (op, args) in zip(NAMES, CALLS, strict=True) if library.defaults(op)],
+)
+def test_defaults(op: torch._ops.OpOverload, args: tuple[object, ...]) -> None:
+    left_out = library.defaults(op)
+    name = op._schema.name.removeprefix("spectrans::")
+    leaves = tuple(
+        a.clone().requires_grad_() if isinstance(a, torch.Tensor) else a for a in args[: len(args) - len(left_out)]
+    )
+    expected = op(*leaves, *left_out)
+    wanted = [a for a in leaves if isinstance(a, torch.Tensor)]
+    gradients = torch.autograd.grad(expected.abs().sum(), wanted)
+    for y in (op(*leaves), library.call(op, *leaves)):
+        assert torch.equal(y, expected)
+        for ours, theirs in zip(torch.autograd.grad(y.abs().sum(), wanted), gradients, strict=True):
+            assert torch.equal(ours, theirs)
+    assert torch.allclose(getattr(torch.ops.spectrans, f"{name}_reference")(*leaves), expected)
+    fake = op(*(a.to("meta") if isinstance(a, torch.Tensor) else a for a in leaves))
+    assert (fake.shape, fake.stride(), fake.dtype) == (expected.shape, expected.stride(), expected.dtype)
+    alone = torch.vmap(op, (0, *(None,) * (len(leaves) - 1)))(*leaves)
+    assert torch.allclose(alone, expected)
 
 
 def test_calls_leave_the_thread_as_it_was() -> None:
