@@ -58,9 +58,9 @@ struct Product {
   }
 };
 
-// Transform, for T, has: n, its length; slots, of a tile; bins, the rows of a response; work, slots of scratch; slot
-// [n] of each sample; first, the plan whose first stage is its own; forward(tile, work, outer); convolve(tile, work,
-// middle, outer), forward and n times the inverse; for_each_bin(f).
+// Transform, for T, has what ResponseSlots takes, and: work, slots of scratch; slot [n] of each sample; first, the plan
+// whose first stage is its own; forward(tile, work, outer); convolve(tile, work, middle, outer), forward and n times
+// the inverse.
 template <class IO, class Transform, bool kFilter, bool kGradient>
 class FilterPass {
   using T = Compute<IO>;

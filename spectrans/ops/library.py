@@ -72,13 +72,14 @@ def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callabl
     """
     torch.library.register_autograd(f"spectrans::{name}", vjp, setup_context=setup_context, lib=library)
     op = getattr(torch.ops.spectrans, name).default
-    arguments = tuple(each.default_value for each in op._schema.arguments)
+    left_out = defaults(op)
+    required = len(op._schema.arguments) - len(left_out)
 
     class Eager(torch.autograd.Function):
         @staticmethod
         def forward(ctx: Any, *args: Any) -> Any:
             output = below_autograd(op, *args)
-            setup_context(ctx, args + arguments[len(args) :], output)
+            setup_context(ctx, args + left_out[len(args) - required :], output)
             return output
 
         backward = staticmethod(vjp)
