@@ -191,12 +191,13 @@ class ConvPass {
   }
 
   // A cache line of a row side by side, at least, and more where there is room for what is kept of so many tiles, and
-  // tasks are left for threads to share. For the gradient of a kernel, its sums are kept, too: as measured.
+  // tasks are left for threads to share. For the gradient of a kernel, its sums are kept, too, and two lines do: where
+  // groups are few the batch is split, and each part has sums to transform.
   Groups<T> wide_groups() const {
     constexpr std::int64_t room = 1024 * 1024;
     const bool gradient = call_.grad.data != nullptr;
     const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
-    std::int64_t most = gradient ? kFewTiles : kMaxTiles;
+    std::int64_t most = gradient ? min(kFewTiles, 2 * storage_.tiles_of_line) : kMaxTiles;
     const auto too_many = [&] { return most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks; };
     while (most > storage_.tiles_of_line && too_many()) most /= 2;
     Groups<T> groups(call_.u.n, d_);

@@ -156,9 +156,16 @@ void complex_inverse_stage(const ComplexStage<T>& stage, Vector<T>* re, Vector<T
   }
 }
 
-// A complex transform, its product with the filter, and back. Large ones finish each block before the next
-// one, so that it stays in the first-level cache; small ones sweep all blocks stage by stage.
-constexpr std::int64_t kSweepBytes = 24 * 1024;
+// Blocks that the first-level cache holds together are swept stage by stage. Of others each is finished before the next
+// one, so that it stays there, unless that would be more calls than work.
+constexpr std::int64_t kSweepBytes = 24 * 1024, kLeastBlockBytes = 2 * 1024;
+
+SPECTRANS_INLINE bool is_one_by_one(std::int64_t blocks, std::int64_t length) {
+  const std::int64_t bytes = 2 * length * kVectorBytes;
+  return blocks > 1 && blocks * bytes > kSweepBytes && bytes >= kLeastBlockBytes;
+}
+
+// A complex transform, its product with the filter, and back.
 
 template <class T, class Middle>
 void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
@@ -171,7 +178,7 @@ void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re,
   const std::int64_t length = stage.radix * stage.m;
   if (stage.m == 1 && stage.radix <= kLargestButterfly) {
     with_complex_radix(stage, [&]<int R, bool>() { complex_middle_stage<R, T>(re, im, blocks, middle); });
-  } else if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+  } else if (is_one_by_one(blocks, length)) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       complex_convolve(plan, s, re + b * length, im + b * length, 1, work, middle);
     }
@@ -188,7 +195,7 @@ void complex_forward(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, 
   if (s == plan.stages) return;
   const ComplexStage<T>& stage = plan.stage[s];
   const std::int64_t length = stage.radix * stage.m;
-  if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+  if (is_one_by_one(blocks, length)) {
     for (std::int64_t b = 0; b < blocks; ++b) {
       complex_forward(plan, s, re + b * length, im + b * length, 1, work, meanwhile);
     }
@@ -204,7 +211,7 @@ void complex_inverse(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, 
   if (s == plan.stages) return;
   const ComplexStage<T>& stage = plan.stage[s];
   const std::int64_t length = stage.radix * stage.m;
-  if (blocks > 1 && 2 * length * kVectorBytes > kSweepBytes) {
+  if (is_one_by_one(blocks, length)) {
     for (std::int64_t b = 0; b < blocks; ++b) complex_inverse(plan, s, re + b * length, im + b * length, 1, work);
   } else {
     complex_inverse(plan, s + 1, re, im, blocks * stage.radix, work);
