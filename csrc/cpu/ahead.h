@@ -1,6 +1,7 @@
 // Rows of memory that are asked for ahead of their use, while something else is computed.
 #pragma once
 
+#include "caches.h"
 #include "tile.h"
 
 namespace spectrans {
@@ -8,6 +9,10 @@ namespace {
 
 // What is read next has room in the second-level cache beside what is worked on.
 constexpr std::int64_t kAheadBytes = 640 * 1024;
+
+// Whether rows are asked for beside work on so many bytes: if that stays in the first-level cache, or need not wait for
+// them.
+SPECTRANS_INLINE bool asks_beside(std::int64_t bytes) { return bytes <= 40 * 1024 || requests_wait_apart(); }
 
 // Rows that are needed next: they come to the second-level cache while something else is computed, if they are asked
 // for one by one. (A burst of requests to the first level is mostly dropped.)
@@ -87,11 +92,11 @@ struct Asking {
 };
 
 // Calls f with what tile k is to ask for, ahead(k), so that the rows of task `next` of all packs and groups of a signal
-// are there when it begins: nothing, where it does not come to that, or the nearer caches hold the signal.
+// are there when it begins: nothing, where it does not come to that, the nearer caches hold the signal, or tiles wait.
 template <class IO, class F>
 void with_rows_ahead(const Signal& signal, const Groups<Compute<IO>>& groups, std::int64_t next, std::int64_t end,
                      const F& f) {
-  if (next == end || size_in_bytes<IO>(signal) <= kLargeBytes) {
+  if (next == end || size_in_bytes<IO>(signal) <= kLargeBytes || !asks_beside(groups.n * kVectorBytes)) {
     return f([](std::int64_t) { return Nothing{}; });
   }
   const Group group = groups[next % groups.count];

@@ -95,7 +95,7 @@ class ConvPass {
       : call_(call), storage_(storage), pool_(pool), shared_(shared), plan_(plan), d_(call.u.d),
         taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
         spectrum_(taps_.spectrum()), groups_(wide_groups()), slots_(groups_.tiles_per_group * spectrum_),
-        staged_(rows_.slots(groups_.tiles_per_group)) {}
+        staged_(rows_.slots(groups_.tiles_per_group)), asks_(asks_beside(spectrum_ * kVectorBytes)) {}
 
   void forward() const {
     const Blocks blocks(groups_.count, call_.u.batch, slots_ * kVectorBytes, pool_.threads);
@@ -120,9 +120,8 @@ class ConvPass {
           for (std::int64_t k = 0; k < group.tiles; ++k) {
             Vector<T>* line = rows_.tile(rows, k);
             load(line, tile);
-            complex_convolve(
-                *plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
-                Product<T>{tile, kernel + of_tile(k), imag_, storage_.pieces(call_.u, next.part, after, k)});
+            complex_convolve(*plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
+                             Product<T>{tile, kernel + of_tile(k), imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
           storage_.write(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
@@ -206,6 +205,11 @@ class ConvPass {
     return groups;
   }
 
+  // What tile k asks for, of an item that comes next.
+  PiecesAhead pieces(const Signal& signal, std::int64_t item, const Group& group, std::int64_t k) const {
+    return asks_ ? storage_.pieces(signal, item, group, k) : PiecesAhead{};
+  }
+
   // Slots to a tile's kernel from those of its group.
   std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
@@ -263,8 +267,8 @@ class ConvPass {
       storage_.read(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
-        tile_backward(k, skip(group, k), storage_.pieces(call_.grad, item + 1, after, k),
-                      storage_.pieces(call_.u, item + 1, after, k), of);
+        tile_backward(k, skip(group, k), pieces(call_.grad, item + 1, after, k), pieces(call_.u, item + 1, after, k),
+                      of);
       }
       const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
         storage_.write(rows_, to, gate, item, group, streaming, rows, of.work);
@@ -324,6 +328,7 @@ class ConvPass {
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const Groups<T> groups_;
   const std::int64_t slots_, staged_;  // of the spectra and of the rows of a group
+  const bool asks_;                    // for rows to come
 };
 
 template <class T, int R>

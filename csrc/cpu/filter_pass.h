@@ -70,7 +70,8 @@ class FilterPass {
       : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group), response_(call, transform, pitch_),
         streaming_(kFilter && can_stream<IO>(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
-        asks_(leaves_room() && (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
+        asks_(leaves_room() && asks_beside(transform.slots * kVectorBytes) &&
+              (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
         batch_(groups_.packs(call.x.batch)),
         parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),

@@ -52,13 +52,15 @@ class Plane {
       : x_(x), y_(y), n_(x.n), d_(x.d), bins_(n_ / 2 + 1), channels_(channels_of(x)), items_(items), width_(width),
         scale_(static_cast<T>(kHartley ? scale : scale / 2)), sequence_(real_plan<T>(n_)),
         pitch_(padded(sequence_.slots)), staged_pitch_((ceil_div(d_, lanes) + 2) * lanes),
-        streaming_(can_stream<IO>(y)) {}
+        streaming_(can_stream<IO>(y)), asks_(asks_beside(slots() * kVectorBytes)) {}
 
   // The first signal of a tile. All tiles are full if they can be: the last may overlap the one before.
   std::int64_t first_of(std::int64_t tile) const { return max(0, min(tile * lanes, width_ - lanes)); }
 
-  // Rows of an item, or of none (-1), from row j on.
-  Ahead rows_ahead(std::int64_t item, std::int64_t j) const { return rows_from<IO>(x_, item >= 0, item, j, 0); }
+  // Rows of an item that are asked for, or of none (-1), from row j on.
+  Ahead rows_ahead(std::int64_t item, std::int64_t j) const {
+    return rows_from<IO>(x_, asks_ && item >= 0, item, j, 0);
+  }
 
   // y[p, q] = direct[q] and y[-p, -q] = mirrored[q], of an item; mirrored has room for one more. Rows are written
   // whole, whatever the order in which their values came.
@@ -82,6 +84,7 @@ class Plane {
   const RealPlan<T>& sequence_;
   const std::int64_t pitch_, staged_pitch_;
   const bool streaming_;
+  const bool asks_;  // for rows to come
 
  private:
   // Tiles <- scale x, in slot order, or for the real part scale (x[j, l] + x[-j, -l]): two rows of one, two of the

@@ -1,0 +1,10 @@
+// What the kernels mind of this CPU's caches.
+#pragma once
+
+namespace spectrans {
+
+// Whether lines that were asked for from memory leave a core free to take others from its second-level cache. Intel's
+// cores hold a buffer of the first level for each of them, and all that this level lacks waits for one.
+bool requests_wait_apart();
+
+}  // namespace spectrans
