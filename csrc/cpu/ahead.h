@@ -10,9 +10,11 @@ namespace {
 // What is read next has room in the second-level cache beside what is worked on.
 constexpr std::int64_t kAheadBytes = 640 * 1024;
 
-// Whether rows are asked for beside work on so many bytes: if that stays in the first-level cache, or need not wait for
-// them.
-SPECTRANS_INLINE bool asks_beside(std::int64_t bytes) { return bytes <= 40 * 1024 || requests_wait_apart(); }
+// A tile of so many bytes stays in the first-level cache of those CPUs that this matters on.
+constexpr std::int64_t kFirstLevelBytes = 40 * 1024;
+
+// Whether rows are asked for beside work on so many bytes: if that stays there, or need not wait for them.
+SPECTRANS_INLINE bool asks_beside(std::int64_t bytes) { return bytes <= kFirstLevelBytes || requests_wait_apart(); }
 
 // Rows that are needed next: they come to the second-level cache while something else is computed, if they are asked
 // for one by one. (A burst of requests to the first level is mostly dropped.)

@@ -3,8 +3,9 @@
 
 namespace spectrans {
 
-// Whether lines that were asked for from memory leave a core free to take others from its second-level cache. Intel's
-// cores hold a buffer of the first level for each of them, and all that this level lacks waits for one.
+// Whether lines that were asked for from memory leave a core free to take others from its second-level cache: as
+// measured. (Intel's cores seem to hold a buffer of the first level for each of them, and what this level lacks to wait
+// for one.)
 bool requests_wait_apart();
 
 }  // namespace spectrans

@@ -166,7 +166,6 @@ SPECTRANS_INLINE bool is_one_by_one(std::int64_t blocks, std::int64_t length) {
 }
 
 // A complex transform, its product with the filter, and back.
-
 template <class T, class Middle>
 void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
                       Vector<T>* work, const Middle& middle) {
