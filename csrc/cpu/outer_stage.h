@@ -20,7 +20,7 @@ constexpr std::int64_t kButterfliesAhead = 2;
 // Whether a plan has such a stage.
 template <class Plan>
 SPECTRANS_INLINE bool has_outer_stage(const Plan& plan) {
-  return kOuterStages && plan.stages > 0 && plan.stage[0].radix <= 8;
+  return kOuterStages && plan.stages > 0 && plan.stage[0].radix <= 9;
 }
 
 // Whether it can be done for the tiles of a group.
@@ -71,6 +71,7 @@ SPECTRANS_INLINE void with_outer_stage(const Stage& stage, std::int64_t tiles, F
     case 5: return with_twiddles<5>(stage, with_tiles);
     case 7: return with_twiddles<7>(stage, with_tiles);
     case 8: return with_twiddles<8>(stage, with_tiles);
+    case 9: return with_twiddles<9>(stage, with_tiles);
     default: __builtin_unreachable();
   }
 }

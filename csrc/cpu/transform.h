@@ -98,6 +98,7 @@ SPECTRANS_INLINE void with_real_radix(const Stage& stage, F&& f) {
     case 5: return with_twiddles<5>(stage, f);
     case 7: return with_twiddles<7>(stage, f);
     case 8: return with_twiddles<8>(stage, f);
+    case 9: return with_twiddles<9>(stage, f);
     case 11: return with_twiddles<11>(stage, f);
     case 13: return with_twiddles<13>(stage, f);
     default: __builtin_unreachable();

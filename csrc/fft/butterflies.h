@@ -121,6 +121,22 @@ inline constexpr S kCos = static_cast<S>(unit_root(K, N).cos);
 template <class S, int K, int N>
 inline constexpr S kSin = static_cast<S>(unit_root(K, N).sin);
 
+// Of j = 1 .. n / 2, the one that comes at a place, 0 for the first, while |cos(2 pi j k / n)| rises and |sin| falls.
+constexpr int rising_cos(int place, int k, int n) {
+  const auto from_quarter = [&](int j) {  // of a turn
+    const int turn = 4 * (j * k % n > n / 2 ? n - j * k % n : j * k % n) - n;
+    return turn < 0 ? -turn : turn;
+  };
+  for (int j = 1; j <= n / 2; ++j) {
+    int before = 0;
+    for (int i = 1; i <= n / 2; ++i) {
+      if (from_quarter(i) < from_quarter(j) || (from_quarter(i) == from_quarter(j) && i < j)) ++before;
+    }
+    if (before == place) return j;
+  }
+  return 0;
+}
+
 }  // namespace trig
 
 // Calls f with the compile-time integers Begin, ..., End - 1.
@@ -130,6 +146,23 @@ SPECTRANS_INLINE void unroll(F&& f) {
     f.template operator()<Begin>();
     unroll<Begin + 1, End>(f);
   }
+}
+
+// even += scale sum_j cos(2 pi j k / R) a(j), odd = scale sum_j sin(2 pi j k / R) b(j), j = 1 .. R / 2. Small terms come
+// first: a sum rounds least that grows last.
+template <int R, int k, int kScale, class S, class V, class A, class B>
+SPECTRANS_INLINE void pair_sums(V& even, V& odd, const A& a, const B& b) {
+  constexpr int H = R / 2;
+  unroll<0, H>([&]<int place>() SPECTRANS_INLINE_LAMBDA {
+    constexpr int j = trig::rising_cos(place, k, R), i = trig::rising_cos(H - 1 - place, k, R);
+    constexpr S c = kScale * trig::kCos<S, (j * k) % R, R>, s = kScale * trig::kSin<S, (i * k) % R, R>;
+    even = even + a(j) * c;
+    if constexpr (place == 0) {
+      odd = b(i) * s;
+    } else {
+      odd = odd + b(i) * s;
+    }
+  });
 }
 
 // ---- complex: v[k] <- sum_j v[j] exp(Sign 2 pi i j k / R), in place, natural order ----------------------
@@ -149,15 +182,12 @@ struct Dft {
     unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA { out0 = out0 + sum[j]; });
     unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       Complex<V> even = v[0], odd;
-      unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
-        constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
-        even = {even.re + sum[j].re * c, even.im + sum[j].im * c};
-        if constexpr (j == 1) {
-          odd = {dif[j].re * s, dif[j].im * s};
-        } else {
-          odd = {odd.re + dif[j].re * s, odd.im + dif[j].im * s};
-        }
-      });
+      pair_sums<R, k, 1, S>(
+          even.re, odd.re, [&](int j) SPECTRANS_INLINE_LAMBDA { return sum[j].re; },
+          [&](int j) SPECTRANS_INLINE_LAMBDA { return dif[j].re; });
+      pair_sums<R, k, 1, S>(
+          even.im, odd.im, [&](int j) SPECTRANS_INLINE_LAMBDA { return sum[j].im; },
+          [&](int j) SPECTRANS_INLINE_LAMBDA { return dif[j].im; });
       v[k] = even + odd;
       v[R - k] = even - odd;
     });
@@ -238,8 +268,6 @@ struct CompositeDft {
 template <int Sign, class S, class V>
 struct Dft<6, Sign, S, V> : CompositeDft<2, 3, Sign, S, V> {};
 template <int Sign, class S, class V>
-struct Dft<9, Sign, S, V> : CompositeDft<3, 3, Sign, S, V> {};
-template <int Sign, class S, class V>
 struct Dft<10, Sign, S, V> : CompositeDft<2, 5, Sign, S, V> {};
 template <int Sign, class S, class V>
 struct Dft<12, Sign, S, V> : CompositeDft<4, 3, Sign, S, V> {};
@@ -277,15 +305,9 @@ struct RealDft {
     });
     unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
       V even = x[0], odd;
-      unroll<1, H + 1>([&]<int j>() SPECTRANS_INLINE_LAMBDA {
-        constexpr S c = trig::kCos<S, (j * k) % R, R>, s = trig::kSin<S, (j * k) % R, R>;
-        even = even + sum[j] * c;
-        if constexpr (j == 1) {
-          odd = dif[j] * s;
-        } else {
-          odd = odd + dif[j] * s;
-        }
-      });
+      pair_sums<R, k, 1, S>(
+          even, odd, [&](int j) SPECTRANS_INLINE_LAMBDA { return sum[j]; },
+          [&](int j) SPECTRANS_INLINE_LAMBDA { return dif[j]; });
       pair[k - 1] = {even, odd};
     });
   }
@@ -293,20 +315,14 @@ struct RealDft {
   template <bool kDoubled>
   static SPECTRANS_INLINE void inverse(const V* low, const Complex<V>* pair, V* x) {
     constexpr int H = R / 2;
-    constexpr S twice = kDoubled ? 1 : 2;
+    constexpr int twice = kDoubled ? 1 : 2;
     x[0] = low[0];
-    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA { x[0] = x[0] + pair[k - 1].re * twice; });
+    unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA { x[0] = x[0] + pair[k - 1].re * S(twice); });
     unroll<1, H + 1>([&]<int t>() SPECTRANS_INLINE_LAMBDA {
       V even = low[0], odd;
-      unroll<1, H + 1>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        constexpr S c = twice * trig::kCos<S, (t * k) % R, R>, s = twice * trig::kSin<S, (t * k) % R, R>;
-        even = even + pair[k - 1].re * c;
-        if constexpr (k == 1) {
-          odd = pair[k - 1].im * s;
-        } else {
-          odd = odd + pair[k - 1].im * s;
-        }
-      });
+      pair_sums<R, t, twice, S>(
+          even, odd, [&](int k) SPECTRANS_INLINE_LAMBDA { return pair[k - 1].re; },
+          [&](int k) SPECTRANS_INLINE_LAMBDA { return pair[k - 1].im; });
       x[t] = even - odd;
       x[R - t] = even + odd;
     });

@@ -35,10 +35,14 @@ std::int64_t padded_length(std::int64_t least) {
 // Whether sums by definition are faster than Rader's algorithm: as measured.
 bool is_direct(std::int64_t prime) { return prime > kLargestButterfly && prime <= (is_smooth(prime - 1) ? 53 : 83); }
 
-// Odd radices first, so that the last stages, where whole transforms sit in cache, are powers of two.
+// Odd radices first, so that the last stages, where whole transforms sit in cache, are powers of two. Threes in pairs.
 std::vector<std::int64_t> odd_radices(std::int64_t n) {
-  std::vector<std::int64_t> radices = prime_factors(n);
-  std::erase(radices, 2);
+  std::vector<std::int64_t> radices;
+  for (; n % 9 == 0; n /= 9) radices.push_back(9);
+  for (const std::int64_t prime : prime_factors(n)) {
+    if (prime != 2) radices.push_back(prime);
+  }
+  std::sort(radices.rbegin(), radices.rend());
   return radices;
 }
 

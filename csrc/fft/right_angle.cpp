@@ -18,7 +18,11 @@ double transform_cost(std::int64_t n) {
   const auto points = static_cast<double>(n);
   double cost = 0;
   for (; n % 2 == 0; n /= 2) cost += points * 98 / 24;
-  for (; n % 3 == 0; n /= 3) cost += points * 30 / 3;
+  for (; n % 9 == 0; n /= 9) cost += points * 152 / 9;
+  if (n % 3 == 0) {
+    cost += points * 30 / 3;
+    n /= 3;
+  }
   for (; n % 5 == 0; n /= 5) cost += points * 76 / 5;
   return n == 1 ? cost : infinity;
 }

@@ -90,7 +90,7 @@ int main() {
       complex_radix<R, -1>(report);
       complex_radix<R, 1>(report);
     }
-    if constexpr (R == 3 || R == 4 || R == 5 || R == 7 || R == 8 || R == 11 || R == 13) real_radix<R>(report);
+    if constexpr (R == 3 || R == 4 || R == 5 || R == 7 || R == 8 || R == 9 || R == 11 || R == 13) real_radix<R>(report);
   });
   unit_roots(report);
   return report.finish();

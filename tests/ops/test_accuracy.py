@@ -42,12 +42,11 @@ def is_intel() -> bool:
     return cpu.is_file() and "GenuineIntel" in cpu.read_text()
 
 
-#: What is not met. On Intel's CPUs with AVX-512 MKL rounds less at these than elsewhere: torch.fft is 3 to 9 % closer.
+#: What is not met. On Intel's CPUs with AVX-512 MKL rounds less at these than elsewhere: torch.fft is 3 to 7 % closer.
 SHORTFALLS = frozenset(
-    [f"test_mixing_of_the_sequence[{n}]" for n in (32, 242, 243, 2187)]
-    + [f"test_mixing_of_the_hidden_axis[{n}]" for n in (243, 2187)]
-    + [f"{test}[3125]" for test in ("test_filter", "test_modes", "test_modes_inverse")]
-    + [f"test_filter2d[{grid}]" for grid in ((16, 14), (14, 16), (32, 14), (64, 14), (128, 14))]
+    ["test_mixing_of_the_sequence[32]"]
+    + [f"{test}[3125]" for test in ("test_filter", "test_modes_inverse", "test_single_lines")]
+    + [f"test_filter2d[{grid}]" for grid in ((14, 16), (32, 14), (128, 14))]
 )
 
 
