@@ -148,8 +148,8 @@ SPECTRANS_INLINE void unroll(F&& f) {
   }
 }
 
-// even += scale sum_j cos(2 pi j k / R) a(j), odd = scale sum_j sin(2 pi j k / R) b(j), j = 1 .. R / 2. Small terms come
-// first: a sum rounds least that grows last.
+// even += scale sum_j cos(2 pi j k / R) a(j), odd = scale sum_j sin(2 pi j k / R) b(j), j = 1 .. R / 2. Small terms
+// come first: a sum rounds least that grows last.
 template <int R, int k, int kScale, class S, class V, class A, class B>
 SPECTRANS_INLINE void pair_sums(V& even, V& odd, const A& a, const B& b) {
   constexpr int H = R / 2;
