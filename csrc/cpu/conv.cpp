@@ -94,8 +94,10 @@ class ConvPass {
            bool shared)
       : call_(call), storage_(storage), pool_(pool), shared_(shared), plan_(plan), d_(call.u.d),
         taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
-        spectrum_(taps_.spectrum()), groups_(wide_groups()), slots_(groups_.tiles_per_group * spectrum_),
-        staged_(rows_.slots(groups_.tiles_per_group)), asks_(asks_beside(spectrum_ * kVectorBytes)) {}
+        spectrum_(taps_.spectrum()), parts_(parts(wide_groups())),
+        groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
+        slots_(groups_.tiles_per_group * spectrum_), staged_(rows_.slots(groups_.tiles_per_group)),
+        asks_(asks_beside(spectrum_ * kVectorBytes)) {}
 
   void forward() const {
     const Blocks blocks(groups_.count, call_.u.batch, slots_ * kVectorBytes, pool_.threads);
@@ -133,7 +135,7 @@ class ConvPass {
   }
 
   void backward() const {
-    const std::int64_t batch = call_.u.batch, splits = max(1, min(batch, kTasks / groups_.count));
+    const std::int64_t batch = call_.u.batch, splits = parts_;
     // Sums over part of the batch, [taps, d], or over the channels of a tile, [taps].
     const std::int64_t sums = shared_ ? ceil_div(d_, kLanes<T>) : splits;
     const std::int64_t channels_of_sum = shared_ ? 1 : d_, size = taps_.count() * channels_of_sum;
@@ -203,6 +205,11 @@ class ConvPass {
     groups.tiles_per_group = min(tiles, most);
     groups.count = ceil_div(tiles, groups.tiles_per_group);
     return groups;
+  }
+
+  // Of the batch: tasks of a group, by the groups there are whatever the threads.
+  std::int64_t parts(const Groups<T>& groups) const {
+    return call_.grad.data == nullptr ? call_.u.batch : max(1, min(call_.u.batch, kTasks / groups.count));
   }
 
   // What tile k asks for, of an item that comes next.
@@ -326,6 +333,7 @@ class ConvPass {
   const ConvTaps<T, R> taps_;
   const StagedRows<T> rows_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
+  const std::int64_t parts_;
   const Groups<T> groups_;
   const std::int64_t slots_, staged_;  // of the spectra and of the rows of a group
   const bool asks_;                    // for rows to come

@@ -67,19 +67,26 @@ class FilterPass {
 
  public:
   FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
-      : call_(call), pool_(pool), transform_(transform), groups_(transform.n, call.x.d, call.x.batch, most_tiles()),
-        pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group), response_(call, transform, pitch_),
+      : FilterPass(call, transform, pool, Groups<T>(transform.n, call.x.d, call.x.batch, most_tiles(call, transform))) {
+  }
+
+ private:
+  // The batch is split by the groups there are whatever the threads.
+  FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool, const Groups<T>& groups)
+      : call_(call), pool_(pool), transform_(transform), batch_(groups.packs(call.x.batch)),
+        parts_(kGradient ? max(1, min(batch_, kTasks / groups.count)) : max(1, batch_)),
+        groups_(groups.shared(parts_, pool.threads, kTilesOfLine<IO>)), pitch_(padded(transform.slots)),
+        slots_(pitch_ * groups_.tiles_per_group), response_(call, transform, pitch_),
         streaming_(kFilter && can_stream<IO>(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
         asks_(leaves_room() && asks_beside(transform.slots * kVectorBytes) &&
               (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
-        batch_(groups_.packs(call.x.batch)),
-        parts_(kGradient ? max(1, min(batch_, kTasks / groups_.count)) : max(1, batch_)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
                 transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes),
         far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes),
         shared_(shares(groups_.count * slots_ * kVectorBytes) ? groups_.count * slots_ : 0) {}
 
+ public:
   void run() const {
     const std::int64_t size = 2 * transform_.bins * call_.x.d;  // of a gradient
     const std::int64_t partials = kGradient ? (parts_ - 1) * size : 0;
@@ -177,13 +184,12 @@ class FilterPass {
   // Two cache lines of a row side by side, or all that a group takes: fewer pages are met, fewer times. That is where
   // tiles take no more than a second-level cache; for a gradient, which needs as much again, no more than half, and
   // where nothing of the signals stays in any cache: as measured.
-  std::int64_t most_tiles() const {
+  static std::int64_t most_tiles(const Filter& call, const Transform& transform) {
     constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
     constexpr std::int64_t room = 1024 * 1024;
-    const std::int64_t bytes = kMaxTiles * transform_.n * kVectorBytes;
+    const std::int64_t bytes = kMaxTiles * transform.n * kVectorBytes;
     if (!kGradient) return bytes <= room ? kMaxTiles : few;
-    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call_.x) >= 4 * kLargeBytes ? kMaxTiles
-                                                                                                       : few;
+    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call.x) >= 4 * kLargeBytes ? kMaxTiles : few;
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
@@ -276,13 +282,13 @@ class FilterPass {
   const Filter& call_;
   const ThreadPool& pool_;
   const Transform& transform_;
+  const std::int64_t batch_, parts_;
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const ResponseSlots<T, Transform> response_;
   const bool streaming_;
-  const bool outer_;  // whether there are outer stages
-  const bool asks_;   // for rows to come
-  const std::int64_t batch_, parts_;
+  const bool outer_;         // whether there are outer stages
+  const bool asks_;          // for rows to come
   const std::int64_t kept_;  // of a group: its response, a sum, and a sum of sums
   const Blocks blocks_;
   const bool far_;             // whether what is kept of a block is

@@ -99,7 +99,7 @@ template <class IO, bool kHartley>
 void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
   const RealPlan<T>& plan = real_plan<T>(x.n);
-  const Groups<T> groups(x.n, x.d, x.batch);
+  const Groups<T> groups = shared_groups<IO>(x, pool);
   const std::int64_t pitch = padded(plan.slots), slots = pitch * groups.tiles_per_group;
   const bool streaming = can_stream<IO>(y);
   parallel(pool, groups.count * groups.packs(x.batch), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {

@@ -46,7 +46,7 @@ class ModesPass {
 
  public:
   ModesPass(const Modes& call, const Transform& transform, const ThreadPool& pool)
-      : call_(call), pool_(pool), transform_(transform), groups_(call.x.n, call.x.d, call.x.batch),
+      : call_(call), pool_(pool), transform_(transform), groups_(shared_groups<IO>(call.x, pool)),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
         streaming_(call.inverse && can_stream<IO>(call.x)), weights_(call) {}
 

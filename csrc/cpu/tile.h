@@ -89,6 +89,9 @@ constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
 
+// Work that is worth waking a thread for: a few microseconds of it.
+constexpr std::int64_t kWakeupBytes = 64 * 1024;
+
 // The channels of a signal in groups of up to kMaxTiles tiles. Where an item has few channels, several items are done
 // at once, side by side: the batch then counts packs of items.
 template <class T>
@@ -103,6 +106,22 @@ struct Groups {
     count = ceil_div(tiles, tiles_per_group);
   }
   std::int64_t packs(std::int64_t batch) const { return ceil_div(batch, items); }
+
+  // The same in smaller groups, of `least` tiles or more, where threads would else wait for each other: where there are
+  // so many tasks to a group. Together, tiles spare about a third of one. No tile depends on the others of its group.
+  Groups shared(std::int64_t tasks, int threads, std::int64_t least) const {
+    const std::int64_t tiles = ceil_div(d, kLanes<T>);
+    const std::int64_t busy = min(threads, tasks * tiles * n * kVectorBytes / kWakeupBytes);
+    const auto time = [&](std::int64_t each) { return ceil_div(tasks * ceil_div(tiles, each), busy) * (3 * each + 1); };
+    Groups result = *this;
+    if (busy <= 1) return result;
+    for (std::int64_t each = ceil_div(tiles_per_group, 2);; each = ceil_div(each, 2)) {
+      if (each >= least && time(each) < time(result.tiles_per_group)) result.tiles_per_group = each;
+      if (each <= least) break;
+    }
+    result.count = ceil_div(tiles, result.tiles_per_group);
+    return result;
+  }
   std::int64_t first_channel(std::int64_t group) const { return group * tiles_per_group * kLanes<T>; }
   std::int64_t channels(std::int64_t group) const { return min(d - first_channel(group), tiles_per_group * kLanes<T>); }
   std::int64_t tiles(std::int64_t group) const { return ceil_div(channels(group), kLanes<T>); }
@@ -348,8 +367,7 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
 // Runs body(begin, end) over 0 .. count on the pool, in pieces of at least about `bytes` worth of work.
 template <class Body>
 void parallel(const ThreadPool& pool, std::int64_t count, std::int64_t bytes_each, const Body& body) {
-  constexpr std::int64_t bytes_per_wakeup = 64 * 1024;  // a few microseconds of work
-  const std::int64_t grain = max(1, bytes_per_wakeup / max(1, bytes_each));
+  const std::int64_t grain = max(1, kWakeupBytes / max(1, bytes_each));
   if (pool.threads == 1 || count <= grain) {
     if (count > 0) body(std::int64_t{0}, count);
     return;
@@ -358,6 +376,13 @@ void parallel(const ThreadPool& pool, std::int64_t count, std::int64_t bytes_eac
       count, grain,
       [](std::int64_t begin, std::int64_t end, void* context) { (*static_cast<const Body*>(context))(begin, end); },
       const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+// The groups of a signal whose items are a task each.
+template <class IO>
+Groups<Compute<IO>> shared_groups(const Signal& signal, const ThreadPool& pool) {
+  const Groups<Compute<IO>> groups(signal.n, signal.d, signal.batch);
+  return groups.shared(groups.packs(signal.batch), pool.threads, kTilesOfLine<IO>);
 }
 
 template <class F>

@@ -475,7 +475,7 @@ def test_nan_stays_in_its_channel_of_the_kernel_gradient() -> None:
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
-    for batch, n, d in ((7, 60, 36), (40, 60, 5), (5, 300, 1)):
+    for batch, n, d in ((7, 60, 36), (40, 60, 5), (5, 300, 1), (1, 300, 100)):
         arguments = draw(batch, n, d, m=60, dtype=dtype, gates=(True, True, True))
         g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
 
