@@ -122,10 +122,13 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
 
 template <class T, class Plane>
 void mix_plane(const Plane& plane, const ThreadPool& pool) {
-  const std::int64_t tiles = plane.tiles(), slots = plane.slots(), work = plane.work_slots();
-  if (plane.packs() >= pool.threads) {  // whole packs to each thread: no barrier between columns and rows
-    const std::int64_t bytes = plane.row_tasks() * plane.row_bytes() + tiles * plane.tile_bytes();
-    parallel(pool, plane.packs(), bytes, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t packs = plane.packs(), tiles = plane.tiles(), slots = plane.slots(), work = plane.work_slots();
+  const std::int64_t bytes = plane.row_tasks() * plane.row_bytes() + tiles * plane.tile_bytes();
+  // Whole packs to each thread: no barrier between columns and rows. A few that would be left over are shared by all.
+  std::int64_t whole = packs >= pool.threads ? packs : 0;
+  if (bytes >= pool.threads * kWakeupBytes && 2 * (whole % pool.threads) <= pool.threads) whole -= whole % pool.threads;
+  if (whole > 0) {
+    parallel(pool, whole, bytes, [&](std::int64_t begin, std::int64_t end) {
       auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + work) * kVectorBytes));
       for (std::int64_t pack = begin; pack < end; ++pack) {
         plane.columns(pack, 0, tiles, half, half + slots);
@@ -134,11 +137,11 @@ void mix_plane(const Plane& plane, const ThreadPool& pool) {
       }
       plane.fence();
     });
-    return;
   }
+  if (whole == packs) return;
   auto* half = static_cast<Vector<T>*>(scratch(ScratchRoom::shared, slots * kVectorBytes));
   const auto own_work = [&] { return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, work * kVectorBytes)); };
-  for (std::int64_t pack = 0; pack < plane.packs(); ++pack) {
+  for (std::int64_t pack = whole; pack < packs; ++pack) {
     parallel(pool, tiles, plane.tile_bytes(),
              [&](std::int64_t begin, std::int64_t end) { plane.columns(pack, begin, end, half, own_work()); });
     parallel(pool, plane.row_tasks(), plane.row_bytes(), [&](std::int64_t begin, std::int64_t end) {

@@ -244,7 +244,7 @@ def test_nan_stays_in_its_sample(backend: str, kind: str, value: float) -> None:
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
-    for shape in ((5, 60, 36), (1, 480, 100)):
+    for shape in ((5, 60, 36), (1, 480, 100), (3, 480, 100)):
         x = oracle.draw(*shape, dtype=dtype)
         torch.set_num_threads(1)
         alone = {axes: mixing(x, *AXES[axes], True, 1) for axes in AXES}
