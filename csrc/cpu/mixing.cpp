@@ -187,7 +187,9 @@ bool is_few_lines(Signal& x, Signal& y) {
 
 template <class IO, bool kHartley>
 void mix(Signal& x, Signal& y, bool both, double scale, const ThreadPool& pool) {
-  if (both ? is_few_lines<IO, kHartley>(x, y) : SplitLines<Compute<IO>>::suits(x.n, x.d, x.batch)) {
+  using T = Compute<IO>;
+  if (!both && has_lines_to_join<T>(x) && has_lines_to_join<T>(y)) join_lines(x), join_lines(y);
+  if (both ? is_few_lines<IO, kHartley>(x, y) : SplitLines<T>::suits(x.n, x.d, x.batch)) {
     mix_lines<IO, kHartley>(x, y, both, scale, pool);
   } else if (both) {
     mix_two_axes<IO, kHartley>(x, y, scale, pool);

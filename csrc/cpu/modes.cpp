@@ -23,18 +23,20 @@ class Weights {
                                               : 1;
     factor_[0] = scale;
     factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
-    divisor_ = call.norm == 2 && !exact ? length : 1;
+    divides_ = call.norm == 2 && !exact;
+    divisor_ = length;
   }
 
   // interior: between DC and Nyquist
   template <class V>
   SPECTRANS_INLINE V operator()(V value, bool interior) const {
     value = value * factor_[interior];
-    return divisor_ == 1 ? value : value / divisor_;
+    return divides_ ? value / divisor_ : value;
   }
 
  private:
   T factor_[2], divisor_;
+  bool divides_;
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
@@ -75,16 +77,24 @@ class ModesPass {
   }
 
  private:
-  bool has_imag(std::int64_t k) const { return transform_.im[k] >= 0; }  // all but DC and Nyquist
-  Vector<T> weighed(Vector<T> value, std::int64_t k) const { return weights_(value, has_imag(k)); }
-  Vector<T> re(const Vector<T>* tile, std::int64_t k) const { return weighed(tile[transform_.re[k]], k); }
-  Vector<T> im(const Vector<T>* tile, std::int64_t k) const {
-    return has_imag(k) ? weighed(tile[transform_.im[k]], k) * transform_.sign[k] : Vector<T>{};
-  }
-  void set_re(Vector<T>* tile, std::int64_t k, Vector<T> value) const { tile[transform_.re[k]] = weighed(value, k); }
-  void set_im(Vector<T>* tile, std::int64_t k, Vector<T> value) const {
-    if (has_imag(k)) tile[transform_.im[k]] = weighed(value, k) * transform_.sign[k];
-  }
+  // The bins of a tile, weighed. By value: stores could change what a reference leads to.
+  struct Bins {
+    Vector<T>* tile;
+    const std::int32_t *re, *im;  // im[k] < 0: DC and Nyquist, which have no imaginary part
+    const T* sign;
+    Weights<T> weights;
+
+    SPECTRANS_INLINE Complex<Vector<T>> get(std::int64_t k) const {
+      if (im[k] < 0) return {weights(tile[re[k]], false), Vector<T>{}};
+      return {weights(tile[re[k]], true), weights(tile[im[k]], true) * sign[k]};
+    }
+    SPECTRANS_INLINE void set(std::int64_t k, const Complex<Vector<T>>& bin) const {
+      tile[re[k]] = weights(bin.re, im[k] >= 0);
+      if (im[k] >= 0) tile[im[k]] = weights(bin.im, true) * sign[k];
+    }
+  };
+
+  Bins bins(Vector<T>* tile) const { return {tile, transform_.re, transform_.im, transform_.sign, weights_}; }
 
   // Whether the pairs of a tile's channels lie side by side.
   bool are_rows(const Group& group) const { return call_.bins.d_stride == 2 && group.items == 1; }
@@ -95,28 +105,21 @@ class ModesPass {
     return batch_item<Number>(call_.bins, item) + k * call_.bins.n_stride + 2 * group.channel[tile];
   }
 
-  // What is written is contiguous, one way or the other.
   void write_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     if (are_rows(group)) {
       for (std::int64_t k = 0; k < call_.bins.n; ++k) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
           T* row = row_of<T>(pack, group, t, k);
           fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
-          store_pairs(row, group.lanes, re(tiles[t], k), im(tiles[t], k));
+          const Complex<Vector<T>> bin = bins(tiles[t]).get(k);
+          store_pairs(row, group.lanes, bin.re, bin.im);
         }
       }
       return;
     }
     for (std::int64_t t = 0; t < tiles.count; ++t) {
-      const Starts<T> starts(call_.bins, pack, group, t);
-      const Vector<T>* tile = tiles[t];
-      if (call_.bins.n_stride == 2) {
-        scatter_lanes<T>(starts, 1, 2 * call_.bins.n,
-                         [&](std::int64_t i) { return i % 2 == 0 ? re(tile, i / 2) : im(tile, i / 2); });
-      } else {
-        scatter_lanes<T>(starts, call_.bins.n_stride, call_.bins.n, [&](std::int64_t k) { return re(tile, k); });
-        scatter_lanes<T>(starts + 1, call_.bins.n_stride, call_.bins.n, [&](std::int64_t k) { return im(tile, k); });
-      }
+      scatter_pairs(Starts<T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+                    [of = bins(tiles[t])](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return of.get(k); });
     }
   }
 
@@ -126,26 +129,15 @@ class ModesPass {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
           const T* row = row_of<const T>(pack, group, t, k);
           fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
-          const Complex<Vector<T>> bin = load_pairs(row, group.lanes);
-          set_re(tiles[t], k, bin.re);
-          set_im(tiles[t], k, bin.im);
+          bins(tiles[t]).set(k, load_pairs(row, group.lanes));
         }
       }
       return;
     }
     for (std::int64_t t = 0; t < tiles.count; ++t) {
-      const Starts<const T> starts(call_.bins, pack, group, t);
-      Vector<T>* tile = tiles[t];
-      if (call_.bins.n_stride == 2) {
-        gather_lanes<T>(starts, 1, 2 * call_.bins.n, [&](std::int64_t i, const Vector<T>& value) {
-          i % 2 == 0 ? set_re(tile, i / 2, value) : set_im(tile, i / 2, value);
-        });
-      } else {
-        gather_lanes<T>(starts, call_.bins.n_stride, call_.bins.n,
-                        [&](std::int64_t k, const Vector<T>& value) { set_re(tile, k, value); });
-        gather_lanes<T>(starts + 1, call_.bins.n_stride, call_.bins.n,
-                        [&](std::int64_t k, const Vector<T>& value) { set_im(tile, k, value); });
-      }
+      gather_pairs(Starts<const T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+                   [of = bins(tiles[t])](std::int64_t k, const Complex<Vector<T>>& bin)
+                       SPECTRANS_INLINE_LAMBDA { of.set(k, bin); });
     }
   }
 
@@ -221,20 +213,29 @@ class SplitModesPass {
   const Weights<T> weights_;
 };
 
+template <class IO>
+void run(const Modes& call, const ThreadPool& pool) {
+  using T = Compute<IO>;
+  const std::int64_t n = call.x.n, count = call.bins.n;
+  if (SplitModesPass<IO>::suits(call)) return SplitModesPass<IO>(call, pool).run();
+  if (const DirectPlan<T>* plan = direct_plan_if_faster<T>(n, count, call.inverse); plan != nullptr) {
+    ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{*plan}, pool).run();
+  } else {
+    // At primes torch.fft is more accurate on the way back than on the way there.
+    ModesPass<IO, DecimatedModes<T>>(call, DecimatedModes<T>{decimation<T>(n, count, call.inverse), count}, pool).run();
+  }
+}
+
 }  // namespace
 
 void modes(const Modes& call, const ThreadPool& pool) {
   with_element(call.element, [&]<class IO>(IO) {
     using T = Compute<IO>;
-    const std::int64_t n = call.x.n, count = call.bins.n;
-    if (SplitModesPass<IO>::suits(call)) return SplitModesPass<IO>(call, pool).run();
-    if (const DirectPlan<T>* plan = direct_plan_if_faster<T>(n, count, call.inverse); plan != nullptr) {
-      ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{*plan}, pool).run();
-    } else {
-      // At primes torch.fft is more accurate on the way back than on the way there.
-      ModesPass<IO, DecimatedModes<T>>(call, DecimatedModes<T>{decimation<T>(n, count, call.inverse), count}, pool)
-          .run();
-    }
+    if (!has_lines_to_join<T>(call.x) || !has_lines_to_join<T>(call.bins)) return run<IO>(call, pool);
+    Modes joined = call;
+    join_lines(joined.x);
+    join_lines(joined.bins);
+    run<IO>(joined, pool);
   });
 }
 

@@ -230,24 +230,48 @@ struct LaneWise<IO, std::integer_sequence<int, I...>> {
   }
 };
 
+// Neighbouring values of lines -> their vectors; lanes not in use are zero. (Lanes are compile-time constants, so that
+// what they index stays in registers.)
+template <class IO, class T = Compute<IO>>
+SPECTRANS_INLINE void load_lines(const Starts<const IO>& from, std::int64_t at, Vector<T>* rows) {
+  constexpr int lanes = kLanes<T>;
+  if (from.used == lanes) {
+    unroll<0, lanes>([&]<int l>() SPECTRANS_INLINE_LAMBDA { rows[l] = load(from.at[l] + at); });
+  } else {
+    unroll<0, lanes>([&]<int l>()
+                         SPECTRANS_INLINE_LAMBDA { rows[l] = l < from.used ? load(from.at[l] + at) : Vector<T>{}; });
+  }
+  transpose<T>(rows);
+}
+
+// And back.
+template <class IO, class T = Compute<IO>>
+SPECTRANS_INLINE void store_lines(const Starts<IO>& to, std::int64_t at, Vector<T>* rows) {
+  transpose<T>(rows);
+  unroll<0, kLanes<T>>([&]<int l>() SPECTRANS_INLINE_LAMBDA {
+    if (l < to.used) store(to.at[l] + at, rows[l]);
+  });
+}
+
 // put(j, sample j of a tile); lanes not in use are zero.
 template <class IO, class Put>
 void gather_lanes(const Starts<const IO>& from, std::int64_t stride, std::int64_t n, const Put& put) {
   using T = Compute<IO>;
   constexpr int lanes = kLanes<T>;
-  Vector<T> in_use{};
-  for (int l = 0; l < from.used; ++l) in_use[l] = 1;
-  const auto cut = [&](Vector<T> value) { return in_use != 0 ? value : Vector<T>{}; };
   std::int64_t j = 0;
   if (stride == 1) {
     for (; j + lanes <= n; j += lanes) {
       Vector<T> rows[lanes];
-      for (int l = 0; l < lanes; ++l) rows[l] = load(from.at[l] + j);
-      transpose<T>(rows);
-      for (int l = 0; l < lanes; ++l) put(j + l, cut(rows[l]));
+      load_lines<IO>(from, j, rows);
+      unroll<0, lanes>([&]<int l>() SPECTRANS_INLINE_LAMBDA { put(j + l, rows[l]); });
     }
   }
-  for (; j < n; ++j) put(j, cut(LaneWise<IO>::load(from, j * stride)));
+  Vector<T> in_use{};
+  for (int l = 0; l < from.used; ++l) in_use[l] = 1;
+  for (; j < n; ++j) {
+    const Vector<T> value = LaneWise<IO>::load(from, j * stride);
+    put(j, in_use != 0 ? value : Vector<T>{});
+  }
 }
 
 // row(j), sample j of a tile -> memory.
@@ -259,15 +283,60 @@ void scatter_lanes(const Starts<IO>& to, std::int64_t stride, std::int64_t n, co
   if (stride == 1) {
     for (; j + lanes <= n; j += lanes) {
       Vector<T> rows[lanes];
-      for (int l = 0; l < lanes; ++l) rows[l] = row(j + l);
-      transpose<T>(rows);
-      for (int l = 0; l < to.used; ++l) store(to.at[l] + j, rows[l]);
+      unroll<0, lanes>([&]<int l>() SPECTRANS_INLINE_LAMBDA { rows[l] = row(j + l); });
+      store_lines<IO>(to, j, rows);
     }
   }
   for (; j < n; ++j) {
     IO some[lanes];
     store(some, row(j));
     for (int l = 0; l < to.used; ++l) to.at[l][j * stride] = some[l];
+  }
+}
+
+// put(k, pair k of a tile), the pairs of a line `stride` real numbers apart.
+template <class T, class Put>
+void gather_pairs(const Starts<const T>& from, std::int64_t stride, std::int64_t count, const Put& put) {
+  constexpr int lanes = kLanes<T>, at_once = lanes / 2;
+  std::int64_t k = 0;
+  if (stride == 2) {
+    for (; k + at_once <= count; k += at_once) {
+      Vector<T> rows[lanes];
+      load_lines<T>(from, 2 * k, rows);
+      unroll<0, at_once>([&]<int i>()
+                             SPECTRANS_INLINE_LAMBDA { put(k + i, Complex<Vector<T>>{rows[2 * i], rows[2 * i + 1]}); });
+    }
+  }
+  Vector<T> in_use{};
+  for (int l = 0; l < from.used; ++l) in_use[l] = 1;
+  for (; k < count; ++k) {
+    const Vector<T> re = LaneWise<T>::load(from, k * stride), im = LaneWise<T>::load(from, k * stride + 1);
+    put(k, Complex<Vector<T>>{in_use != 0 ? re : Vector<T>{}, in_use != 0 ? im : Vector<T>{}});
+  }
+}
+
+// pair(k) -> memory.
+template <class T, class Pair>
+void scatter_pairs(const Starts<T>& to, std::int64_t stride, std::int64_t count, const Pair& pair) {
+  constexpr int lanes = kLanes<T>, at_once = lanes / 2;
+  std::int64_t k = 0;
+  if (stride == 2) {
+    for (; k + at_once <= count; k += at_once) {
+      Vector<T> rows[lanes];
+      unroll<0, at_once>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        const Complex<Vector<T>> z = pair(k + i);
+        rows[2 * i] = z.re;
+        rows[2 * i + 1] = z.im;
+      });
+      store_lines<T>(to, 2 * k, rows);
+    }
+  }
+  for (; k < count; ++k) {
+    const Complex<Vector<T>> z = pair(k);
+    for (int l = 0; l < to.used; ++l) {
+      to.at[l][k * stride] = z.re[l];
+      to.at[l][k * stride + 1] = z.im[l];
+    }
   }
 }
 
@@ -284,6 +353,20 @@ std::int64_t size_in_bytes(const Signal& signal) {
 
 // More than the nearer caches keep of a signal.
 constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
+
+// Whether the channels of each item leave lanes empty that those of other items could have: where channels come first,
+// they are lines at equal distances, as if all were of one item.
+template <class T>
+bool has_lines_to_join(const Signal& signal) {
+  return signal.axes == 1 && signal.stride[0] == signal.d * signal.d_stride && 2 * signal.d > kLanes<T> &&
+         signal.d % kLanes<T> != 0;
+}
+
+inline void join_lines(Signal& signal) {
+  signal.d *= signal.batch;
+  signal.batch = 1;
+  signal.axes = 0;
+}
 
 // Samples of one item, or pack of items -> tiles; slot: of each sample.
 template <class IO, class T = Compute<IO>>
