@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.fft import irfft, rfft
 
 from benchmarks.operation import (
+    CHANNELS_FIRST,
     Operation,
     Shape,
     Target,
     Tensors,
+    channels_first,
     filtered_by_item,
     forward,
     forward_and_autograd,
@@ -68,6 +70,34 @@ def transposed_by_item(u: Tensor, k: Tensor) -> Tensor:
     y = torch.empty_like(u)
     for y_item, u_item in zip(y, u, strict=True):
         y_item.copy_(irfft(rfft(u_item.mT.contiguous(), n=2 * n).mul_(response), n=2 * n)[:, :n].mT)
+    return y
+
+
+# -- channels first: u [batch, d, n], k [n, d] turned to [d, n] --------------------------------------------------------
+
+
+def ours_along_lines(u: Tensor, k: Tensor) -> Tensor:
+    return fft_conv(u, k.mT, dim=-1)
+
+
+def along_lines(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-1]
+    y: Tensor = irfft(rfft(u, n=2 * n) * rfft(k.mT.contiguous(), n=2 * n), n=2 * n)
+    return y[..., :n]
+
+
+def along_lines_in_place(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-1]
+    y: Tensor = irfft(rfft(u, n=2 * n).mul_(rfft(k.mT.contiguous(), n=2 * n)), n=2 * n)
+    return y[..., :n]
+
+
+def along_lines_by_item(u: Tensor, k: Tensor) -> Tensor:
+    n = u.shape[-1]
+    response = rfft(k.mT.contiguous(), n=2 * n)
+    y = torch.empty_like(u)
+    for y_item, u_item in zip(y, u, strict=True):
+        y_item.copy_(irfft(rfft(u_item, n=2 * n).mul_(response), n=2 * n)[:, :n])
     return y
 
 
@@ -180,6 +210,20 @@ OPERATIONS = (
         flops=flops_forward,
         targets=TARGETS,
         sweep=True,
+    ),
+    Operation(
+        name="fft_conv",
+        direction="channels first",
+        inputs=partial(channels_first, inputs),
+        ours=partial(forward, ours_along_lines),
+        compositions={
+            "rfft, multiply, irfft": partial(forward, along_lines),
+            "rfft, mul_, irfft": partial(forward, along_lines_in_place),
+            "rfft, mul_, irfft, by item": partial(forward, along_lines_by_item),
+        },
+        oracle=partial(forward, along_lines),
+        flops=flops_forward,
+        targets=CHANNELS_FIRST,
     ),
     Operation(
         name="fft_conv",

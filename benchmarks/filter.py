@@ -12,11 +12,13 @@ from torch.fft import irfft, rfft
 
 from benchmarks.operation import (
     BFLOAT16_SHAPES,
+    CHANNELS_FIRST,
     SHAPES,
     Operation,
     Shape,
     Target,
     Tensors,
+    channels_first,
     filtered_by_item,
     forward,
     forward_and_autograd,
@@ -75,6 +77,23 @@ def transposed_by_block(x: Tensor, response: Tensor) -> Tensor:
         for to, some, factor in zip(*(t.split(width) for t in (y_item.mT, x_item.mT, response)), strict=True):
             to.copy_(irfft(rfft(some.contiguous(), dim=-1).mul_(factor), n=n, dim=-1))
     return y
+
+
+# -- channels first: x [batch, d, n] -----------------------------------------------------------------------------------
+
+
+def along_lines(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x) * response.mT, n=x.shape[-1])
+    return y
+
+
+def along_lines_in_place(x: Tensor, response: Tensor) -> Tensor:
+    y: Tensor = irfft(rfft(x).mul_(response.mT.contiguous()), n=x.shape[-1])
+    return y
+
+
+def along_lines_by_item(x: Tensor, response: Tensor) -> Tensor:
+    return by_item(x, response.mT.contiguous().mT, along_lines)
 
 
 # -- forward, and backward by hand -------------------------------------------------------------------------------------
@@ -207,6 +226,20 @@ OPERATIONS = (
         targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)),
         bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
         sweep=True,
+    ),
+    Operation(
+        name="spectral_filter",
+        direction="channels first",
+        inputs=partial(channels_first, inputs),
+        ours=partial(forward, partial(spectral_filter, dim=-1)),
+        compositions={
+            "rfft, multiply, irfft": partial(forward, along_lines),
+            "rfft, mul_, irfft": partial(forward, along_lines_in_place),
+            "rfft, multiply, irfft, by item": partial(forward, along_lines_by_item),
+        },
+        oracle=partial(forward, along_lines),
+        flops=flops_forward,
+        targets=CHANNELS_FIRST,
     ),
     Operation(
         name="spectral_filter",

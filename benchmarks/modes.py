@@ -9,7 +9,17 @@ import torch
 from torch import Tensor
 from torch.fft import irfft, rfft
 
-from benchmarks.operation import Operation, Shape, Target, Tensors, forward, forward_and_autograd, transform_flops
+from benchmarks.operation import (
+    CHANNELS_FIRST,
+    Operation,
+    Shape,
+    Target,
+    Tensors,
+    channels_first,
+    forward,
+    forward_and_autograd,
+    transform_flops,
+)
 from spectrans.functional import irfft_modes, rfft_modes
 
 KEPT = 16  # one mode of so many samples
@@ -87,6 +97,43 @@ def inverse_product(spectrum: Tensor, grid: Tensor) -> Tensor:
     return inverse_matrix(grid.numel(), grid.dtype) @ torch.cat((spectrum.real, spectrum.imag), dim=-2)
 
 
+# -- channels first: x [batch, d, n] <-> [batch, d, modes], and with all modes, as no composition is simpler -----------
+
+
+def ours_along_lines(x: Tensor) -> Tensor:
+    return rfft_modes(x, modes(x.shape[-1]), dim=-1)
+
+
+def along_lines(x: Tensor) -> Tensor:
+    return rfft(x)[..., : modes(x.shape[-1])].contiguous()
+
+
+def along_lines_by_item(x: Tensor) -> Tensor:
+    return torch.stack([along_lines(item) for item in x])
+
+
+def product_along_lines(x: Tensor) -> Tensor:
+    re, im = (x @ matrix(x.shape[-1], x.dtype).mT).chunk(2, dim=-1)
+    return torch.complex(re, im)
+
+
+def ours_inverse_along_lines(spectrum: Tensor, grid: Tensor) -> Tensor:
+    return irfft_modes(spectrum, grid.numel(), dim=-1)
+
+
+def padded_along_lines(spectrum: Tensor, grid: Tensor) -> Tensor:
+    x: Tensor = irfft(spectrum, n=grid.numel())
+    return x
+
+
+def inverse_product_along_lines(spectrum: Tensor, grid: Tensor) -> Tensor:
+    return torch.cat((spectrum.real, spectrum.imag), dim=-1) @ inverse_matrix(grid.numel(), grid.dtype).mT
+
+
+def ours_whole(x: Tensor) -> Tensor:
+    return rfft_modes(x, x.shape[-1] // 2 + 1, dim=-1)
+
+
 # -- operations --------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +153,17 @@ def spectrum(shape: Shape, dtype: torch.dtype, generator: torch.Generator) -> Te
     z = torch.randn((batch, modes(n), d), dtype=torch.complex64, generator=generator)
     z[:, 0].imag.zero_()
     return z.to(torch.complex128 if dtype is torch.float64 else torch.complex64)
+
+
+def whole_spectrum(shape: Shape, dtype: torch.dtype) -> Tensors:
+    (x,) = channels_first(inputs, shape, dtype)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    return rfft(x.to(wide)), torch.arange(shape[1]).to(wide)
+
+
+def whole_flops(shape: Shape) -> float:
+    batch, n, d = shape
+    return batch * d * transform_flops(n)
 
 
 def flops(shape: Shape, transforms: int = 1) -> float:
@@ -136,6 +194,30 @@ OPERATIONS = (
     ),
     Operation(
         name="rfft_modes",
+        direction="channels first",
+        inputs=partial(channels_first, inputs),
+        ours=partial(forward, ours_along_lines),
+        compositions={
+            "rfft, slice": partial(forward, along_lines),
+            "rfft, slice, by item": partial(forward, along_lines_by_item),
+            "matrix product": partial(forward, product_along_lines),
+        },
+        oracle=partial(forward, along_lines),
+        flops=flops,
+        targets=CHANNELS_FIRST,
+    ),
+    Operation(
+        name="rfft_modes",
+        direction="channels first, all",
+        inputs=partial(channels_first, inputs),
+        ours=partial(forward, ours_whole),
+        compositions={"rfft": partial(forward, rfft)},
+        oracle=partial(forward, rfft),
+        flops=whole_flops,
+        targets=CHANNELS_FIRST,
+    ),
+    Operation(
+        name="rfft_modes",
         direction="forward+backward",
         inputs=partial(inputs, grad=True),
         ours=partial(forward_and_autograd, ours),
@@ -162,5 +244,28 @@ OPERATIONS = (
         flops=flops,
         targets=TARGETS,
         sweep=True,
+    ),
+    Operation(
+        name="irfft_modes",
+        direction="channels first",
+        inputs=partial(channels_first, inverse_inputs),
+        ours=partial(forward, ours_inverse_along_lines),
+        compositions={
+            "irfft": partial(forward, padded_along_lines),
+            "matrix product": partial(forward, inverse_product_along_lines),
+        },
+        oracle=partial(forward, padded_along_lines),
+        flops=flops,
+        targets=CHANNELS_FIRST,
+    ),
+    Operation(
+        name="irfft_modes",
+        direction="channels first, all",
+        inputs=whole_spectrum,
+        ours=partial(forward, ours_inverse_along_lines),
+        compositions={"irfft": partial(forward, padded_along_lines)},
+        oracle=partial(forward, padded_along_lines),
+        flops=whole_flops,
+        targets=CHANNELS_FIRST,
     ),
 )

@@ -31,8 +31,13 @@ class Target:
     memory: float | None = None  # times the composition's temporary memory, at most
 
 
+#: Of [batch, d, n]: in cache, and not.
+CHANNELS_FIRST_SHAPES: tuple[Shape, ...] = ((16, 256, 64), (8, 512, 768), (8, 1024, 256), (4, 4096, 256))
+
 #: What an op without targets of its own is held to: nowhere slower than torch.
 NEVER_SLOWER = dict.fromkeys(SHAPES, Target(1.0))
+#: Likewise where channels come first.
+CHANNELS_FIRST = dict.fromkeys(CHANNELS_FIRST_SHAPES, Target(1.0))
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Operation:
     """
 
     name: str  # as in spectrans.functional; what the command line selects
-    direction: str  # "forward" or "forward+backward"
+    direction: str  # "forward" or "forward+backward"; "channels first": forward, of [batch, d, n]
     inputs: Callable[[Shape, torch.dtype], Tensors]  # x first
     ours: Contender
     compositions: Mapping[str, Contender]
@@ -95,6 +100,12 @@ def forward_and_autograd(function: Callable[..., Tensor], *inputs: Tensor) -> Te
         leaves = [argument.detach().requires_grad_() for argument in arguments]
         y = function(*leaves)
         return (y.detach(), *torch.autograd.grad(y, leaves, grad))
+
+
+def channels_first(inputs: Callable[[Shape, torch.dtype], Tensors], shape: Shape, dtype: torch.dtype) -> Tensors:
+    """The inputs of an op along -2, the first of them as [batch, d, n], contiguous."""
+    x, *others = inputs(shape, dtype)
+    return (x.mT.contiguous(), *others)
 
 
 # -- by hand, one item at a time: temporaries the size of one item stay in cache ---------------------------------------

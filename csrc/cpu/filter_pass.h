@@ -188,6 +188,7 @@ class FilterPass {
     constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
     constexpr std::int64_t room = 1024 * 1024;
     const std::int64_t bytes = kMaxTiles * transform.n * kVectorBytes;
+    if (channels_first(call.x)) return 1;
     if (!kGradient) return bytes <= room ? kMaxTiles : few;
     return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call.x) >= 4 * kLargeBytes ? kMaxTiles : few;
   }

@@ -27,11 +27,19 @@ class Weights {
     divisor_ = length;
   }
 
+  bool divides() const { return divides_; }
+
   // interior: between DC and Nyquist
+  SPECTRANS_INLINE T factor(bool interior) const { return factor_[interior]; }
+  template <bool kDivides, class V>
+  SPECTRANS_INLINE V divided(V value) const {
+    if constexpr (kDivides) return value / divisor_;
+    return value;
+  }
   template <class V>
   SPECTRANS_INLINE V operator()(V value, bool interior) const {
-    value = value * factor_[interior];
-    return divides_ ? value / divisor_ : value;
+    value = value * factor(interior);
+    return divides_ ? divided<true>(value) : value;
   }
 
  private:
@@ -77,24 +85,41 @@ class ModesPass {
   }
 
  private:
-  // The bins of a tile, weighed. By value: stores could change what a reference leads to.
+  // The bins of a tile, weighed, without a branch: the imaginary part that DC and Nyquist do not have is in a slot of
+  // its own. By value: stores could change what a reference leads to.
+  template <bool kDivides>
   struct Bins {
     Vector<T>* tile;
-    const std::int32_t *re, *im;  // im[k] < 0: DC and Nyquist, which have no imaginary part
+    const std::int32_t *re, *im;
     const T* sign;
+    std::int64_t none;
     Weights<T> weights;
 
     SPECTRANS_INLINE Complex<Vector<T>> get(std::int64_t k) const {
-      if (im[k] < 0) return {weights(tile[re[k]], false), Vector<T>{}};
-      return {weights(tile[re[k]], true), weights(tile[im[k]], true) * sign[k]};
+      const bool interior = im[k] >= 0;
+      const T factor = weights.factor(interior);
+      return {weights.template divided<kDivides>(tile[re[k]] * factor),
+              weights.template divided<kDivides>(tile[interior ? im[k] : none] * factor * sign[k])};
     }
     SPECTRANS_INLINE void set(std::int64_t k, const Complex<Vector<T>>& bin) const {
-      tile[re[k]] = weights(bin.re, im[k] >= 0);
-      if (im[k] >= 0) tile[im[k]] = weights(bin.im, true) * sign[k];
+      const bool interior = im[k] >= 0;
+      const T factor = weights.factor(interior);
+      tile[re[k]] = weights.template divided<kDivides>(bin.re * factor);
+      tile[interior ? im[k] : none] = weights.template divided<kDivides>(bin.im * factor * sign[k]);
     }
   };
 
-  Bins bins(Vector<T>* tile) const { return {tile, transform_.re, transform_.im, transform_.sign, weights_}; }
+  // Calls f with what makes the bins of a tile.
+  template <class F>
+  SPECTRANS_INLINE void with_bins(const F& f) const {
+    const auto bins = [this]<bool kDivides>() {
+      return [this](Vector<T>* tile) {
+        return Bins<kDivides>{tile, transform_.re, transform_.im, transform_.sign, transform_.slots, weights_};
+      };
+    };
+    if (weights_.divides()) return f(bins.template operator()<true>());
+    return f(bins.template operator()<false>());
+  }
 
   // Whether the pairs of a tile's channels lie side by side.
   bool are_rows(const Group& group) const { return call_.bins.d_stride == 2 && group.items == 1; }
@@ -106,7 +131,15 @@ class ModesPass {
   }
 
   void write_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    if (are_rows(group)) {
+    for (std::int64_t t = 0; t < tiles.count; ++t) tiles[t][transform_.slots] = Vector<T>{};
+    with_bins([&](const auto& bins) {
+      if (!are_rows(group)) {
+        for (std::int64_t t = 0; t < tiles.count; ++t) {
+          scatter_pairs(Starts<T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+                        [of = bins(tiles[t])](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return of.get(k); });
+        }
+        return;
+      }
       for (std::int64_t k = 0; k < call_.bins.n; ++k) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
           T* row = row_of<T>(pack, group, t, k);
@@ -115,16 +148,19 @@ class ModesPass {
           store_pairs(row, group.lanes, bin.re, bin.im);
         }
       }
-      return;
-    }
-    for (std::int64_t t = 0; t < tiles.count; ++t) {
-      scatter_pairs(Starts<T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
-                    [of = bins(tiles[t])](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return of.get(k); });
-    }
+    });
   }
 
   void read_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    if (are_rows(group)) {
+    with_bins([&](const auto& bins) {
+      if (!are_rows(group)) {
+        for (std::int64_t t = 0; t < tiles.count; ++t) {
+          gather_pairs(Starts<const T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+                       [of = bins(tiles[t])](std::int64_t k, const Complex<Vector<T>>& bin)
+                           SPECTRANS_INLINE_LAMBDA { of.set(k, bin); });
+        }
+        return;
+      }
       for (std::int64_t k = 0; k < call_.bins.n; ++k) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
           const T* row = row_of<const T>(pack, group, t, k);
@@ -132,13 +168,7 @@ class ModesPass {
           bins(tiles[t]).set(k, load_pairs(row, group.lanes));
         }
       }
-      return;
-    }
-    for (std::int64_t t = 0; t < tiles.count; ++t) {
-      gather_pairs(Starts<const T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
-                   [of = bins(tiles[t])](std::int64_t k, const Complex<Vector<T>>& bin)
-                       SPECTRANS_INLINE_LAMBDA { of.set(k, bin); });
-    }
+    });
   }
 
   const Modes& call_;

@@ -47,7 +47,7 @@ struct Float16 {
 
 // The type arithmetic is done in.
 template <class IO>
-using Compute = std::conditional_t<std::is_same_v<IO, double>, double, float>;
+using Compute = std::conditional_t<std::is_same_v<std::remove_const_t<IO>, double>, double, float>;
 
 template <class To, class From>
 SPECTRANS_INLINE To bit_cast(From from) {
@@ -241,6 +241,17 @@ struct Shuffles<std::integer_sequence<int, I...>> {
   static SPECTRANS_INLINE V interleave(V a, V b) {
     return shuffle<((I / Block) % 2 == 0 ? I + Half * Block : n + I - Block + Half * Block)...>(a, b);
   }
+  // Of each part of Part lanes its first (Half 0) or second half: blocks of a and of b in turns.
+  template <int Block, int Part, int Half, class V>
+  static SPECTRANS_INLINE V zip_parts(V a, V b) {
+    return shuffle<(I / Block % 2 * n + I / Part * Part + Half * Part / 2 + I % Part / (2 * Block) * Block +
+                    I % Block)...>(a, b);
+  }
+  // Every other block, from the first (Half 0) or the second on.
+  template <int Block, int Half, class V>
+  static SPECTRANS_INLINE V unzip(V a, V b) {
+    return shuffle<((2 * (I / Block) + Half) * Block + I % Block)...>(a, b);
+  }
   template <class V>
   static SPECTRANS_INLINE V even(V a, V b) {
     return shuffle<(2 * I)...>(a, b);
@@ -268,21 +279,32 @@ struct Shuffles<std::integer_sequence<int, I...>> {
 template <class T>
 using ShufflesOf = Shuffles<std::make_integer_sequence<int, kLanes<T>>>;
 
-// rows[i] lane j <-> rows[j] lane i, by exchanging ever larger off-diagonal blocks.
+// rows[i] lane j <-> rows[j] lane i. Within the parts of 16 bytes whose shuffles need no table, then these parts.
 template <class T>
 SPECTRANS_INLINE void transpose(Vector<T>* rows) {
-  constexpr int n = kLanes<T>;
-  constexpr int levels = n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4;
+  constexpr int n = kLanes<T>, part = 16 / sizeof(T), levels = n == 2 ? 1 : n == 4 ? 2 : n == 8 ? 3 : 4;
   unroll<0, levels>([&]<int level>() SPECTRANS_INLINE_LAMBDA {
     constexpr int block = 1 << level;
     unroll<0, n>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
       if constexpr ((i & block) == 0) {
         const Vector<T> a = rows[i], b = rows[i + block];
-        rows[i] = ShufflesOf<T>::template interleave<block, 0>(a, b);
-        rows[i + block] = ShufflesOf<T>::template interleave<block, 1>(a, b);
+        if constexpr (block < part) {
+          rows[i] = ShufflesOf<T>::template zip_parts<block, part, 0>(a, b);
+          rows[i + block] = ShufflesOf<T>::template zip_parts<block, part, 1>(a, b);
+        } else {
+          rows[i] = ShufflesOf<T>::template unzip<part, 0>(a, b);
+          rows[i + block] = ShufflesOf<T>::template unzip<part, 1>(a, b);
+        }
       }
     });
   });
+  if constexpr (part == 4) {  // of four rows, the second and the third have come out in the other's place
+    unroll<0, n / 4>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      const Vector<T> second = rows[4 * i + 2];
+      rows[4 * i + 2] = rows[4 * i + 1];
+      rows[4 * i + 1] = second;
+    });
+  }
 }
 
 // `count` lanes of re and of im from neighbouring pairs (re, im), and back.

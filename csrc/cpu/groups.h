@@ -1,0 +1,190 @@
+// How the channels and items of a signal are divided: into tiles, groups of neighbouring tiles, and tasks for threads.
+#pragma once
+
+#include "kernels.h"
+#include "scratch.h"
+#include "simd.h"
+
+namespace spectrans {
+namespace {
+
+constexpr std::int64_t kLine = 64;  // bytes of a cache line
+
+// Whole cache lines side by side count for more than a tile in the second-level cache: tiles stay together, four lines
+// of a row, as long as the third can hold them. Past the caches, half as many are written at half the rate.
+constexpr std::int64_t kGroupBytes = std::int64_t{4} << 20;
+constexpr int kMaxTiles = kVectorBytes == kLine ? 4 : 8;
+constexpr int kFewTiles = 4;  // where there would be too few groups for threads to share
+
+SPECTRANS_INLINE constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+SPECTRANS_INLINE constexpr std::int64_t min(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+SPECTRANS_INLINE constexpr std::int64_t max(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+
+// Slots from one tile to the next: tiles a power of two apart would meet in the same cache sets.
+SPECTRANS_INLINE std::int64_t padded(std::int64_t slots) { return slots + 1; }
+
+// Memory, handed out piece by piece.
+template <class E>
+class Space {
+ public:
+  explicit Space(void* start) : at_(static_cast<E*>(start)) {}
+  E* take(std::int64_t count) {
+    at_ += count;
+    return at_ - count;
+  }
+
+ private:
+  E* at_;
+};
+
+// Tiles whose pieces of a row are one cache line.
+template <class IO>
+constexpr int kTilesOfLine = static_cast<int>(max(1, kLine / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
+
+// Elements from the start of a signal to its batch item `index`.
+inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
+  std::int64_t offset = 0;
+  for (int axis = signal.axes - 1; axis >= 0; --axis) {
+    offset += index % signal.size[axis] * signal.stride[axis];
+    index /= signal.size[axis];
+  }
+  return offset;
+}
+
+template <class IO>
+IO* batch_item(const Signal& signal, std::int64_t index) {
+  return static_cast<IO*>(signal.data) + batch_offset(signal, index);
+}
+
+template <class IO>
+std::int64_t size_in_bytes(const Signal& signal) {
+  return signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO));
+}
+
+// More than the nearer caches keep of a signal.
+constexpr std::int64_t kLargeBytes = std::int64_t{2} << 20;
+
+// Neighbouring tiles of a signal. All tiles are full, and the last may overlap the one before it (both then compute the
+// same values), unless the signal has fewer channels than a vector has lanes.
+struct Group {
+  std::int64_t channel[kMaxTiles];  // the first of each tile
+  std::int64_t tiles;
+  int lanes;  // in use by one item
+  int items;  // side by side in the lanes of a tile
+};
+
+// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+constexpr std::int64_t kItemsPerSum = 16;
+// The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
+constexpr std::int64_t kTasks = 16;
+
+// Work that is worth waking a thread for: a few microseconds of it.
+constexpr std::int64_t kWakeupBytes = 64 * 1024;
+
+// The channels of a signal in groups of up to kMaxTiles tiles. Where an item has few channels, several items are done
+// at once, side by side: the batch then counts packs of items.
+template <class T>
+struct Groups {
+  std::int64_t n, d, items, tiles_per_group, count;
+
+  Groups(std::int64_t n_, std::int64_t d_, std::int64_t batch = 1, std::int64_t most = kMaxTiles) : n(n_), d(d_) {
+    items = max(1, min(kLanes<T> / d, batch));
+    const std::int64_t tiles = ceil_div(d, kLanes<T>);
+    if (packs(batch) * ceil_div(tiles, most) < kTasks) most = min(most, kFewTiles);
+    tiles_per_group = max(1, min(min(most, tiles), kGroupBytes / (n * kVectorBytes)));
+    count = ceil_div(tiles, tiles_per_group);
+  }
+  std::int64_t packs(std::int64_t batch) const { return ceil_div(batch, items); }
+
+  // The same in smaller groups, of `least` tiles or more, where threads would else wait for each other: where there are
+  // so many tasks to a group. Together, tiles spare about a third of one. No tile depends on the others of its group.
+  Groups shared(std::int64_t tasks, int threads, std::int64_t least) const {
+    const std::int64_t tiles = ceil_div(d, kLanes<T>);
+    const std::int64_t busy = min(threads, tasks * tiles * n * kVectorBytes / kWakeupBytes);
+    const auto time = [&](std::int64_t each) { return ceil_div(tasks * ceil_div(tiles, each), busy) * (3 * each + 1); };
+    Groups result = *this;
+    if (busy <= 1) return result;
+    for (std::int64_t each = ceil_div(tiles_per_group, 2);; each = ceil_div(each, 2)) {
+      if (each >= least && time(each) < time(result.tiles_per_group)) result.tiles_per_group = each;
+      if (each <= least) break;
+    }
+    result.count = ceil_div(tiles, result.tiles_per_group);
+    return result;
+  }
+  std::int64_t first_channel(std::int64_t group) const { return group * tiles_per_group * kLanes<T>; }
+  std::int64_t channels(std::int64_t group) const { return min(d - first_channel(group), tiles_per_group * kLanes<T>); }
+  std::int64_t tiles(std::int64_t group) const { return ceil_div(channels(group), kLanes<T>); }
+  Group operator[](std::int64_t group) const {
+    Group result{{}, tiles(group), static_cast<int>(min(d, kLanes<T>)), static_cast<int>(items)};
+    for (std::int64_t k = 0; k < result.tiles; ++k) {
+      result.channel[k] = max(0, min(first_channel(group) + k * kLanes<T>, d - kLanes<T>));
+    }
+    return result;
+  }
+};
+
+// Tasks of a block of groups and a part of the batch. Of an item, the groups of a block are done one after the other,
+// side by side in its rows, so that each page of them is met once a block.
+struct Blocks {
+  // What is kept of the groups of a block, where it is to stay in the second-level cache.
+  static constexpr std::int64_t kNearBytes = 640 * 1024;
+  // For threads to share, where there are so many groups.
+  static constexpr std::int64_t kTasksPerThread = 4;
+
+  std::int64_t groups, parts, size;
+
+  struct Block {
+    std::int64_t first, groups, part;
+  };
+
+  // bytes_kept: of a group; room: for those of a block
+  Blocks(std::int64_t groups_, std::int64_t parts_, std::int64_t bytes_kept, int threads,
+         std::int64_t room = kNearBytes)
+      : groups(groups_), parts(parts_),
+        size(max(1, min(room / bytes_kept, groups * parts / (kTasksPerThread * threads)))) {
+    size = ceil_div(groups, ceil_div(groups, min(size, groups)));
+  }
+  std::int64_t count() const { return ceil_div(groups, size) * parts; }
+  Block operator[](std::int64_t task) const {
+    const std::int64_t first = task / parts * size;
+    return {first, min(size, groups - first), task % parts};
+  }
+};
+
+// Runs body(begin, end) over 0 .. count on the pool, in pieces of at least about `bytes` worth of work.
+template <class Body>
+void parallel(const ThreadPool& pool, std::int64_t count, std::int64_t bytes_each, const Body& body) {
+  const std::int64_t grain = max(1, kWakeupBytes / max(1, bytes_each));
+  if (pool.threads == 1 || count <= grain) {
+    if (count > 0) body(std::int64_t{0}, count);
+    return;
+  }
+  pool.run(
+      count, grain,
+      [](std::int64_t begin, std::int64_t end, void* context) { (*static_cast<const Body*>(context))(begin, end); },
+      const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+// Whether channels come first: the samples of one lie side by side, and those of several do not.
+SPECTRANS_INLINE bool channels_first(const Signal& signal) { return signal.n_stride == 1 && signal.d_stride != 1; }
+
+// The groups of a signal whose items are a task each. Where channels come first, tiles have no lines in common: each is
+// done by itself, in the nearest cache.
+template <class IO>
+Groups<Compute<IO>> shared_groups(const Signal& signal, const ThreadPool& pool) {
+  const Groups<Compute<IO>> groups(signal.n, signal.d, signal.batch, channels_first(signal) ? 1 : kMaxTiles);
+  return groups.shared(groups.packs(signal.batch), pool.threads, kTilesOfLine<IO>);
+}
+
+template <class F>
+void with_element(Element element, F&& f) {
+  switch (element) {
+    case Element::float32: return f(float{});
+    case Element::float64: return f(double{});
+    case Element::bfloat16: return f(BFloat16{});
+    case Element::float16: return f(Float16{});
+  }
+}
+
+}  // namespace
+}  // namespace spectrans
