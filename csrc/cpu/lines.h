@@ -6,6 +6,13 @@
 namespace spectrans {
 namespace {
 
+// Asks for a cache line that is read or written later. To the second level: requests to the first are dropped where
+// many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
+SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+
+// The same of one that is written very soon, to the first level: at its stores a core waits for lines from the second.
+SPECTRANS_INLINE void fetch_near(const void* line) { __builtin_prefetch(line, 0, 3); }
+
 // Where the lines of one item start, and the steps between samples and between channels.
 template <class IO>
 struct Lines {
@@ -85,12 +92,11 @@ SPECTRANS_INLINE void load_lines(const Starts<const IO>& from, std::int64_t at, 
   transpose<T>(rows);
 }
 
-// Asks for the lines that values of every lane are written to soon. To the first level: at its stores a core waits for
-// lines from the second.
+// Asks for what is written soon after the values of every lane at `at`.
 template <class IO>
 SPECTRANS_INLINE void fetch_lines(const Starts<IO>& to, std::int64_t at) {
   constexpr std::int64_t ahead = 2 * kLine / sizeof(IO);
-  unroll<0, Starts<IO>::lanes>([&]<int l>() SPECTRANS_INLINE_LAMBDA { __builtin_prefetch(to.at[l] + at + ahead); });
+  unroll<0, Starts<IO>::lanes>([&]<int l>() SPECTRANS_INLINE_LAMBDA { fetch_near(to.at[l] + at + ahead); });
 }
 
 // And back.

@@ -10,11 +10,7 @@ namespace {
 
 constexpr std::int64_t kPrefetchRows = 32;
 
-// Asks for a cache line that is read or written later. To the second level: requests to the first are dropped where
-// many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
-SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
-
-// The same, of the (re, im) pairs of a tile.
+// Asks for the (re, im) pairs of a tile.
 template <class T>
 SPECTRANS_INLINE void fetch_pairs(const T* pairs) {
   for (std::int64_t i = 0; i < 2 * kVectorBytes; i += kLine) fetch(pairs + i / std::int64_t(sizeof(T)));
