@@ -161,7 +161,8 @@ def sentence(row: Row) -> str:
     """A row that misses its target."""
     assert row.target is not None
     said = {
-        "ratio": f"{row.ratio:.2f} times as fast as {row.baseline_name!r}, target {row.target.ratio:g}",
+        "ratio": f"{row.ratio:.2f} times as fast as {row.baseline_name!r}, target {row.target.ratio:g}, which is "
+        f"{row.baseline / row.target.ratio / row.floor:.2f} floors",
         "floor": f"{row.floors:.2f} floors, target {row.target.floor or 0:g}",
         "error": f"error {row.error:.2e}, torch's {row.baseline_error:.2e}",
         "memory": f"{row.temporary or 0} bytes of temporary memory, torch's {row.baseline_temporary or 0}",
