@@ -89,7 +89,10 @@ def test_misses(changes: dict[str, Any], misses: tuple[str, ...]) -> None:
 def test_sentence_names_what_is_missed() -> None:
     said = report.sentence(row(ratio=5.0, ours=3e-3))
     assert "spectral_filter forward [8, 512, 768] float32 on 1 thread: " in said
-    assert "5.00 times as fast as 'rfft, mul_, irfft', target 6, which is 2.00 floors" in said and "3.00 floors, target 2" in said
+    assert (
+        "5.00 times as fast as 'rfft, mul_, irfft', target 6, which is 2.00 floors" in said
+        and "3.00 floors, target 2" in said
+    )
     assert "error" not in said
 
 
