@@ -183,12 +183,13 @@ class FilterPass {
 
   // Two cache lines of a row side by side, or all that a group takes: fewer pages are met, fewer times. That is where
   // tiles take no more than a second-level cache; for a gradient, which needs as much again, no more than half, and
-  // where nothing of the signals stays in any cache: as measured.
+  // where nothing of the signals stays in any cache: as measured. Where channels come first, tiles have no cache lines
+  // in common: each by itself.
   static std::int64_t most_tiles(const Filter& call, const Transform& transform) {
     constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
     constexpr std::int64_t room = 1024 * 1024;
-    const std::int64_t bytes = kMaxTiles * transform.n * kVectorBytes;
     if (channels_first(call.x)) return 1;
+    const std::int64_t bytes = kMaxTiles * transform.n * kVectorBytes;
     if (!kGradient) return bytes <= room ? kMaxTiles : few;
     return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call.x) >= 4 * kLargeBytes ? kMaxTiles : few;
   }

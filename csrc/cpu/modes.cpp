@@ -85,8 +85,8 @@ class ModesPass {
   }
 
  private:
-  // The bins of a tile, weighed, without a branch: the imaginary part that DC and Nyquist do not have is in a slot of
-  // its own. By value: stores could change what a reference leads to.
+  // The bins of a tile, weighed, without a branch: for the imaginary part that DC and Nyquist do not have there is the
+  // slot that a tile is padded with. By value: stores could change what a reference leads to.
   template <bool kDivides>
   struct Bins {
     Vector<T>* tile;
