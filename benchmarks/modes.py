@@ -97,7 +97,7 @@ def inverse_product(spectrum: Tensor, grid: Tensor) -> Tensor:
     return inverse_matrix(grid.numel(), grid.dtype) @ torch.cat((spectrum.real, spectrum.imag), dim=-2)
 
 
-# -- channels first: x [batch, d, n] <-> [batch, d, modes], and with all modes, as no composition is simpler -----------
+# -- channels first: x [batch, d, n] <-> [batch, d, modes], and with all modes: rfft and irfft themselves --------------
 
 
 def ours_along_lines(x: Tensor) -> Tensor:
