@@ -50,7 +50,7 @@ class Operation:
     """
 
     name: str  # as in spectrans.functional; what the command line selects
-    direction: str  # "forward" or "forward+backward"; "channels first", with what else there is to say: of [batch, d, n]
+    direction: str  # "forward" or "forward+backward"; "channels first", and what else there is to say: [batch, d, n]
     inputs: Callable[[Shape, torch.dtype], Tensors]  # x first
     ours: Contender
     compositions: Mapping[str, Contender]
