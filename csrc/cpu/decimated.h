@@ -20,17 +20,19 @@ struct DecimatedModes {
   const std::int32_t *const re = part.re, *const im = part.im;
   const T* const sign = part.sign;
 
-  template <class IO>
-  void gather(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    spectrans::gather<IO>(signal, pack, group, slot, tiles);
-  }
-  // meanwhile(t): what is done beside the bins of tile t
-  template <class MeanwhileOf>
-  void forward(const Tiles<T>& tiles, Vector<T>* space, const MeanwhileOf& meanwhile) const {
+  // Samples -> their bins; meanwhile(t): what is done beside those of tile t
+  template <class IO, class MeanwhileOf>
+  void forward(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles, Vector<T>* space,
+               const MeanwhileOf& meanwhile) const {
+    gather<IO>(signal, pack, group, slot, tiles);
     for (std::int64_t t = 0; t < tiles.count; ++t) forward_tile(tiles[t], space, meanwhile(t));
   }
-  void inverse(const Tiles<T>& tiles, Vector<T>* space) const {
+  // Bins -> their samples, in memory.
+  template <class IO>
+  void inverse(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Tiles<T>& tiles,
+               Vector<T>* space) const {
     for (std::int64_t t = 0; t < tiles.count; ++t) invert_tile(tiles[t], space);
+    scatter<IO>(signal, pack, group, streaming, SlotRows<T>{tiles.data, tiles.pitch, slot});
   }
 
  private:

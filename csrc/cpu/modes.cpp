@@ -48,8 +48,8 @@ class Weights {
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
-// RealPlan; gather<IO>(signal, pack, group, tiles), the samples as forward(tiles, work, meanwhile) takes them; that,
-// their bins; and inverse(tiles, work), n times irfft of the bins, each sample in its slot.
+// RealPlan; forward<IO>(signal, pack, group, tiles, work, meanwhile), the bins of samples; and inverse(tiles, work), n
+// times irfft of the bins, each sample in its slot.
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;
@@ -71,12 +71,11 @@ class ModesPass {
         const std::int64_t pack = task / groups_.count;
         if (call_.inverse) {
           read_bins(pack, group, tiles);
-          transform_.inverse(tiles, slots + slots_);
-          scatter<IO>(call_.x, pack, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
+          transform_.template inverse<IO>(call_.x, pack, group, streaming_, tiles, slots + slots_);
         } else {
-          transform_.template gather<IO>(call_.x, pack, group, tiles);
-          with_rows_ahead<IO>(call_.x, groups_, task + 1, end,
-                              [&](const auto& ahead) { transform_.forward(tiles, slots + slots_, ahead); });
+          with_rows_ahead<IO>(call_.x, groups_, task + 1, end, [&](const auto& ahead) {
+            transform_.template forward<IO>(call_.x, pack, group, tiles, slots + slots_, ahead);
+          });
           write_bins(pack, group, tiles);
         }
       }

@@ -103,7 +103,7 @@ void prime_forward(const Stage& stage, const Vector<T>* x, std::int64_t stride, 
     work[q - 1] = a + b;
     work[pairs + q - 1] = b - a;
   }
-  for_each_row<T>(stage.direct->forward, pairs + 1, pairs, 1, {work, 1, 0}, {work + pairs, 1, 0},
+  for_each_row<1>(stage.direct->forward, pairs + 1, pairs, 1, {work, 1, 0}, {work + pairs, 1, 0},
                   [=, first = x[0]](std::int64_t q, std::int64_t, const Vector<T>& c, const Vector<T>& s)
                       SPECTRANS_INLINE_LAMBDA {
                         bins[2 * q] = first + c;
@@ -127,7 +127,7 @@ void prime_inverse(const Stage& stage, const Vector<T>* bins, Vector<T>* x, std:
     for (std::int64_t t = 0; t < p; ++t) x[t * stride] = y[t];
     return;
   }
-  for_each_row<T>(stage.direct->inverse, pairs + 1, pairs, 1, {bins + 2, 2, 0}, {bins + 3, 2, 0},
+  for_each_row<1>(stage.direct->inverse, pairs + 1, pairs, 1, {bins + 2, 2, 0}, {bins + 3, 2, 0},
                   [=](std::int64_t t, std::int64_t, const Vector<T>& c, const Vector<T>& s) SPECTRANS_INLINE_LAMBDA {
                     const Vector<T> even = bins[0] + c;
                     x[t * stride] = even - s;

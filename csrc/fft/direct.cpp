@@ -18,9 +18,13 @@ namespace {
 
 // A table is there for the life of the process.
 constexpr std::int64_t kMostBytes = std::int64_t{4} << 20;
-// Entries of the table that take as long as an operation of a transform; and operations of one in float that take as
-// long as one where Rader's algorithm is in double. As measured.
-constexpr double kEntries = 0.6, kEntriesInverse = 0.7, kWide = 2.4;
+// Entries of the table, a sample, that take as long as a transform: as measured, between AVX2 and AVX-512.
+struct Cost {
+  double fixed, per_operation;  // of small radices: mostly memory
+  double per_operation_large;   // of others
+};
+constexpr Cost kForward{7, 0.3, 0.7}, kInverse{10, 0.6, 0.85};
+constexpr double kWide = 2;  // Rader's algorithm in double, for float: so many times as much
 
 template <class T>
 bool is_faster(std::int64_t n, std::int64_t modes, bool inverse) {
@@ -28,9 +32,17 @@ bool is_faster(std::int64_t n, std::int64_t modes, bool inverse) {
   if (entries * static_cast<std::int64_t>(sizeof(T)) > kMostBytes) return false;
   const Decimation<T>& transform = decimation<T>(n, modes, inverse);  // as modes.cpp has it
   const RealPlan<T>& part = *transform.part;
-  const bool wide = part.stages > 0 && part.stage[0].wide != nullptr;  // the largest radix
-  const double flops = static_cast<double>(transform.r) * plan_flops(part.n) * (wide ? kWide : 1);
-  return static_cast<double>(entries) < (inverse ? kEntriesInverse : kEntries) * flops;
+  const Cost& cost = inverse ? kInverse : kForward;
+  const double samples = static_cast<double>(n);
+  const double operations = static_cast<double>(transform.r) * plan_flops(part.n) / samples;
+  double most = cost.fixed + cost.per_operation * operations;
+  if (part.stages > 0) {
+    const RealStage<T>& stage = part.stage[0];  // of the largest radix
+    const bool wide = stage.wide != nullptr;
+    const bool large = wide || stage.prime != nullptr || stage.direct != nullptr;
+    if (large) most = cost.per_operation_large * operations * (wide ? kWide : 1);
+  }
+  return static_cast<double>(entries) < most * samples;
 }
 
 template <class T>

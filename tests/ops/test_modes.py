@@ -111,6 +111,19 @@ def test_long(backend: str, n: int) -> None:
 
 
 @pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 3, 24, 53, 94])
+def test_few_modes(n: int, dtype: torch.dtype) -> None:
+    # By definition, from rows where they lie and to them: bins in blocks of one to four, and one to eight vectors.
+    for d in (4, 20, 44, 100, 128):
+        x = oracle.draw(2, n, d + 3, dtype=dtype)[..., 3:]
+        for count in sorted({min(count, n // 2 + 1) for count in (1, 2, 3, 4, 5, 9, 14, 18, 30, 43)}):
+            check(rfft_modes(x, count), x, count)
+            pairs = draw_spectrum(2, count, d, dtype=dtype)
+            check_inverse(irfft_modes(pairs, n), pairs, n)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
 def test_large_prime() -> None:
     # A plan takes little more than the transform: what is quadratic would take minutes here.
     n = 100_003
@@ -128,7 +141,7 @@ def test_large_signals(shape: tuple[int, int, int], threads: int) -> None:
     batch, n, d = shape
     for dtype in (torch.bfloat16, torch.float32):
         x = oracle.draw(*shape, dtype=dtype)
-        for count in (2, n // 8 + 1):  # by definition, and decimated
+        for count in (2, 13, n // 8 + 1):  # by definition, and decimated
             check(rfft_modes(x, count), x, count)
             pairs = draw_spectrum(batch, count, d, dtype=dtype)
             check_inverse(irfft_modes(pairs, n), pairs, n)
