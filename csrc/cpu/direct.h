@@ -1,4 +1,4 @@
-// The first bins of real transforms by their definition (fft/direct.h), on tiles.
+// The first bins of real transforms by their definition (fft/direct.h): of tiles, and of rows where they lie.
 #pragma once
 
 #include "direct_sums.h"
@@ -19,7 +19,7 @@ template <class IO, class T = Compute<IO>>
 struct FoldedRows {
   static constexpr int halves = 2;
   static constexpr std::int64_t ahead = 8;  // rows that are asked for, into the first cache
-  const IO *low, *high;                     // the rows before
+  const IO *low, *high;                     // where the column before came from
   std::int64_t stride;
   const std::int64_t* channel;  // of each tile
 
