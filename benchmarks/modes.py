@@ -24,7 +24,10 @@ from spectrans.functional import irfft_modes, rfft_modes
 
 KEPT = 16  # one mode of so many samples
 
-TARGETS = dict.fromkeys(((8, 512, 768), (8, 4096, 256), (4, 4096, 768)), Target(1.0))
+# By transforms, and by definition: few modes, and more of a prime length.
+TARGETS = dict.fromkeys(
+    ((8, 512, 768), (8, 4096, 256), (4, 4096, 768), (8, 196, 384), (15, 53, 486), (2, 1021, 256)), Target(1.0)
+)
 
 
 def modes(n: int) -> int:

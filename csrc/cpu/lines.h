@@ -10,7 +10,8 @@ namespace {
 // many are under way; for reading: a line asked for so is written as fast, unless another thread holds it.
 SPECTRANS_INLINE void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
 
-// The same of one that is written very soon, to the first level: at its stores a core waits for lines from the second.
+// The same of one that is needed very soon, to the first level: at its stores, above all, a core waits for lines from
+// the second.
 SPECTRANS_INLINE void fetch_near(const void* line) { __builtin_prefetch(line, 0, 3); }
 
 // Where the lines of one item start, and the steps between samples and between channels.

@@ -23,7 +23,7 @@ struct Cost {
   double fixed, per_operation;  // of small radices: mostly memory
   double per_operation_large;   // of others
 };
-constexpr Cost kForward{7, 0.3, 0.7}, kInverse{10, 0.6, 0.85};
+constexpr Cost kForward{7, 0.3, 0.8}, kInverse{10, 0.6, 0.85};
 constexpr double kWide = 2;  // Rader's algorithm in double, for float: so many times as much
 
 template <class T>
