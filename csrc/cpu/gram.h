@@ -18,6 +18,8 @@ class GramPass {
   static constexpr std::int64_t rows = 96;  // of a block
   static constexpr std::int64_t strips = Panel::strips(rows);
   static constexpr std::int64_t panel = strips * pitch;  // vectors
+  static constexpr std::int64_t block_sums = Panel::sums(strips, strips);
+  static constexpr std::int64_t kBeside = 4;  // blocks of the product in a row that share a panel on the left
   static_assert(strips * strip == rows);
 
  public:
@@ -30,12 +32,14 @@ class GramPass {
     auto* partial = static_cast<double*>(scratch(ScratchRoom::shared, room));
     const std::int64_t work = min(rows, call_.t.n) * min(rows, call_.t.n) * length_;  // about bytes, to `parallel`
     parallel(pool, call_.t.batch * pairs_, work, [&](std::int64_t begin, std::int64_t end) {
-      const std::int64_t vectors = 2 * panel + Panel::sums(strips, strips);
-      auto* space = static_cast<Double*>(scratch(ScratchRoom::worker, vectors * kVectorBytes));
-      for (std::int64_t task = begin; task < end; ++task) {
+      const std::int64_t beside = min(kBeside, blocks_);
+      auto* space =
+          static_cast<Double*>(scratch(ScratchRoom::worker, (2 * panel + beside * block_sums) * kVectorBytes));
+      for (std::int64_t task = begin, count; task < end; task += count) {
         std::int64_t i = 0, j = task % pairs_;
         for (; j >= blocks_ - i; ++i) j -= blocks_ - i;  // row i of the upper triangle has blocks_ - i blocks
-        partial[task] = block(task / pairs_, i, i + j, space);
+        count = min(min(kBeside, blocks_ - i - j), end - task);
+        blocks(task / pairs_, i, i + j, count, space, partial + task);
       }
     });
     for (std::int64_t item = 0; item < call_.t.batch; ++item) {
@@ -46,24 +50,30 @@ class GramPass {
   }
 
  private:
-  // Sum of the squares of block (i, j) and of its mirror image.
-  double block(std::int64_t item, std::int64_t i, std::int64_t j, Double* space) const {
+  // Sums of the squares of blocks (i, j), (i, j + 1), ... and of their mirror images.
+  void blocks(std::int64_t item, std::int64_t i, std::int64_t j, std::int64_t count, Double* space,
+              double* squared) const {
     Double *left = space, *right = space + panel, *sums = space + 2 * panel;
-    const std::int64_t high = ceil_div(min(rows, call_.t.n - i * rows), strip);
-    const std::int64_t across = Panel::strips(min(rows, call_.t.n - j * rows));
-    double total = 0;
+    const auto strips_of = [&](std::int64_t at) { return Panel::strips(min(rows, call_.t.n - at * rows)); };
+    const std::int64_t high = strips_of(i);
+    for (std::int64_t at = 0; at < count; ++at) squared[at] = 0;
     for (int part = 0; part < (call_.pairs ? 2 : 1); ++part) {
-      for (std::int64_t v = 0; v < Panel::sums(high, across); ++v) sums[v] = Double{};
+      for (std::int64_t v = 0; v < count * block_sums; ++v) sums[v] = Double{};
       for (std::int64_t k = 0; k < length_; k += depth) {
-        const std::int64_t count = min(depth, length_ - k);
-        pack(item, i, high, k, count, left);
-        pack(item, j, across, k, count, right);
-        if (part == 1) Panel::turn(right, across, count);
-        Panel::multiply(left, high, right, across, count, i == j, sums);
+        const std::int64_t samples = min(depth, length_ - k);
+        pack(item, i, high, k, samples, left);
+        for (std::int64_t at = 0; at < count; ++at) {
+          const std::int64_t across = strips_of(j + at);
+          const bool same = i == j + at && part == 0;
+          if (!same) pack(item, j + at, across, k, samples, right);
+          if (part == 1) Panel::turn(right, across, samples);
+          Panel::multiply(left, high, same ? left : right, across, samples, i == j + at, sums + at * block_sums);
+        }
       }
-      total += squares(sums, i, high, j, across, part == 0);
+      for (std::int64_t at = 0; at < count; ++at) {
+        squared[at] += squares(sums + at * block_sums, i, high, j + at, strips_of(j + at), part == 0);
+      }
     }
-    return total;
   }
 
   // Rows of block `at`, strip by strip: to[s pitch + k] holds sample k of the rows of strip s; rows there are none of

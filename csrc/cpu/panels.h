@@ -11,15 +11,14 @@ namespace {
 
 template <class T>
 struct Panels {
-  static constexpr std::int64_t strip = kLanes<T>;       // rows side by side in a vector
-  static constexpr std::int64_t high = kLanes<double>;   // rows and
-  static constexpr std::int64_t wide = 3;                // strips of a micro tile: 4 x 12 doubles, 4 x 24 floats
-  static constexpr std::int64_t depth = 128;             // samples of a panel
-  static constexpr std::int64_t pitch = depth + 2;       // vectors from a strip to the next: no power of two
+  static constexpr std::int64_t strip = kLanes<T>;      // rows side by side in a vector
+  static constexpr std::int64_t high = kLanes<double>;  // rows and
+  static constexpr std::int64_t wide = 3;           // strips, at most, of a micro tile: 4 x 12 doubles, 4 x 24 floats
+  static constexpr std::int64_t depth = 128;        // samples of a panel
+  static constexpr std::int64_t pitch = depth + 2;  // vectors from a strip to the next: no power of two
   static constexpr std::int64_t parts = Wide<T>::count;  // vectors of doubles, of a strip
 
-  // Of so many rows, on the right.
-  static constexpr std::int64_t strips(std::int64_t rows) { return ceil_div(rows, wide * strip) * wide; }
+  static constexpr std::int64_t strips(std::int64_t rows) { return ceil_div(rows, strip); }
 
   // Vectors of sums of so many strips: row r of strip s, times the rows of strip c, from ((s across + c) strip + r)
   // parts on.
@@ -27,32 +26,24 @@ struct Panels {
     return strips * across * strip * parts;
   }
 
-  // Adds the products of `count` samples. Strip s of a panel begins at s pitch; across: strips of the right one, a
-  // multiple of `wide`. symmetric: the panels are of the same rows, and what is left of the diagonal is not needed.
-  // (A part of a function that fills panels as well, its sums would not stay in registers.)
-  [[gnu::noinline]] static void multiply(const Vector<T>* left, std::int64_t strips, const Vector<T>* right,
-                                         std::int64_t across, std::int64_t count, bool symmetric,
-                                         Vector<double>* sums) {
+  // Adds the products of `count` samples. Strip s of a panel begins at s pitch; across: strips of the right one.
+  // symmetric: the panels are of the same rows, and strips on the left of the diagonal are not needed.
+  static void multiply(const Vector<T>* left, std::int64_t strips, const Vector<T>* right, std::int64_t across,
+                       std::int64_t count, bool symmetric, Vector<double>* sums) {
     for (std::int64_t c = 0; c < across; c += wide) {
-      for (std::int64_t s = 0; s < (symmetric ? min(strips, c + wide) : strips); ++s) {
-        unroll<0, strip / high>([&]<int h>() SPECTRANS_INLINE_LAMBDA {
-          Vector<T> sum[high][wide] = {};
-          const Vector<T>*a = left + s * pitch, *b = right + c * pitch;
-          for (std::int64_t k = 0; k < count; ++k) {
-            const T* row = reinterpret_cast<const T*>(a + k) + h * high;
-            unroll<0, high>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
-              unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[r][q] += row[r] * b[q * pitch + k]; });
-            });
+      const std::int64_t end = min(across, c + wide);
+      for (std::int64_t s = 0; s < (symmetric ? end : strips); ++s) {
+        const std::int64_t first = symmetric ? max(c, s) : c;
+        for (std::int64_t h = 0; h < strip; h += high) {
+          Vector<T> products[wide][high];
+          micro_tile(reinterpret_cast<const T*>(left + s * pitch) + h, right + first * pitch, end - first, count,
+                     products);
+          Vector<double>* to = sums + ((s * across + first) * strip + h) * parts;
+          for (std::int64_t q = 0; q < end - first; ++q, to += strip * parts) {
+            const T* from = reinterpret_cast<const T*>(products[q]);
+            for (std::int64_t i = 0; i < high * parts; ++i) to[i] += load_doubles(from + i * high);
           }
-          Vector<double>* to = sums + ((s * across + c) * strip + h * high) * parts;
-          unroll<0, wide>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-            unroll<0, high>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
-              const Wide<T> more = widened<T>(sum[r][q]);
-              unroll<0, parts>([&]<int p>()
-                                   SPECTRANS_INLINE_LAMBDA { to[(q * strip + r) * parts + p] += more.part[p]; });
-            });
-          });
-        });
+        }
       }
     }
   }
@@ -67,6 +58,32 @@ struct Panels {
         panel[k + 1] = -re;
       }
     }
+  }
+
+ private:
+  static void micro_tile(const T* rows, const Vector<T>* right, std::int64_t strips, std::int64_t count,
+                         Vector<T> (*products)[high]) {
+    switch (strips) {
+      case 1: return micro_tile<1>(rows, right, count, products);
+      case 2: return micro_tile<2>(rows, right, count, products);
+      default: return micro_tile<wide>(rows, right, count, products);
+    }
+  }
+
+  // products[q][r]: of row r and strip q. (A part of a function that does anything else with them, the sums would not
+  // stay in registers: to widen floats there leaves GCC eight of the 32.)
+  template <int strips>
+  [[gnu::noinline]] static void micro_tile(const T* rows, const Vector<T>* right, std::int64_t count,
+                                           Vector<T> (*products)[high]) {
+    Vector<T> sum[strips][high] = {};
+    for (std::int64_t k = 0; k < count; ++k, rows += strip) {
+      unroll<0, high>([&]<int r>() SPECTRANS_INLINE_LAMBDA {
+        unroll<0, strips>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[q][r] += rows[r] * right[q * pitch + k]; });
+      });
+    }
+    unroll<0, strips>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+      unroll<0, high>([&]<int r>() SPECTRANS_INLINE_LAMBDA { products[q][r] = sum[q][r]; });
+    });
   }
 };
 
