@@ -2,17 +2,23 @@
 #include "caches.h"
 
 namespace spectrans {
+namespace {
 
-bool requests_wait_apart() {
+bool is_intel() {
 #if defined(__x86_64__)
-  static const bool apart = [] {
+  static const bool intel = [] {
     __builtin_cpu_init();
-    return !__builtin_cpu_is("intel");
+    return __builtin_cpu_is("intel") != 0;
   }();
-  return apart;
+  return intel;
 #else
-  return true;
+  return false;
 #endif
 }
+
+}  // namespace
+
+bool requests_wait_apart() { return !is_intel(); }
+bool cores_pass_lines() { return !is_intel(); }
 
 }  // namespace spectrans

@@ -12,6 +12,7 @@ namespace {
 
 template <class T>
 struct DecimatedModes {
+  static constexpr bool kScales = false;
   const Decimation<T>& plan;
   const std::int64_t modes;
   const RealPlan<T>& part = *plan.part;

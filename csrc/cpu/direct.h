@@ -41,6 +41,7 @@ struct FoldedRows {
 
 template <class T>
 struct DirectModes {
+  static constexpr bool kScales = true;  // the plan has the norm
   const DirectPlan<T>& plan;
   const std::int64_t slots = plan.slots, work = 0;
   const std::int32_t* const slot = plan.slot;

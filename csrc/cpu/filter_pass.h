@@ -82,7 +82,7 @@ class FilterPass {
               (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
-                transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes),
+                transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes, streaming_ && !cores_pass_lines()),
         far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes),
         shared_(shares(groups_.count * slots_ * kVectorBytes) ? groups_.count * slots_ : 0) {}
 
@@ -159,7 +159,8 @@ class FilterPass {
   // Whether threads share the responses of all groups, which are so many bytes: where the parts of the batch are
   // theirs, each would arrange most of them for itself.
   bool shares(std::int64_t bytes) const {
-    return kFilter && pool_.threads > 1 && parts_ >= Blocks::kTasksPerThread * pool_.threads && bytes <= kFarBytes;
+    return kFilter && pool_.threads > 1 && cores_pass_lines() && parts_ >= Blocks::kTasksPerThread * pool_.threads &&
+           bytes <= kFarBytes;
   }
 
   Workspace workspace(std::int64_t groups) const {

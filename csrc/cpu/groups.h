@@ -137,12 +137,16 @@ struct Blocks {
     std::int64_t first, groups, part;
   };
 
-  // bytes_kept: of a group; room: for those of a block
+  // bytes_kept: of a group; room: for those of a block; apart: no block is of two threads, where there are groups
+  // enough
   Blocks(std::int64_t groups_, std::int64_t parts_, std::int64_t bytes_kept, int threads,
-         std::int64_t room = kNearBytes)
+         std::int64_t room = kNearBytes, bool apart = false)
       : groups(groups_), parts(parts_),
         size(max(1, min(room / bytes_kept, groups * parts / (kTasksPerThread * threads)))) {
     size = ceil_div(groups, ceil_div(groups, min(size, groups)));
+    if (!apart || groups < threads) return;
+    size = min(size, groups / threads);
+    while (groups % size != 0) --size;  // tasks of one length
   }
   std::int64_t count() const { return ceil_div(groups, size) * parts; }
   Block operator[](std::int64_t task) const {

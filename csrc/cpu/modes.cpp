@@ -8,22 +8,23 @@
 namespace spectrans::SPECTRANS_ISA {
 namespace {
 
-// What bins are multiplied by: w_k of the call, for an inverse that counts the bins between DC and Nyquist twice
-// already.
+// What bins are multiplied by: w_k of the call, with its norm or another, for an inverse that counts the bins between
+// DC and Nyquist twice already.
 template <class T>
 class Weights {
  public:
-  explicit Weights(const Modes& call) {
+  explicit Weights(const Modes& call) : Weights(call, call.norm) {}
+  Weights(const Modes& call, int norm) {
     // Powers of two aside, 1 / n is not a number: divide.
     const std::int64_t n = call.x.n;
     const T length = static_cast<T>(n), interior = call.mirrored ? 2 : 1;
     const bool exact = (n & (n - 1)) == 0;
-    const T scale = call.norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
-                    : call.norm == 2 && exact ? 1 / length
-                                              : 1;
+    const T scale = norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
+                    : norm == 2 && exact ? 1 / length
+                                         : 1;
     factor_[0] = scale;
     factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
-    divides_ = call.norm == 2 && !exact;
+    divides_ = norm == 2 && !exact;
     divisor_ = length;
   }
 
@@ -48,8 +49,9 @@ class Weights {
 };
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
-// RealPlan; forward<IO>(signal, pack, group, tiles, work, meanwhile), the bins of samples; and inverse(tiles, work), n
-// times irfft of the bins, each sample in its slot.
+// RealPlan; forward<IO>(signal, pack, group, tiles, work, meanwhile), the bins of samples; and inverse<IO>(signal,
+// pack, group, streaming, tiles, work), n times irfft of the bins; or, where kScales, with the norm of the call, but
+// for DC.
 template <class IO, class Transform>
 class ModesPass {
   using T = Compute<IO>;
@@ -58,7 +60,8 @@ class ModesPass {
   ModesPass(const Modes& call, const Transform& transform, const ThreadPool& pool)
       : call_(call), pool_(pool), transform_(transform), groups_(shared_groups<IO>(call.x, pool)),
         pitch_(padded(transform.slots)), slots_(pitch_ * groups_.tiles_per_group),
-        streaming_(call.inverse && can_stream<IO>(call.x)), weights_(call) {}
+        streaming_(call.inverse && can_stream<IO>(call.x)),
+        weights_(call, Transform::kScales && call.inverse ? 0 : call.norm), dc_weights_(call) {}
 
   void run() const {
     const std::int64_t tasks = groups_.count * groups_.packs(call_.x.batch);
@@ -71,6 +74,12 @@ class ModesPass {
         const std::int64_t pack = task / groups_.count;
         if (call_.inverse) {
           read_bins(pack, group, tiles);
+          if (Transform::kScales) {
+            for (std::int64_t t = 0; t < tiles.count; ++t) {
+              Vector<T>& dc = tiles[t][transform_.re[0]];
+              dc = dc_weights_(dc, false);
+            }
+          }
           transform_.template inverse<IO>(call_.x, pack, group, streaming_, tiles, slots + slots_);
         } else {
           with_rows_ahead<IO>(call_.x, groups_, task + 1, end, [&](const auto& ahead) {
@@ -176,7 +185,7 @@ class ModesPass {
   const Groups<T> groups_;
   const std::int64_t pitch_, slots_;
   const bool streaming_;
-  const Weights<T> weights_;
+  const Weights<T> weights_, dc_weights_;
 };
 
 // Few channels: parts of each line in the lanes.
@@ -247,8 +256,9 @@ void run(const Modes& call, const ThreadPool& pool) {
   using T = Compute<IO>;
   const std::int64_t n = call.x.n, count = call.bins.n;
   if (SplitModesPass<IO>::suits(call)) return SplitModesPass<IO>(call, pool).run();
-  if (const DirectPlan<T>* plan = direct_plan_if_faster<T>(n, count, call.inverse); plan != nullptr) {
-    ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{*plan}, pool).run();
+  if (is_direct_faster<T>(n, count, call.inverse)) {
+    const DirectPlan<T>& plan = direct_plan<T>(n, count, call.inverse ? call.norm : 0);
+    ModesPass<IO, DirectModes<T>>(call, DirectModes<T>{plan}, pool).run();
   } else {
     // At primes torch.fft is more accurate on the way back than on the way there.
     ModesPass<IO, DecimatedModes<T>>(call, DecimatedModes<T>{decimation<T>(n, count, call.inverse), count}, pool).run();

@@ -2,6 +2,7 @@
 #include "direct.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <mutex>
 #include <numeric>
@@ -27,7 +28,7 @@ constexpr Cost kForward{7, 0.3, 0.8}, kInverse{10, 0.6, 0.85};
 constexpr double kWide = 2;  // Rader's algorithm in double, for float: so many times as much
 
 template <class T>
-bool is_faster(std::int64_t n, std::int64_t modes, bool inverse) {
+bool compare(std::int64_t n, std::int64_t modes, bool inverse) {
   const std::int64_t entries = 2 * modes * ((n - 1) / 2);
   if (entries * static_cast<std::int64_t>(sizeof(T)) > kMostBytes) return false;
   const Decimation<T>& transform = decimation<T>(n, modes, inverse);  // as modes.cpp has it
@@ -51,12 +52,16 @@ struct Owner {
   std::vector<std::int32_t> slot, re, im;
   DirectPlan<T> plan;
 
-  Owner(std::int64_t n, std::int64_t modes) : sign(modes, T(1)), slot(n), re(modes), im(modes) {
+  Owner(std::int64_t n, std::int64_t modes, int norm) : sign(modes, T(1)), slot(n), re(modes), im(modes) {
+    const double length = static_cast<double>(n);
     std::vector<T> cos(n), sin(n);
     for (std::int64_t i = 0; i < n; ++i) {
       const trig::Point w = trig::unit_root(i, n);
-      cos[i] = static_cast<T>(w.cos);
-      sin[i] = static_cast<T>(w.sin);
+      const auto scaled = [&](double value) {
+        return static_cast<T>(norm == 0 ? value : norm == 1 ? value / std::sqrt(length) : value / length);
+      };
+      cos[i] = scaled(w.cos);
+      sin[i] = scaled(w.sin);
     }
     const auto table = [&](std::int64_t rows, std::int64_t columns, bool twice) {
       std::vector<T> result;
@@ -72,7 +77,7 @@ struct Owner {
       }
       return result;
     };
-    forward = table(modes, (n - 1) / 2, false);
+    if (norm == 0) forward = table(modes, (n - 1) / 2, false);
     inverse = table(n / 2 + 1, modes - 1, true);
     std::iota(slot.begin(), slot.end(), 0);
     for (std::int64_t k = 0; k < modes; ++k) {
@@ -86,26 +91,26 @@ struct Owner {
 }  // namespace
 
 template <class T>
-const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes) {
+const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes, int norm) {
   static std::mutex mutex;
-  static auto* const known = new std::map<std::pair<std::int64_t, std::int64_t>, Owner<T>>;  // outlives every thread
+  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, int>, Owner<T>>;  // outlives threads
   const std::lock_guard lock(mutex);
-  return known->try_emplace({n, modes}, n, modes).first->second.plan;
+  return known->try_emplace({n, modes, norm}, n, modes, norm).first->second.plan;
 }
 
 template <class T>
-const DirectPlan<T>* direct_plan_if_faster(std::int64_t n, std::int64_t modes, bool inverse) {
+bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse) {
   static std::mutex mutex;
-  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, const DirectPlan<T>*>;
+  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, bool>;
   const std::lock_guard lock(mutex);
-  const auto [at, is_new] = known->try_emplace({n, modes, inverse}, nullptr);
-  if (is_new && is_faster<T>(n, modes, inverse)) at->second = &direct_plan<T>(n, modes);
+  const auto [at, is_new] = known->try_emplace({n, modes, inverse}, false);
+  if (is_new) at->second = compare<T>(n, modes, inverse);
   return at->second;
 }
 
-template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t, std::int64_t);
-template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t, std::int64_t);
-template SPECTRANS_API const DirectPlan<float>* direct_plan_if_faster<float>(std::int64_t, std::int64_t, bool);
-template SPECTRANS_API const DirectPlan<double>* direct_plan_if_faster<double>(std::int64_t, std::int64_t, bool);
+template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t, std::int64_t, int);
+template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t, std::int64_t, int);
+template SPECTRANS_API bool is_direct_faster<float>(std::int64_t, std::int64_t, bool);
+template SPECTRANS_API bool is_direct_faster<double>(std::int64_t, std::int64_t, bool);
 
 }  // namespace spectrans

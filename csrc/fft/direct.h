@@ -26,8 +26,8 @@ struct DirectPlan {
   std::int64_t n, modes;
   std::int64_t slots;  // of a tile: n samples as they come, then a pair (re, im) a bin
   // [rows / kDirectRows, rounded up][columns][rows of this block][cos, sin]
-  const T* forward;  // modes rows, columns q = 1, 2, ...
-  const T* inverse;  // n / 2 + 1 rows j, columns k = 1, 2, ...; times c_k
+  const T* forward;  // modes rows, columns q = 1, 2, ...; null where norm > 0
+  const T* inverse;  // n / 2 + 1 rows j, columns k = 1, 2, ...; times c_k n^(-norm / 2), of which no bin needs rounding
   // As in RealPlan.
   const std::int32_t* slot;  // [n]
   const std::int32_t* re;    // [modes]
@@ -37,11 +37,10 @@ struct DirectPlan {
 
 // The plan for the first `modes` bins, 1 <= modes <= n / 2 + 1; made once, as other plans are. T: float, double.
 template <class T>
-[[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes);
+[[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes, int norm = 0);
 
-// The same, or null where decimation(n, modes) takes less time, one way or the other.
+// Whether it takes less time than decimation(n, modes), one way or the other.
 template <class T>
-[[nodiscard]] SPECTRANS_API const DirectPlan<T>* direct_plan_if_faster(std::int64_t n, std::int64_t modes,
-                                                                       bool inverse);
+[[nodiscard]] SPECTRANS_API bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse);
 
 }  // namespace spectrans
