@@ -82,7 +82,7 @@ class FilterPass {
               (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
-                transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes, streaming_ && !cores_pass_lines()),
+                transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes, streaming_ && each_by_itself()),
         far_(blocks_.size * kept_ * slots_ * kVectorBytes > Blocks::kNearBytes),
         shared_(shares(groups_.count * slots_ * kVectorBytes) ? groups_.count * slots_ : 0) {}
 
@@ -156,10 +156,17 @@ class FilterPass {
   // Of what is kept of a group, all but its response.
   std::int64_t sums() const { return kept_ - (kFilter ? 1 : 0); }
 
+  // Whether threads are to have no responses in common: where another's come late, and a thread has few parts of the
+  // batch, so that the wait for them would be much of its work: as measured.
+  bool each_by_itself() const {
+    constexpr std::int64_t kFewParts = 8;
+    return pool_.threads > 1 && !cores_pass_lines() && parts_ <= kFewParts * pool_.threads;
+  }
+
   // Whether threads share the responses of all groups, which are so many bytes: where the parts of the batch are
   // theirs, each would arrange most of them for itself.
   bool shares(std::int64_t bytes) const {
-    return kFilter && pool_.threads > 1 && cores_pass_lines() && parts_ >= Blocks::kTasksPerThread * pool_.threads &&
+    return kFilter && pool_.threads > 1 && !each_by_itself() && parts_ >= Blocks::kTasksPerThread * pool_.threads &&
            bytes <= kFarBytes;
   }
 
