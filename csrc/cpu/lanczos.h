@@ -155,12 +155,10 @@ class LargestSingularValue {
   // A^H A takes the place of an A with so many rows for a column, at least, and so many columns, at most, after the
   // first steps: it costs as much as a number of steps that grows with the columns, the more the nearer A is.
   static constexpr std::int64_t kRowsPerColumn = 8, kColumnsPerStep = 64;
-  static constexpr bool kWide = kVectorBytes == 64,
-                        kSingle = std::is_same_v<Out, float>;  // measured on a Xeon; a Zen 3
-  static constexpr std::int64_t kMostColumns = kWide     ? (kSingle ? 512 : 320)
-                                               : kSingle ? 160
-                                                         : 384,
-                                kMostColumnsOfFar = kWide ? kMostColumns : 512;
+  // (As measured on a Xeon where vectors are whole cache lines, else on a Zen 3.)
+  static constexpr bool kLines = kVectorBytes == kLine, kSingle = std::is_same_v<Out, float>;
+  static constexpr std::int64_t kMostColumns = kLines ? (kSingle ? 512 : 320) : (kSingle ? 160 : 384);
+  static constexpr std::int64_t kMostColumnsOfFar = kLines && !kSingle ? kMostColumns : 512;
   static constexpr std::int64_t kFarBytes = 8 * 1024 * 1024;
 
  public:
