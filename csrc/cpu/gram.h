@@ -58,7 +58,10 @@ class GramPass {
     const std::int64_t high = strips_of(i);
     for (std::int64_t at = 0; at < count; ++at) squared[at] = 0;
     for (int part = 0; part < (call_.pairs ? 2 : 1); ++part) {
-      for (std::int64_t v = 0; v < count * block_sums; ++v) sums[v] = Double{};
+      for (std::int64_t at = 0; at < count; ++at) {
+        Double* const of_block = sums + at * block_sums;
+        for (std::int64_t v = 0; v < Panel::sums(high, strips_of(j + at)); ++v) of_block[v] = Double{};
+      }
       for (std::int64_t k = 0; k < length_; k += depth) {
         const std::int64_t samples = min(depth, length_ - k);
         pack(item, i, high, k, samples, left);
