@@ -52,12 +52,13 @@ struct DirectModes {
   template <class IO, class MeanwhileOf>
   void forward(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles, Vector<T>*,
                const MeanwhileOf&) const {
-    if (whole_vectors<T>(signal, group) && plan.modes <= kFewModes<IO>) {
-      sum_rows<IO>(signal, pack, group, tiles);
-    } else {
-      gather<IO>(signal, pack, group, tiles);
-      sum_tiles(tiles);
+    if constexpr (kFewModes<IO> > 0) {
+      if (whole_vectors<T>(signal, group) && plan.modes <= kFewModes<IO>) {
+        return sum_rows<IO>(signal, pack, group, tiles);
+      }
     }
+    gather<IO>(signal, pack, group, tiles);
+    sum_tiles(tiles);
   }
 
   // Bins -> their samples in memory.

@@ -56,7 +56,6 @@ class GramPass {
     Double *left = space, *right = space + panel, *sums = space + 2 * panel;
     const auto strips_of = [&](std::int64_t at) { return Panel::strips(min(rows, call_.t.n - at * rows)); };
     const std::int64_t high = strips_of(i);
-    for (std::int64_t at = 0; at < count; ++at) squared[at] = 0;
     for (int part = 0; part < (call_.pairs ? 2 : 1); ++part) {
       for (std::int64_t at = 0; at < count; ++at) {
         Double* const of_block = sums + at * block_sums;
@@ -74,7 +73,8 @@ class GramPass {
         }
       }
       for (std::int64_t at = 0; at < count; ++at) {
-        squared[at] += squares(sums + at * block_sums, i, high, j + at, strips_of(j + at), part == 0);
+        const double of_part = squares(sums + at * block_sums, i, high, j + at, strips_of(j + at), part == 0);
+        squared[at] = part == 0 ? of_part : squared[at] + of_part;
       }
     }
   }

@@ -74,7 +74,7 @@ class ModesPass {
         const std::int64_t pack = task / groups_.count;
         if (call_.inverse) {
           read_bins(pack, group, tiles);
-          if (Transform::kScales) {
+          if constexpr (Transform::kScales) {
             for (std::int64_t t = 0; t < tiles.count; ++t) {
               Vector<T>& dc = tiles[t][transform_.re[0]];
               dc = dc_weights_(dc, false);

@@ -28,7 +28,7 @@ constexpr Cost kForward{7, 0.3, 0.8}, kInverse{10, 0.6, 0.85};
 constexpr double kWide = 2;  // Rader's algorithm in double, for float: so many times as much
 
 template <class T>
-bool compare(std::int64_t n, std::int64_t modes, bool inverse) {
+bool takes_less(std::int64_t n, std::int64_t modes, bool inverse) {
   const std::int64_t entries = 2 * modes * ((n - 1) / 2);
   if (entries * static_cast<std::int64_t>(sizeof(T)) > kMostBytes) return false;
   const Decimation<T>& transform = decimation<T>(n, modes, inverse);  // as modes.cpp has it
@@ -104,7 +104,7 @@ bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse) {
   static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, bool>;
   const std::lock_guard lock(mutex);
   const auto [at, is_new] = known->try_emplace({n, modes, inverse}, false);
-  if (is_new) at->second = compare<T>(n, modes, inverse);
+  if (is_new) at->second = takes_less<T>(n, modes, inverse);
   return at->second;
 }
 

@@ -345,7 +345,7 @@ def test_nan_stays_in_its_channel_of_the_response_gradient() -> None:
 
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
-@pytest.mark.parametrize(
+@pytest.mark.parametrize(  # the last two: past the caches, of few items a thread, and of many
     "shape",
     [(7, 60, 36), (19, 480, 1), (16, 20, 144), (1, 480, 100), (3, 576, 44), (8, 96, 960), (20, 96, 320)],
     ids=str,
