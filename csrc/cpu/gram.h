@@ -22,6 +22,16 @@ class GramPass {
   static constexpr std::int64_t kBeside = 4;  // blocks of the product in a row that share a panel on the left
   static_assert(strips * strip == rows);
 
+  // Lanes strip - 1 - r on: those of row r of a strip times itself. The identity, and how often elements count.
+  struct Diagonal {
+    double one[2 * strip] = {}, weight[2 * strip] = {};
+    constexpr Diagonal() {
+      one[strip - 1] = weight[strip - 1] = 1;
+      for (std::int64_t l = strip; l < 2 * strip; ++l) weight[l] = 2;
+    }
+  };
+  static constexpr Diagonal kDiagonal{};
+
  public:
   explicit GramPass(const Orthogonality& call)
       : call_(call), length_(call.t.d * (call.pairs ? 2 : 1)), blocks_(ceil_div(call.t.n, rows)),
@@ -142,10 +152,9 @@ class GramPass {
         for (std::int64_t r = 0; r < strip; ++r) {
           Double value = of[r];
           if (diagonal) {
-            if (real && i * rows + s * strip + r < call_.t.n) value[r] -= 1;
-            Double weight{};
-            for (std::int64_t l = r; l < strip; ++l) weight[l] = l == r ? 1 : 2;
-            total += weight * value * value;
+            const std::int64_t shift = strip - 1 - r;  // of the diagonal, to lane r
+            if (real && i * rows + s * strip + r < call_.t.n) value -= load(kDiagonal.one + shift);
+            total += load(kDiagonal.weight + shift) * value * value;
           } else {
             total += 2 * value * value;
           }
