@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "aligned.h"
 #include "butterflies.h"
 
 namespace spectrans {
@@ -14,7 +15,7 @@ namespace {
 
 template <class T>
 struct Owner {
-  std::vector<T> cos, sin;
+  LineVector<T> cos, sin;
   RowPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t lanes) {

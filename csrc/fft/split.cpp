@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "aligned.h"
 #include "butterflies.h"
 
 namespace spectrans {
@@ -14,7 +15,7 @@ namespace {
 template <class T>
 struct Owner {
   std::vector<std::int32_t> re, im;
-  std::vector<T> sign, cos, sin;
+  LineVector<T> sign, cos, sin;
   SplitPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
