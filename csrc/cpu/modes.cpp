@@ -3,50 +3,11 @@
 #include "decimated.h"
 #include "direct.h"
 #include "instruction_set.h"
+#include "modes_rows.h"
 #include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
-
-// What bins are multiplied by: w_k of the call, with its norm or another, for an inverse that counts the bins between
-// DC and Nyquist twice already.
-template <class T>
-class Weights {
- public:
-  explicit Weights(const Modes& call) : Weights(call, call.norm) {}
-  Weights(const Modes& call, int norm) {
-    // Powers of two aside, 1 / n is not a number: divide.
-    const std::int64_t n = call.x.n;
-    const T length = static_cast<T>(n), interior = call.mirrored ? 2 : 1;
-    const bool exact = (n & (n - 1)) == 0;
-    const T scale = norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
-                    : norm == 2 && exact ? 1 / length
-                                         : 1;
-    factor_[0] = scale;
-    factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
-    divides_ = norm == 2 && !exact;
-    divisor_ = length;
-  }
-
-  bool divides() const { return divides_; }
-
-  // interior: between DC and Nyquist
-  SPECTRANS_INLINE T factor(bool interior) const { return factor_[interior]; }
-  template <bool kDivides, class V>
-  SPECTRANS_INLINE V divided(V value) const {
-    if constexpr (kDivides) return value / divisor_;
-    return value;
-  }
-  template <class V>
-  SPECTRANS_INLINE V operator()(V value, bool interior) const {
-    value = value * factor(interior);
-    return divides_ ? divided<true>(value) : value;
-  }
-
- private:
-  T factor_[2], divisor_;
-  bool divides_;
-};
 
 // Transform, for T, has: slots, of a tile; work, slots of scratch; slot [n] of each sample; re, im, sign [modes], as in
 // RealPlan; forward<IO>(signal, pack, group, tiles, work, meanwhile), the bins of samples; and inverse<IO>(signal,
@@ -255,6 +216,12 @@ template <class IO>
 void run(const Modes& call, const ThreadPool& pool) {
   using T = Compute<IO>;
   const std::int64_t n = call.x.n, count = call.bins.n;
+  const bool streaming = call.inverse && can_stream_rows<IO>(call.x);
+  if (RowModesPass<T>::suits(call, streaming)) {
+    static constexpr RowStorage<T> storage = RowStorage<T>::template of<IO>();
+    const bool large = size_in_bytes<IO>(call.x) > kLargeBytes / 2;
+    return RowModesPass<T>(call, storage, large, streaming, pool).run();
+  }
   if (SplitModesPass<IO>::suits(call)) return SplitModesPass<IO>(call, pool).run();
   if (is_direct_faster<T>(n, count, call.inverse)) {
     const DirectPlan<T>& plan = direct_plan<T>(n, count, call.inverse ? call.norm : 0);

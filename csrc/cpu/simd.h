@@ -252,22 +252,27 @@ struct Shuffles<std::integer_sequence<int, I...>> {
   static SPECTRANS_INLINE V unzip(V a, V b) {
     return shuffle<((2 * (I / Block) + Half) * Block + I % Block)...>(a, b);
   }
-  template <class V>
+  // [a0, b0, a1, b1, ...], first (Half 0) or second half; kBackwards: of the half's last pair first.
+  template <int Half, bool kBackwards = false, class V>
+  static SPECTRANS_INLINE V zip_half(V a, V b) {
+    return shuffle<(I % 2 * n + Half * n / 2 + (kBackwards ? n / 2 - 1 - I / 2 : I / 2))...>(a, b);
+  }
+  // The first (even) or the second (odd) of each pair of a, then those of b; kBackwards: the last of each come first.
+  template <bool kBackwards = false, class V>
   static SPECTRANS_INLINE V even(V a, V b) {
-    return shuffle<(2 * I)...>(a, b);
+    return shuffle<(I / (n / 2) * n + 2 * (kBackwards ? n / 2 - 1 - I % (n / 2) : I % (n / 2)))...>(a, b);
   }
-  template <class V>
+  template <bool kBackwards = false, class V>
   static SPECTRANS_INLINE V odd(V a, V b) {
-    return shuffle<(2 * I + 1)...>(a, b);
-  }
-  // [a0, b0, a1, b1, ...], first and second half
-  template <class V>
-  static SPECTRANS_INLINE V zip_low(V a, V b) {
-    return shuffle<(I % 2 * n + I / 2)...>(a, b);
+    return shuffle<(I / (n / 2) * n + 2 * (kBackwards ? n / 2 - 1 - I % (n / 2) : I % (n / 2)) + 1)...>(a, b);
   }
   template <class V>
-  static SPECTRANS_INLINE V zip_high(V a, V b) {
-    return shuffle<(I % 2 * n + n / 2 + I / 2)...>(a, b);
+  static SPECTRANS_INLINE V swap_halves(V a) {
+    return shuffle<((I + n / 2) % n)...>(a, a);
+  }
+  template <int Half, class V>
+  static SPECTRANS_INLINE V repeat_half(V a) {
+    return shuffle<(I % (n / 2) + Half * n / 2)...>(a, a);
   }
   // [first, a0, a1, ...]: a moved up by one lane
   template <class V>
@@ -320,7 +325,8 @@ SPECTRANS_INLINE Complex<Vector<T>> load_pairs(const T* from, int count) {
 template <class T>
 SPECTRANS_INLINE void store_pairs(T* to, int count, Vector<T> re, Vector<T> im) {
   constexpr int lanes = kLanes<T>;
-  const Vector<T> low = ShufflesOf<T>::zip_low(re, im), high = ShufflesOf<T>::zip_high(re, im);
+  const Vector<T> low = ShufflesOf<T>::template zip_half<0>(re, im);
+  const Vector<T> high = ShufflesOf<T>::template zip_half<1>(re, im);
   if (count == lanes) {
     store(to, low);
     store(to + lanes, high);

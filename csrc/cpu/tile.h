@@ -67,14 +67,24 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const s
   });
 }
 
-// Whether writing a signal past the caches pays and is possible: it is large, and every row piece is aligned.
+// Whether writing a signal past the caches is possible and pays: vectors of its rows of `count` values, `stride` apart,
+// are aligned, and it is large.
 template <class IO>
-bool can_stream(const Signal& signal) {
+bool can_stream(const Signal& signal, std::int64_t count, std::int64_t stride) {
   constexpr std::int64_t alignment = kLanes<Compute<IO>> * sizeof(IO);
   bool aligned = reinterpret_cast<std::uintptr_t>(signal.data) % alignment == 0;
   for (int axis = 0; axis < signal.axes; ++axis) aligned &= signal.stride[axis] * sizeof(IO) % alignment == 0;
-  return aligned && signal.d_stride == 1 && signal.n_stride * sizeof(IO) % alignment == 0 &&
-         signal.d % kLanes<Compute<IO>> == 0 && size_in_bytes<IO>(signal) > kLargeBytes;
+  return aligned && stride * sizeof(IO) % alignment == 0 && count % kLanes<Compute<IO>> == 0 &&
+         size_in_bytes<IO>(signal) > kLargeBytes;
+}
+template <class IO>
+bool can_stream(const Signal& signal) {
+  return signal.d_stride == 1 && can_stream<IO>(signal, signal.d, signal.n_stride);
+}
+// The same where channels come first.
+template <class IO>
+bool can_stream_rows(const Signal& signal) {
+  return signal.n_stride == 1 && can_stream<IO>(signal, signal.n, signal.d_stride);
 }
 
 // What is in the slots of tiles, as rows.

@@ -238,38 +238,41 @@ void conv(oracle::Report& report, std::int64_t n, std::int64_t m, std::int64_t d
   report.check("gradient of the kernel", n, oracle::relative_error(of_k, expected_k), bound);
 }
 
-// Weights 1 / n, for interior bins twice that: what irfft has; forward too, as its adjoint has.
+// Weights 1 / n, for interior bins twice that: what irfft has; forward too, as its adjoint has. rows: channels first.
 template <class T>
-void modes(oracle::Report& report, std::int64_t n, std::int64_t count, std::int64_t d) {
+void modes(oracle::Report& report, std::int64_t n, std::int64_t count, std::int64_t d, bool rows = false,
+           std::int64_t batch = 3) {
   if (!report.takes()) return;
   using Wide = WiderThan<T>;
-  const std::int64_t batch = 3;
   std::vector<T> x = draw<T>(batch * n * d, 5), z = draw<T>(batch * count * d * 2, 6);
   std::vector<T> y(x.size()), bins(z.size());
-  const auto pairs = [&](T* data) {
-    spectrans::Signal result = oracle::signal(data, batch, count, d);
-    for (std::int64_t* stride : {&result.n_stride, &result.d_stride, &result.stride[0]}) *stride *= 2;
+  const auto signal = [&](T* data, std::int64_t length, std::int64_t size) {
+    spectrans::Signal result = oracle::signal(data, batch, length, d);
+    if (rows) result.n_stride = 1, result.d_stride = length;
+    for (std::int64_t* stride : {&result.n_stride, &result.d_stride, &result.stride[0]}) *stride *= size;
     return result;
   };
+  const auto at = [&](std::int64_t b, std::int64_t j, std::int64_t length, std::int64_t c) {
+    return rows ? (b * d + c) * length + j : (b * length + j) * d + c;
+  };
   const spectrans::Element element = kElement<T>;
-  spectrans::modes({element, oracle::signal(x.data(), batch, n, d), pairs(bins.data()), false, true, 2},
-                   oracle::pool(2));
-  spectrans::modes({element, oracle::signal(y.data(), batch, n, d), pairs(z.data()), true, true, 2}, oracle::pool(2));
+  spectrans::modes({element, signal(x.data(), n, 1), signal(bins.data(), count, 2), false, true, 2}, oracle::pool(2));
+  spectrans::modes({element, signal(y.data(), n, 1), signal(z.data(), count, 2), true, true, 2}, oracle::pool(2));
 
   std::vector<Wide> expected(x.size()), expected_bins(z.size());
   for (std::int64_t b = 0; b < batch; ++b) {
     for (std::int64_t c = 0; c < d; ++c) {
-      const std::vector<Complex<Wide>> spectrum = oracle::dft(line(x, b * n * d + c, d, n), -1);
+      const std::vector<Complex<Wide>> spectrum = oracle::dft(line(x, at(b, 0, n, c), rows ? 1 : d, n), -1);
       std::vector<Complex<Wide>> padded(n, {0, 0});
       for (std::int64_t k = 0; k < count; ++k) {
-        const std::int64_t at = 2 * ((b * count + k) * d + c);
+        const std::int64_t pair = 2 * at(b, k, count, c);
         const bool alone = 2 * k % n == 0;
-        expected_bins[at] = (alone ? 1 : 2) * spectrum[k].re / n;
-        expected_bins[at + 1] = alone ? 0 : 2 * spectrum[k].im / n;
-        padded[k] = {(alone ? 1 : 2) * Wide(z[at]), alone ? 0 : 2 * Wide(z[at + 1])};
+        expected_bins[pair] = (alone ? 1 : 2) * spectrum[k].re / n;
+        expected_bins[pair + 1] = alone ? 0 : 2 * spectrum[k].im / n;
+        padded[k] = {(alone ? 1 : 2) * Wide(z[pair]), alone ? 0 : 2 * Wide(z[pair + 1])};
       }
       const std::vector<Complex<Wide>> back = oracle::dft(padded, 1);
-      for (std::int64_t j = 0; j < n; ++j) expected[(b * n + j) * d + c] = back[j].re / n;
+      for (std::int64_t j = 0; j < n; ++j) expected[at(b, j, n, c)] = back[j].re / n;
     }
   }
   report.check("modes", n, oracle::relative_error(bins, expected_bins), tolerance<T>(n));
@@ -373,6 +376,13 @@ void all(oracle::Report& report) {
     filter<T>(report, n, 1, true);
     modes<T>(report, n, n / 3, 1);
   }
+  // Rows with samples in the lanes: done by twos, in units that overlap, of whole units, long ones.
+  for (const std::int64_t n : {16, 48, 64, 96, 256, 288, 448, 512, 768}) {
+    for (const std::int64_t batch : {1, 2, 3}) {
+      for (const std::int64_t count : {n / 3, n / 2 + 1}) modes<T>(report, n, count, 1, true, batch);
+    }
+  }
+  for (const std::int64_t count : {257, 513}) modes<T>(report, 1024, count, 19, true, 1);
   for (const std::int64_t n : {2048, 2310}) {  // decimated
     for (const std::int64_t count : {n / 50, n / 16, n / 4}) modes<T>(report, n, count, 2);
   }

@@ -164,6 +164,36 @@ def test_lines_in_parts(n: int) -> None:
                 check_inverse(modes_inverse(first, n, dtype, True, True, 2).mT, pairs, n)
 
 
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+@pytest.mark.parametrize("n", [16, 64, 96, 256, 288, 448, 512, 768, 1000, 1024, 1280, 4096])
+def test_rows(n: int, dtype: torch.dtype) -> None:
+    """Samples side by side are lanes where rows are few, or long; at some lengths two rows are done together."""
+    for rows in (1, 2, 3, 19):
+        x = oracle.draw(rows, n, 1, dtype=dtype)
+        for count in counts(n):
+            check(rfft_modes(x, count), x, count)
+            check(rfft_modes(x[..., 0], count, dim=-1)[..., None], x, count)
+            pairs = draw_spectrum(rows, count, 1, dtype=oracle.compute(dtype))
+            check_inverse(irfft_modes(pairs, n).to(dtype), pairs, n)
+    for mirrored, norm in WEIGHTS:
+        check(modes(x.transpose(0, 2), count, False, mirrored, norm), x.transpose(0, 2), count, mirrored, norm)
+        check(modes(x[:2], count, False, mirrored, norm), x[:2], count, mirrored, norm)
+        check_inverse(modes_inverse(pairs[:2], n, dtype, False, mirrored, norm), pairs[:2], n, mirrored, norm)
+
+
+@pytest.mark.parametrize("shape", [(1, 1100, 512), (2, 300, 1024), (3, 48, 4096)], ids=str)
+def test_large_rows(shape: tuple[int, int, int], threads: int) -> None:
+    """Past the caches."""
+    n = shape[-1]
+    x = oracle.draw(*shape, dtype=torch.float32)
+    check(rfft_modes(x, n // 2 + 1, dim=-1).mT, x.mT, n // 2 + 1)
+    check(rfft_modes(x, n // 4, dim=-1).mT, x.mT, n // 4)
+    for count in (n // 4, n // 2 + 1):
+        pairs = draw_spectrum(*shape[:2], count, dtype=torch.float32)
+        y = irfft_modes(pairs, n, dim=-1)
+        check_inverse(y.mT, pairs.transpose(1, 2), n)
+
+
 @pytest.mark.parametrize("n", [1, 2, 12, 17, 48, 64])
 def test_every_number_of_modes(n: int) -> None:
     x = oracle.draw(2, n, 9)
