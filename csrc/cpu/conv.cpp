@@ -59,11 +59,6 @@ struct BackwardProduct {
 
 // ---- passes over the data -------------------------------------------------------------------------------------------
 
-template <class Call, class F>
-void for_each_signal(Call& call, const F& f) {
-  f(call.u), f(call.pre), f(call.post), f(call.y), f(call.grad), f(call.grad_u), f(call.grad_pre), f(call.grad_post);
-}
-
 // What depends on the type that signals are stored in: all else is compiled once for those that are computed alike.
 template <class T>
 struct Storage {
@@ -89,18 +84,16 @@ struct Storage {
 template <class T, int R>
 class ConvPass {
  public:
-  // shared: all channels have one kernel, a line of taps, and one skip.
-  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
-           bool shared)
-      : call_(call), storage_(storage), pool_(pool), shared_(shared), plan_(plan), d_(call.u.d),
+  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan)
+      : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d),
         taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
-        spectrum_(taps_.spectrum()), parts_(parts(wide_groups())),
+        spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)), parts_(parts(wide_groups())),
         groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
         slots_(groups_.tiles_per_group * spectrum_), staged_(rows_.slots(groups_.tiles_per_group)),
         asks_(asks_beside(spectrum_ * kVectorBytes)) {}
 
   void forward() const {
-    const Blocks blocks(groups_.count, call_.u.batch, slots_ * kVectorBytes, pool_.threads);
+    const Blocks blocks(groups_.count, packs_, slots_ * kVectorBytes, pool_.threads);
     const bool streaming = can_stream_all();
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t high = taps_.has_high() ? staged_ : 0;
@@ -112,9 +105,8 @@ class ConvPass {
         const Blocks::Block block = blocks[task];
         for (std::int64_t g = 0; g < block.groups; ++g) {
           const Group group = groups_[block.first + g];
-          Vector<T>* kernel = kernels + (shared_ ? 0 : g * slots_);
-          const bool anew = shared_ ? arranged < 0 && g == 0 : block.first != arranged;
-          if (anew) arrange(group, call_.adjoint ? -1 : 1, kernel, {rows, high_rows}, tile);
+          Vector<T>* kernel = kernels + g * slots_;
+          if (block.first != arranged) arrange(group, call_.adjoint ? -1 : 1, kernel, {rows, high_rows}, tile);
           const bool more = g + 1 < block.groups, there = more || task + 1 < end;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
@@ -123,7 +115,7 @@ class ConvPass {
             Vector<T>* line = rows_.tile(rows, k);
             load(line, tile);
             complex_convolve(*plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
-                             Product<T>{tile, kernel + of_tile(k), imag_, pieces(call_.u, next.part, after, k)});
+                             Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
           storage_.write(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
@@ -135,20 +127,18 @@ class ConvPass {
   }
 
   void backward() const {
-    const std::int64_t batch = call_.u.batch, splits = parts_;
-    // Sums over part of the batch, [taps, d], or over the channels of a tile, [taps].
-    const std::int64_t sums = shared_ ? ceil_div(d_, kLanes<T>) : splits;
-    const std::int64_t channels_of_sum = shared_ ? 1 : d_, size = taps_.count() * channels_of_sum;
-    T* partial = sums == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, sums * size * sizeof(T)));
+    const std::int64_t splits = parts_;
+    const std::int64_t size = taps_.count() * d_;  // of a sum over part of the batch
+    T* partial = splits == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
     const auto sum_at = [&](std::int64_t i) {
       Signal sum{};
       sum.data = partial + i * size;
-      sum.n = taps_.count(), sum.d = sum.n_stride = channels_of_sum, sum.d_stride = sum.batch = 1;
+      sum.n = taps_.count(), sum.d = sum.n_stride = d_, sum.d_stride = sum.batch = 1;
       return sum;
     };
-    const std::int64_t pieces = ceil_div(batch, splits) > kItemsPerSum ? 2 : 1;
+    const std::int64_t pieces = ceil_div(packs_, splits) > kItemsPerSum ? 2 : 1;
     const bool streaming = can_stream_all();
-    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * ceil_div(batch, splits),
+    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * ceil_div(packs_, splits),
              [&](std::int64_t begin, std::int64_t end) {
                Space<Vector<T>> space = worker_space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
                Workspace of{};
@@ -164,21 +154,14 @@ class ConvPass {
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t index = task / splits, split = task % splits;
                  const Group group = groups_[index];
-                 if (shared_ ? arranged < 0 : index != arranged) arrange(group, 1, of.kernel, {of.u, of.grad}, of.tile);
+                 if (index != arranged) arrange(group, 1, of.kernel, {of.u, of.grad}, of.tile);
                  arranged = index;
-                 items(group, split * batch / splits, (split + 1) * batch / splits, streaming, of);
-                 if (!shared_) {
-                   write_gradient(group, of, sums == 1 ? taps_.acting(call_.grad_k) : sum_at(split));
-                 }
-                 for (std::int64_t k = 0; shared_ && k < group.tiles; ++k) {
-                   const std::int64_t at = index * groups_.tiles_per_group + k;
-                   sum_channels(of.total + k * spectrum_, at * kLanes<T> - group.channel[k], group.lanes, of.total);
-                   write_gradient(group, of, sums == 1 ? taps_.acting(call_.grad_k) : sum_at(at));
-                 }
+                 items(group, split * packs_ / splits, (split + 1) * packs_ / splits, streaming, of);
+                 write_gradient(group, of, splits == 1 ? taps_.acting(call_.grad_k) : sum_at(split));
                }
                if (streaming) fence_streams();
              });
-    taps_.finish(partial, sums, channels_of_sum, lines<T>(call_.grad_k, 0, 0), pool_);
+    taps_.finish(partial, splits, d_, lines<T>(call_.grad_k, 0, 0), pool_);
   }
 
  private:
@@ -197,28 +180,29 @@ class ConvPass {
   Groups<T> wide_groups() const {
     constexpr std::int64_t room = 1024 * 1024;
     const bool gradient = call_.grad.data != nullptr;
+    Groups<T> groups(call_.u.n, d_, call_.u.batch);
     const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
     std::int64_t most = gradient ? min(kFewTiles, 2 * storage_.tiles_of_line) : kMaxTiles;
-    const auto too_many = [&] { return most * kept > room || call_.u.batch * ceil_div(tiles, most) < kTasks; };
+    const auto too_many = [&] {
+      return most * kept > room || groups.packs(call_.u.batch) * ceil_div(tiles, most) < kTasks;
+    };
     while (most > storage_.tiles_of_line && too_many()) most /= 2;
-    Groups<T> groups(call_.u.n, d_);
     groups.tiles_per_group = min(tiles, most);
     groups.count = ceil_div(tiles, groups.tiles_per_group);
     return groups;
   }
 
-  // Of the batch: tasks of a group, by the groups there are whatever the threads.
+  // Of the batch: tasks of a group, by the groups there are whatever the threads. Where items share a tile, the
+  // transform of a part's sum takes about as long as a pack does: two packs at least.
   std::int64_t parts(const Groups<T>& groups) const {
-    return call_.grad.data == nullptr ? call_.u.batch : max(1, min(call_.u.batch, kTasks / groups.count));
+    const std::int64_t most = groups.items > 1 ? ceil_div(packs_, 2) : packs_;
+    return call_.grad.data == nullptr ? packs_ : max(1, min(most, kTasks / groups.count));
   }
 
   // What tile k asks for, of an item that comes next.
   PiecesAhead pieces(const Signal& signal, std::int64_t item, const Group& group, std::int64_t k) const {
     return asks_ ? storage_.pieces(signal, item, group, k) : PiecesAhead{};
   }
-
-  // Slots to a tile's kernel from those of its group.
-  std::int64_t of_tile(std::int64_t k) const { return shared_ ? 0 : k * spectrum_; }
 
   // Whether all results of a call can.
   bool can_stream_all() const {
@@ -244,25 +228,32 @@ class ConvPass {
   Vector<T> skip(const Group& group, std::int64_t k) const {
     const auto* skips = static_cast<const T*>(call_.skip);
     if (skips == nullptr) return Vector<T>{};
-    return shared_ ? load_some(skips, 0, group.lanes) : load_some(skips + group.channel[k], 1, group.lanes);
+    return ItemLanes<T>(group).repeat(load_some(skips + group.channel[k], 1, group.lanes));
   }
 
-  // Whose taps those of a group are: one line of them, in all lanes, where channels share it.
-  Group of_taps(const Group& group, int lanes) const { return shared_ ? Group{{}, 1, lanes, 1} : group; }
+  // The channels of a group, of which taps have one item.
+  static Group of_taps(Group group) {
+    group.items = 1;
+    return group;
+  }
 
   // The kernel's spectra, of the tiles of a group.
   void arrange(const Group& group, double imag_sign, Vector<T>* spectra, const typename ConvTaps<T, R>::Rows& rows,
                Vector<T>* tile) const {
-    const Group of = of_taps(group, kLanes<T>);
-    taps_.read(call_.k, of, rows);
-    for (std::int64_t k = 0; k < of.tiles; ++k) taps_.transform(rows, k, imag_sign, spectra + of_tile(k), tile);
+    const ItemLanes<T> items(group);
+    taps_.read(call_.k, of_taps(group), rows);
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      taps_.transform(rows, k, imag_sign, spectra + k * spectrum_, tile);
+    }
+    for (std::int64_t i = 0; items.several() && i < spectrum_; ++i) spectra[i] = items.repeat(spectra[i]);
   }
 
   // The gradient of a group's taps, from its spectra.
   void write_gradient(const Group& group, const Workspace& of, const Signal& to) const {
-    const Group taps = of_taps(group, 1);
-    for (std::int64_t k = 0; k < taps.tiles; ++k) taps_.invert(of.total + k * spectrum_, k, {of.u, of.grad}, of.tile);
-    taps_.write({of.u, of.grad}, taps, to, of.work);
+    const ItemLanes<T> items(group);
+    for (std::int64_t i = 0; items.several() && i < spectrum_; ++i) of.total[i] = items.sum(of.total[i]);
+    for (std::int64_t k = 0; k < group.tiles; ++k) taps_.invert(of.total + k * spectrum_, k, {of.u, of.grad}, of.tile);
+    taps_.write({of.u, of.grad}, of_taps(group), to, of.work);
   }
 
   // Items first .. last of the batch: their gradients, and of.total <- the spectra of that of the kernel.
@@ -301,7 +292,7 @@ class ConvPass {
     const bool has_post = call_.post.data != nullptr;
     const auto multiply = [&]<bool kPost>() {
       complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
-                       BackwardProduct<T, kPost>{re, of.kernel + of_tile(k), with, of.sum + k * spectrum_, imag_,
+                       BackwardProduct<T, kPost>{re, of.kernel + k * spectrum_, with, of.sum + k * spectrum_, imag_,
                                                  grad_ahead, u_ahead});
     };
     if (has_post) {
@@ -315,24 +306,15 @@ class ConvPass {
     unload(with, skip, u);
   }
 
-  // A spectrum's sum over lanes first .. last -> the first lane of another, or of itself.
-  void sum_channels(const Vector<T>* spectrum, std::int64_t first, std::int64_t last, Vector<T>* to) const {
-    for (std::int64_t i = 0; i < spectrum_; ++i) {
-      T sum = 0;
-      for (std::int64_t lane = first; lane < last; ++lane) sum += spectrum[i][lane];
-      to[i][0] = sum;
-    }
-  }
-
   const Conv& call_;
   const Storage<T>& storage_;
   const ThreadPool& pool_;
-  const bool shared_;
   const RightAnglePlan<T>& plan_;
   const std::int64_t d_;
   const ConvTaps<T, R> taps_;
   const StagedRows<T> rows_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
+  const std::int64_t packs_;            // of items side by side
   const std::int64_t parts_;
   const Groups<T> groups_;
   const std::int64_t slots_, staged_;  // of the spectra and of the rows of a group
@@ -340,9 +322,8 @@ class ConvPass {
 };
 
 template <class T, int R>
-void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
-         bool shared) {
-  const ConvPass<T, R> pass(call, storage, pool, plan, shared);
+void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan) {
+  const ConvPass<T, R> pass(call, storage, pool, plan);
   if (call.grad.data != nullptr) {
     pass.backward();
   } else {
@@ -351,46 +332,24 @@ void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, co
 }
 
 template <class T>
-void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, bool shared) {
+void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
   const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
   switch (plan.radix) {
-    case 4: return run<T, 4>(call, storage, pool, plan, shared);
-    case 8: return run<T, 8>(call, storage, pool, plan, shared);
+    case 4: return run<T, 4>(call, storage, pool, plan);
+    case 8: return run<T, 8>(call, storage, pool, plan);
     default: __builtin_unreachable();
   }
-}
-
-// Whether all there is has one channel, and items at equal distances.
-bool has_one_channel(const Conv& call) {
-  bool one = call.u.d == 1 && call.u.batch > 1;
-  for_each_signal(call, [&](const Signal& signal) { one = one && (signal.data == nullptr || signal.axes == 1); });
-  return one;
-}
-
-// The same call with items for channels, which share the kernel.
-Conv items_as_channels(Conv call) {
-  for_each_signal(call, [](Signal& signal) {
-    if (signal.data == nullptr) return;
-    signal.d = signal.batch;
-    signal.d_stride = signal.stride[0];
-    signal.batch = 1;
-    signal.axes = 0;
-  });
-  call.k.d_stride = 0;
-  return call;
 }
 
 }  // namespace
 
 void conv(const Conv& call, const ThreadPool& pool) {
-  const bool shared = has_one_channel(call);
-  const Conv arranged = shared ? items_as_channels(call) : call;
   with_element(call.element, [&]<class IO>(IO) {
-    if (SplitConv<IO>::suits(call, shared)) {
+    if (SplitConv<IO>::suits(call)) {
       const SplitConv<IO> pass(call, pool);
       return call.grad.data != nullptr ? pass.backward() : pass.forward();
     }
-    run<Compute<IO>>(arranged, Storage<Compute<IO>>::template of<IO>(), pool, shared);
+    run<Compute<IO>>(call, Storage<Compute<IO>>::template of<IO>(), pool);
   });
 }
 

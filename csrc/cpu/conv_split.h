@@ -18,13 +18,9 @@ class SplitConv {
         taps_(call.u.n, call.k.n, call.causal), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
         size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
-  // Whether less is to be done than with one line a lane, of one item at a time or, where it has one channel, of as
-  // many items.
-  static bool suits(const Conv& call, bool items_in_lanes) {
-    constexpr std::int64_t kShort = 128;  // there the kernel's spectrum costs more
-    const std::int64_t n = call.u.n, d = call.u.d;
-    return items_in_lanes ? SplitLines<T>::suits(2 * right_angle_length(n), d, call.u.batch)
-                          : 2 * d <= kLanes<T> && n >= kShort;
+  // Whether less is to be done than with one line a lane.
+  static bool suits(const Conv& call) {
+    return SplitLines<T>::suits(2 * right_angle_length(call.u.n), call.u.d, call.u.batch);
   }
 
   void forward() const {

@@ -73,6 +73,45 @@ struct Group {
   int items;  // side by side in the lanes of a tile
 };
 
+// The lanes of a tile as those of items side by side.
+template <class T>
+class ItemLanes {
+  static constexpr int lanes = kLanes<T>;
+
+ public:
+  explicit ItemLanes(const Group& group) : each_(group.lanes), items_(group.items) {
+    for (int l = 0; l < lanes; ++l) {
+      lane_[l] = l;
+      first_[l] = l % each_;
+    }
+  }
+  bool several() const { return items_ > 1; }
+
+  // What the first item has, for all.
+  SPECTRANS_INLINE Vector<T> repeat(Vector<T> value) const { return permute(value, first_); }
+
+  // The sum over the items, in the lanes of the first. Lanes not in use are zero.
+  SPECTRANS_INLINE Vector<T> sum(Vector<T> value) const {
+    if (lanes % each_ == 0) {  // half of them are halfway round from the others
+      for (int step = lanes / 2; step >= each_; step /= 2) value += turned(value, step);
+      return value;
+    }
+    Vector<T> result = value;
+    for (int item = 1; item < items_; ++item) result += turned(value, item * each_);
+    return result;
+  }
+
+ private:
+  using Index = typename VectorOf<std::conditional_t<sizeof(T) == 8, std::int64_t, std::int32_t>, lanes>::type;
+
+  SPECTRANS_INLINE Vector<T> turned(Vector<T> value, int step) const {
+    return permute(value, (lane_ + step) & (lanes - 1));
+  }
+
+  int each_, items_;
+  Index lane_{}, first_{};
+};
+
 // Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
 constexpr std::int64_t kItemsPerSum = 16;
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.

@@ -104,7 +104,7 @@ class ModesPass {
     with_bins([&](const auto& bins) {
       if (!are_rows(group)) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
-          scatter_pairs(Starts<T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+          scatter_pairs(Starts<T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
                         [of = bins(tiles[t])](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return of.get(k); });
         }
         return;
@@ -124,7 +124,7 @@ class ModesPass {
     with_bins([&](const auto& bins) {
       if (!are_rows(group)) {
         for (std::int64_t t = 0; t < tiles.count; ++t) {
-          gather_pairs(Starts<const T>(call_.bins, pack, group, t), call_.bins.n_stride, call_.bins.n,
+          gather_pairs(Starts<const T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
                        [of = bins(tiles[t])](std::int64_t k, const Complex<Vector<T>>& bin)
                            SPECTRANS_INLINE_LAMBDA { of.set(k, bin); });
         }

@@ -48,7 +48,8 @@ class ResponseSlots {
     } else {
       from_bins(group, slots);
     }
-    for (std::int64_t k = 0; group.items > 1 && k < group.tiles; ++k) repeat_lanes(slots + k * pitch_, group);
+    const ItemLanes<T> items(group);
+    for (std::int64_t i = 0; items.several() && i < transform_.slots; ++i) slots[i] = items.repeat(slots[i]);
   }
 
   // The reverse, for the gradient, which lanes have the sums of: bins without a mirror image in the half spectrum stand
@@ -56,7 +57,8 @@ class ResponseSlots {
   [[gnu::noinline]] void write_gradient(const Group& group, Vector<T>* slots, T* gradient) const {
     const std::int64_t d = call_.x.d;
     const Divisor<T> n(transform_.n);
-    for (std::int64_t k = 0; group.items > 1 && k < group.tiles; ++k) sum_lanes(slots + k * pitch_, group);
+    const ItemLanes<T> items(group);
+    for (std::int64_t i = 0; items.several() && i < transform_.slots; ++i) slots[i] = items.sum(slots[i]);
     transform_.for_each_bin([&](const Bin<T>& bin) {
       const T weight = bin.mirror < 0 ? 2 : 1;
       for (std::int64_t k = 0; k < group.tiles; ++k) {
@@ -123,20 +125,6 @@ class ResponseSlots {
         }
         set({block[2 * (bin.row % pairs)], block[2 * (bin.row % pairs) + 1]}, slots + k * pitch_);
       });
-    }
-  }
-
-  // The lanes of the first item, for all items.
-  void repeat_lanes(Vector<T>* tile, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.slots; ++i) {
-      for (int l = group.lanes; l < group.lanes * group.items; ++l) tile[i][l] = tile[i][l - group.lanes];
-    }
-  }
-
-  // The sum over all items, in the lanes of the first.
-  void sum_lanes(Vector<T>* tile, const Group& group) const {
-    for (std::int64_t i = 0; i < transform_.slots; ++i) {
-      for (int l = group.lanes; l < group.lanes * group.items; ++l) tile[i][l % group.lanes] += tile[i][l];
     }
   }
 

@@ -199,9 +199,62 @@ SPECTRANS_INLINE void stream(IO* to, Vector<Compute<IO>> value) {
   }
 }
 
+// A vector as it is in memory.
+template <class IO>
+using Raw = std::conditional_t<sizeof(IO) == 2, Halves, Vector<std::conditional_t<sizeof(IO) == 2, float, IO>>>;
+
+template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> from_raw(const Raw<IO>& raw) {
+  if constexpr (sizeof(IO) == 2) {
+    return widen(raw, IO{});
+  } else {
+    return raw;
+  }
+}
+template <class IO>
+SPECTRANS_INLINE Raw<IO> to_raw(const Vector<Compute<IO>>& value) {
+  if constexpr (sizeof(IO) == 2) {
+    return narrow(value, IO{});
+  } else {
+    return value;
+  }
+}
+
+// Whether some lanes can be read and written, of memory that need not be there for the others: bit l for lane l.
+#if defined(__AVX512F__)
+constexpr bool kMasks = true;
+template <class IO>
+SPECTRANS_INLINE Raw<IO> load_masked(const IO* from, std::uint32_t mask, Raw<IO> others) {
+  if constexpr (sizeof(IO) == 2) {
+    return bit_cast<Halves>(_mm256_mask_loadu_epi16(bit_cast<__m256i>(others), static_cast<__mmask16>(mask), from));
+  } else if constexpr (sizeof(IO) == 4) {
+    return bit_cast<Raw<IO>>(_mm512_mask_loadu_ps(bit_cast<__m512>(others), static_cast<__mmask16>(mask), from));
+  } else {
+    return bit_cast<Raw<IO>>(_mm512_mask_loadu_pd(bit_cast<__m512d>(others), static_cast<__mmask8>(mask), from));
+  }
+}
+template <class IO>
+SPECTRANS_INLINE void store_masked(IO* to, std::uint32_t mask, Raw<IO> value) {
+  if constexpr (sizeof(IO) == 2) {
+    _mm256_mask_storeu_epi16(to, static_cast<__mmask16>(mask), bit_cast<__m256i>(value));
+  } else if constexpr (sizeof(IO) == 4) {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>(mask), bit_cast<__m512>(value));
+  } else {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>(mask), bit_cast<__m512d>(value));
+  }
+}
+#else
+constexpr bool kMasks = false;
+#endif
+
+SPECTRANS_INLINE constexpr std::uint32_t first_lanes(std::int64_t count) { return count > 0 ? (1u << count) - 1 : 0; }
+
 // The first `count` lanes, at a distance of `stride` elements; the others are zero.
 template <class IO>
 Vector<Compute<IO>> load_some(const IO* from, std::int64_t stride, int count) {
+  if constexpr (kMasks) {
+    if (stride == 1) return from_raw<IO>(load_masked(from, first_lanes(count), Raw<IO>{}));
+  }
   IO some[kLanes<Compute<IO>>] = {};
   for (int i = 0; i < count; ++i) some[i] = from[i * stride];
   return load(some);
@@ -209,6 +262,9 @@ Vector<Compute<IO>> load_some(const IO* from, std::int64_t stride, int count) {
 
 template <class IO>
 void store_some(IO* to, std::int64_t stride, int count, Vector<Compute<IO>> value) {
+  if constexpr (kMasks) {
+    if (stride == 1) return store_masked(to, first_lanes(count), to_raw<IO>(value));
+  }
   IO some[kLanes<Compute<IO>>];
   store(some, value);
   for (int i = 0; i < count; ++i) to[i * stride] = some[i];
@@ -281,6 +337,18 @@ struct Shuffles<std::integer_sequence<int, I...>> {
   }
 };
 
+// Lane index[l] of v in lane l.
+template <class V, class Index>
+SPECTRANS_INLINE V permute(V v, Index index) {
+#if defined(__has_builtin) && __has_builtin(__builtin_shuffle)
+  return __builtin_shuffle(v, index);
+#else
+  V result{};
+  for (int l = 0; l < static_cast<int>(sizeof v / sizeof v[0]); ++l) result[l] = v[index[l]];
+  return result;
+#endif
+}
+
 template <class T>
 using ShufflesOf = Shuffles<std::make_integer_sequence<int, kLanes<T>>>;
 
@@ -310,6 +378,22 @@ SPECTRANS_INLINE void transpose(Vector<T>* rows) {
       rows[4 * i + 1] = second;
     });
   }
+}
+
+// The same of blocks of neighbouring lanes: rows[i] block j <-> rows[j] block i.
+template <class T, int kBlock>
+SPECTRANS_INLINE void transpose_blocks(Vector<T>* rows) {
+  constexpr int n = kLanes<T> / kBlock, levels = n == 1 ? 0 : n == 2 ? 1 : n == 4 ? 2 : 3;
+  unroll<0, levels>([&]<int level>() SPECTRANS_INLINE_LAMBDA {
+    constexpr int step = 1 << level;
+    unroll<0, n>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+      if constexpr ((i & step) == 0) {
+        const Vector<T> a = rows[i], b = rows[i + step];
+        rows[i] = ShufflesOf<T>::template interleave<step * kBlock, 0>(a, b);
+        rows[i + step] = ShufflesOf<T>::template interleave<step * kBlock, 1>(a, b);
+      }
+    });
+  });
 }
 
 // `count` lanes of re and of im from neighbouring pairs (re, im), and back.

@@ -203,6 +203,7 @@ class SplitLines {
   Starts<IO> starts(const Signal& signal, std::int64_t pack) const {
     Starts<IO> result;
     result.used = static_cast<int>(used_lanes(pack));
+    if (signal.d_stride == 1 || d_ == 1) result.together = static_cast<int>(signal.n_stride == d_ ? r_ * d_ : d_);
     for (std::int64_t lane = 0; lane < Starts<IO>::lanes; ++lane) {
       const std::int64_t l = lane < result.used ? lane : 0, line = l % (r_ * d_);
       result.at[lane] = batch_item<IO>(signal, pack * items_ + l / (r_ * d_)) + line / d_ * signal.n_stride +

@@ -181,6 +181,18 @@ def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
         check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
 
 
+@pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
+    # More than one pack to a sum of the kernel's gradient, too.
+    for n, m, causal, gates in ((24, 24, True, True), (67, 40, False, False), (130, 7, True, True)):
+        arguments = draw(batch, n, d, m=m, dtype=dtype, gates=(gates, gates, gates))
+        g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
+        check(conv(*arguments, causal, False), *arguments, causal)
+        check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
+        check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.

@@ -84,6 +84,19 @@ def test_layouts_of_lines_in_parts(layout: str) -> None:
         check(spectral_filter(x, h), x, h)
 
 
+@pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
+    for n in (24, 67):
+        x, g = oracle.draw(batch, n, d, dtype=dtype), oracle.draw(batch, n, d, dtype=dtype, seed=1)
+        h = oracle.draw_response(n, d, oracle.compute(dtype))
+        for layout in (x, x.repeat_interleave(2, 1)[:, ::2], x.repeat_interleave(2, 2)[..., ::2]):
+            check(filter(layout, h, False), x, h)
+        of_x, of_h = filter_backward(g, x, h)
+        check(of_x, g, h, adjoint=True)
+        check_response_grad(of_h, g, x)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 128, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.

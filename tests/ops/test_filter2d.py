@@ -116,6 +116,15 @@ def test_large_signals(threads: int, d: int) -> None:
     check_response_grad(of_response, g, x)
 
 
+@pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
+def test_items_side_by_side(batch: int, d: int) -> None:
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        x, g = draw(batch, grid=(4, 6), d=d, dtype=dtype), draw(batch, grid=(4, 6), d=d, dtype=dtype, seed=1)
+        h = oracle.draw_response2d(4, 6, d, oracle.compute(dtype))
+        check(filter2d(x, h, False), x, h)
+        check_response_grad(filter2d_response_grad(g, x, 4), g, x)
+
+
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 15, 16, 17, 32, 33, 63, 64, 65, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.

@@ -119,6 +119,16 @@ def test_norms(backend: str, kind: str, norm: str) -> None:
     assert torch.equal(FUNCTIONS[kind](x, 2, None), FUNCTIONS[kind](x, 2, "backward"))
 
 
+@pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
+    for n in (24, 67):
+        x = oracle.draw(batch, n, d, dtype=dtype)
+        for layout in (x, x.repeat_interleave(2, 1)[:, ::2], x.repeat_interleave(2, 2)[..., ::2]):
+            for axes in AXES.values():
+                check(mixing(layout, *axes, False, 1), x, *axes, False, "ortho")
+
+
 @pytest.mark.parametrize("batch", oracle.BATCHES, ids=str)
 @pytest.mark.parametrize("kind", FUNCTIONS)
 def test_batches(backend: str, kind: str, batch: tuple[int, ...]) -> None:

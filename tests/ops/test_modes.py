@@ -224,6 +224,19 @@ def test_norms(backend: str, norm: str | None) -> None:
     check_inverse(irfft_modes(pairs, 12, norm=norm), pairs, 12, norm=2 - code)
 
 
+@pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
+@pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
+def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
+    for n in (24, 67, 96):
+        x = oracle.draw(batch, n, d, dtype=dtype)
+        for count in counts(n):
+            for layout in (x, x.repeat_interleave(2, 1)[:, ::2], x.repeat_interleave(2, 2)[..., ::2]):
+                check(rfft_modes(layout, count), x, count)
+            pairs = draw_spectrum(batch, count, d, dtype=oracle.compute(dtype))
+            for layout in (pairs, pairs.repeat_interleave(2, 1)[:, ::2], pairs.repeat_interleave(2, 2)[..., ::2, :]):
+                check_inverse(modes_inverse(layout, n, dtype, False, True, 2), pairs, n)
+
+
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100, 128, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes, and of half a vector's, which is as many pairs.
