@@ -123,13 +123,15 @@ class Plane {
     }
   }
 
-  // The same for a tile of signals from wherever they are.
+  // The same for a tile of signals from wherever they are. A lone item fills its last tile with channels beyond those
+  // that are needed, as whole rows do.
   void fold_lanes(std::int64_t pack, std::int64_t k, Vector<T>* tile) const {
-    const std::int64_t stride = x_.n_stride, signals = min(items_, x_.batch - pack * items_) * channels_;
+    const std::int64_t stride = x_.n_stride, of_item = items_ == 1 ? d_ : channels_;
+    const std::int64_t signals = min(items_, x_.batch - pack * items_) * of_item;
     Starts<const IO> direct, mirrored;
     for (int i = 0; i < lanes; ++i) {
-      const std::int64_t s = min(first_of(k) + min(i, width_ - 1), signals - 1), l = s % channels_;
-      const IO* item = batch_item<const IO>(x_, pack * items_ + s / channels_);
+      const std::int64_t s = min(first_of(k) + min(i, width_ - 1), signals - 1), l = s % of_item;
+      const IO* item = batch_item<const IO>(x_, pack * items_ + s / of_item);
       direct.at[i] = item + l * x_.d_stride;
       mirrored.at[i] = item + (l == 0 ? 0 : d_ - l) * x_.d_stride;
     }

@@ -119,6 +119,17 @@ def test_norms(backend: str, kind: str, norm: str) -> None:
     assert torch.equal(FUNCTIONS[kind](x, 2, None), FUNCTIONS[kind](x, 2, "backward"))
 
 
+@pytest.mark.parametrize("d", [32, 96, 128, 144, 256])
+def test_channels_apart(d: int) -> None:
+    # Rows of whole vectors, whose values are not side by side.
+    for dtype in (torch.bfloat16, torch.float32, torch.float64):
+        x = oracle.draw(2, 12, d, dtype=dtype)
+        for layout in (x.repeat_interleave(2, 2)[..., ::2], x[..., :1].expand(x.shape)):
+            for axes in AXES.values():
+                for hartley in (False, True):
+                    check(mixing(layout, *axes, hartley, 1), layout, *axes, hartley, "ortho")
+
+
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
