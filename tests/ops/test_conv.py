@@ -181,6 +181,7 @@ def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
         check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:

@@ -84,6 +84,7 @@ def test_layouts_of_lines_in_parts(layout: str) -> None:
         check(spectral_filter(x, h), x, h)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:

@@ -116,6 +116,7 @@ def test_large_signals(threads: int, d: int) -> None:
     check_response_grad(of_response, g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 def test_items_side_by_side(batch: int, d: int) -> None:
     for dtype in (torch.bfloat16, torch.float32, torch.float64):

@@ -119,6 +119,7 @@ def test_norms(backend: str, kind: str, norm: str) -> None:
     assert torch.equal(FUNCTIONS[kind](x, 2, None), FUNCTIONS[kind](x, 2, "backward"))
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("d", [32, 96, 128, 144, 256])
 def test_channels_apart(d: int) -> None:
     # Rows of whole vectors, whose values are not side by side.
@@ -130,6 +131,7 @@ def test_channels_apart(d: int) -> None:
                     check(mixing(layout, *axes, hartley, 1), layout, *axes, hartley, "ortho")
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:

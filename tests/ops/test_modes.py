@@ -164,6 +164,7 @@ def test_lines_in_parts(n: int) -> None:
                 check_inverse(modes_inverse(first, n, dtype, True, True, 2).mT, pairs, n)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 @pytest.mark.parametrize("n", [16, 64, 96, 256, 288, 448, 512, 768, 1000, 1024, 1280, 4096])
 def test_rows(n: int, dtype: torch.dtype) -> None:
@@ -181,6 +182,7 @@ def test_rows(n: int, dtype: torch.dtype) -> None:
         check_inverse(modes_inverse(pairs[:2], n, dtype, False, mirrored, norm), pairs[:2], n, mirrored, norm)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("shape", [(1, 1100, 512), (2, 300, 1024), (3, 48, 4096)], ids=str)
 def test_large_rows(shape: tuple[int, int, int], threads: int) -> None:
     """Past the caches."""
@@ -224,6 +226,7 @@ def test_norms(backend: str, norm: str | None) -> None:
     check_inverse(irfft_modes(pairs, 12, norm=norm), pairs, 12, norm=2 - code)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(("batch", "d"), oracle.PACKS)
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
