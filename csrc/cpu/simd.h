@@ -145,27 +145,38 @@ SPECTRANS_INLINE V once(V value) {
   return value;
 }
 
+// A vector as it is in memory.
 template <class IO>
-SPECTRANS_INLINE Vector<Compute<IO>> load(const IO* from) {
+using Raw = std::conditional_t<sizeof(IO) == 2, Halves, Vector<Compute<IO>>>;
+
+template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> from_raw(const Raw<IO>& raw) {
   if constexpr (sizeof(IO) == 2) {
-    Halves bits;
-    std::memcpy(&bits, from, sizeof bits);
-    return widen(bits, IO{});
+    return widen(raw, IO{});
   } else {
-    Vector<IO> value;
-    std::memcpy(&value, from, sizeof value);
+    return raw;
+  }
+}
+template <class IO>
+SPECTRANS_INLINE Raw<IO> to_raw(const Vector<Compute<IO>>& value) {
+  if constexpr (sizeof(IO) == 2) {
+    return narrow(value, IO{});
+  } else {
     return value;
   }
 }
 
 template <class IO>
+SPECTRANS_INLINE Vector<Compute<IO>> load(const IO* from) {
+  Raw<IO> raw;
+  std::memcpy(&raw, from, sizeof raw);
+  return from_raw<IO>(raw);
+}
+
+template <class IO>
 SPECTRANS_INLINE void store(IO* to, Vector<Compute<IO>> value) {
-  if constexpr (sizeof(IO) == 2) {
-    const Halves bits = narrow(value, IO{});
-    std::memcpy(to, &bits, sizeof bits);
-  } else {
-    std::memcpy(to, &value, sizeof value);
-  }
+  const Raw<IO> raw = to_raw<IO>(value);
+  std::memcpy(to, &raw, sizeof raw);
 }
 
 // Past the caches: memory is not read before it is written, and nothing is evicted for it. `to` must be aligned to the
@@ -192,32 +203,7 @@ SPECTRANS_INLINE void fence_streams() {
 
 template <class IO>
 SPECTRANS_INLINE void stream(IO* to, Vector<Compute<IO>> value) {
-  if constexpr (sizeof(IO) == 2) {
-    stream_vector(to, narrow(value, IO{}));
-  } else {
-    stream_vector(to, value);
-  }
-}
-
-// A vector as it is in memory.
-template <class IO>
-using Raw = std::conditional_t<sizeof(IO) == 2, Halves, Vector<std::conditional_t<sizeof(IO) == 2, float, IO>>>;
-
-template <class IO>
-SPECTRANS_INLINE Vector<Compute<IO>> from_raw(const Raw<IO>& raw) {
-  if constexpr (sizeof(IO) == 2) {
-    return widen(raw, IO{});
-  } else {
-    return raw;
-  }
-}
-template <class IO>
-SPECTRANS_INLINE Raw<IO> to_raw(const Vector<Compute<IO>>& value) {
-  if constexpr (sizeof(IO) == 2) {
-    return narrow(value, IO{});
-  } else {
-    return value;
-  }
+  stream_vector(to, to_raw<IO>(value));
 }
 
 // Whether some lanes can be read and written, of memory that need not be there for the others: bit l for lane l.
@@ -321,14 +307,6 @@ struct Shuffles<std::integer_sequence<int, I...>> {
   template <bool kBackwards = false, class V>
   static SPECTRANS_INLINE V odd(V a, V b) {
     return shuffle<(I / (n / 2) * n + 2 * (kBackwards ? n / 2 - 1 - I % (n / 2) : I % (n / 2)) + 1)...>(a, b);
-  }
-  template <class V>
-  static SPECTRANS_INLINE V swap_halves(V a) {
-    return shuffle<((I + n / 2) % n)...>(a, a);
-  }
-  template <int Half, class V>
-  static SPECTRANS_INLINE V repeat_half(V a) {
-    return shuffle<(I % (n / 2) + Half * n / 2)...>(a, a);
   }
   // [first, a0, a1, ...]: a moved up by one lane
   template <class V>

@@ -22,7 +22,7 @@ template <class T, class Meanwhile = Nothing>
 void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer = {},
                   Meanwhile meanwhile = {});
 template <class T>
-void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer = {});
+void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work);
 
 // ---- complex stages: blocks of radix * m values, re and im apart -----------------------------------------
 
@@ -335,13 +335,13 @@ void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Out
 
 // Spectrum in slot order -> n times the samples.
 template <class T>
-void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer) {
+void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
   real_tail<T>(plan.n, tile);
   for (std::int64_t s = plan.stages - 1; s >= 0; --s) {
     for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
       complex_inverse(child, 0, re, im, 1, work);
     });
-    if (s > 0 || !outer.inverse) real_inverse_stage(plan.stage[s], tile, work);
+    real_inverse_stage(plan.stage[s], tile, work);
   }
 }
 

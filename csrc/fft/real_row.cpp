@@ -2,13 +2,11 @@
 #include "real_row.h"
 
 #include <algorithm>
-#include <map>
-#include <mutex>
-#include <utility>
 #include <vector>
 
 #include "aligned.h"
 #include "butterflies.h"
+#include "made_once.h"
 
 namespace spectrans {
 namespace {
@@ -66,10 +64,7 @@ bool has_real_rows(std::int64_t n, std::int64_t lanes) {
 
 template <class T>
 const RealRowPlan<T>& real_row_plan(std::int64_t n, std::int64_t lanes) {
-  static std::mutex mutex;
-  static auto* const known = new std::map<std::pair<std::int64_t, std::int64_t>, Owner<T>>;  // outlives every thread
-  const std::lock_guard lock(mutex);
-  return known->try_emplace({n, lanes}, n, lanes).first->second.plan;
+  return made_once<Owner<T>>(n, lanes).plan;
 }
 
 template SPECTRANS_API const RealRowPlan<float>& real_row_plan<float>(std::int64_t, std::int64_t);

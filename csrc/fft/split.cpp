@@ -1,13 +1,11 @@
 // Makes and keeps split plans.
 #include "split.h"
 
-#include <map>
-#include <mutex>
-#include <tuple>
 #include <vector>
 
 #include "aligned.h"
 #include "butterflies.h"
+#include "made_once.h"
 
 namespace spectrans {
 namespace {
@@ -43,11 +41,7 @@ struct Owner {
 
 template <class T>
 const SplitPlan<T>& split_plan(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
-  static std::mutex mutex;
-  static auto* const known =
-      new std::map<std::tuple<std::int64_t, std::int64_t, std::int64_t, bool>, Owner<T>>;  // outlives every thread
-  const std::lock_guard lock(mutex);
-  return known->try_emplace({n, r, lanes, wide}, n, r, lanes, wide).first->second.plan;
+  return made_once<Owner<T>>(n, r, lanes, wide).plan;
 }
 
 template SPECTRANS_API const SplitPlan<float>& split_plan<float>(std::int64_t, std::int64_t, std::int64_t, bool);
