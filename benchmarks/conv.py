@@ -11,6 +11,7 @@ from torch.fft import irfft, rfft
 
 from benchmarks.operation import (
     CHANNELS_FIRST,
+    FEW_CHANNELS,
     Operation,
     Shape,
     Target,
@@ -208,7 +209,7 @@ OPERATIONS = (
         },
         oracle=partial(forward, composed),
         flops=flops_forward,
-        targets=TARGETS,
+        targets=TARGETS | FEW_CHANNELS,
         sweep=True,
     ),
     Operation(

@@ -13,6 +13,7 @@ from torch.fft import irfft, rfft
 from benchmarks.operation import (
     BFLOAT16_SHAPES,
     CHANNELS_FIRST,
+    FEW_CHANNELS,
     SHAPES,
     Operation,
     Shape,
@@ -223,7 +224,7 @@ OPERATIONS = (
         compositions={name: partial(forward, function) for name, function in COMPOSITIONS.items()},
         oracle=partial(forward, composed),
         flops=flops_forward,
-        targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)),
+        targets=dict.fromkeys(SHAPES, Target(6.0, floor=1.5)) | FEW_CHANNELS,
         bfloat16=dict.fromkeys(BFLOAT16_SHAPES, Target(6.0)),
         sweep=True,
     ),

@@ -11,6 +11,7 @@ from torch.fft import irfft, rfft
 
 from benchmarks.operation import (
     CHANNELS_FIRST,
+    FEW_CHANNELS,
     Operation,
     Shape,
     Target,
@@ -192,7 +193,7 @@ OPERATIONS = (
         compositions={name: partial(forward, function) for name, function in COMPOSITIONS.items()},
         oracle=partial(forward, sliced),
         flops=flops,
-        targets=TARGETS,
+        targets=TARGETS | FEW_CHANNELS,
         sweep=True,
     ),
     Operation(
@@ -245,7 +246,7 @@ OPERATIONS = (
         },
         oracle=partial(forward, padded),
         flops=flops,
-        targets=TARGETS,
+        targets=TARGETS | FEW_CHANNELS,
         sweep=True,
     ),
     Operation(

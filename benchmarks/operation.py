@@ -34,10 +34,15 @@ class Target:
 #: Of [batch, d, n]: in cache, and not.
 CHANNELS_FIRST_SHAPES: tuple[Shape, ...] = ((16, 256, 64), (8, 512, 768), (8, 1024, 256), (4, 4096, 256))
 
+#: Several items to a vector, and less than a cache line of each at a time.
+FEW_CHANNELS_SHAPES: tuple[Shape, ...] = ((16, 1024, 3), (64, 256, 4), (32, 512, 8))
+
 #: What an op without targets of its own is held to: nowhere slower than torch.
 NEVER_SLOWER = dict.fromkeys(SHAPES, Target(1.0))
 #: Likewise where channels come first.
 CHANNELS_FIRST = dict.fromkeys(CHANNELS_FIRST_SHAPES, Target(1.0))
+#: Likewise of few channels.
+FEW_CHANNELS = dict.fromkeys(FEW_CHANNELS_SHAPES, Target(1.0))
 
 
 @dataclass(frozen=True)
