@@ -370,5 +370,12 @@ SPECTRANS_INLINE Vector<Compute<IO>> load_first(const IO* from, std::int64_t cou
   return count > 0 ? load_some(from, 1, static_cast<int>(count)) : Vector<Compute<IO>>{};
 }
 
+// And back, `stride` elements apart.
+template <class IO>
+SPECTRANS_INLINE void store_first(IO* to, std::int64_t stride, std::int64_t count, Vector<Compute<IO>> value) {
+  if (stride == 1 && count >= kLanes<Compute<IO>>) return store(to, value);
+  store_some(to, stride, static_cast<int>(min(count, kLanes<Compute<IO>>)), value);
+}
+
 }  // namespace
 }  // namespace spectrans

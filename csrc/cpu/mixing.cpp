@@ -17,25 +17,36 @@
 namespace spectrans::SPECTRANS_ISA {
 namespace {
 
-// Sample k of the mixed signal from the half spectrum of a tile: Re X[k], or Re X[k] - Im X[k].
+// The mixed signal from the half spectra of tiles: sample j is scale Re X[j], or scale (Re X[j] - Im X[j]).
 template <class T, bool kHartley>
 class Mixed {
  public:
-  explicit Mixed(const RealPlan<T>& plan) : n_(plan.n), re_(plan.re), im_(plan.im), sign_(plan.sign) {}
+  Mixed(const RealPlan<T>& plan, const Tiles<T>& tiles, T scale)
+      : n_(plan.n), re_(plan.re), im_(plan.im), sign_(plan.sign), tiles_(tiles), scale_(scale) {}
 
-  SPECTRANS_INLINE Vector<T> operator()(const Vector<T>* tile, std::int64_t k) const {
-    const bool upper = 2 * k > n_;
-    const std::int64_t bin = upper ? n_ - k : k;
-    const Vector<T> re = tile[re_[bin]];
-    if (!kHartley || im_[bin] < 0) return re;
-    const T sign = upper ? sign_[bin] : -sign_[bin];
-    return re + tile[im_[bin]] * sign;
+  // Sample j, of tile k.
+  SPECTRANS_INLINE auto operator()(std::int64_t j) const {
+    const bool upper = 2 * j > n_;
+    const std::int64_t bin = upper ? n_ - j : j;
+    const Vector<T>* re = tiles_.data + re_[bin];
+    if constexpr (kHartley) {
+      const Vector<T>* im = im_[bin] < 0 ? nullptr : tiles_.data + im_[bin];
+      const T sign = upper ? sign_[bin] : -sign_[bin];
+      return [re, im, sign, pitch = tiles_.pitch, scale = scale_](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+        return (im == nullptr ? re[k * pitch] : re[k * pitch] + im[k * pitch] * sign) * scale;
+      };
+    } else {
+      return [re, pitch = tiles_.pitch, scale = scale_](std::int64_t k)
+                 SPECTRANS_INLINE_LAMBDA { return re[k * pitch] * scale; };
+    }
   }
 
  private:
   std::int64_t n_;
   const std::int32_t *re_, *im_;
   const T* sign_;
+  Tiles<T> tiles_;
+  T scale_;
 };
 
 // Transforms of a few values, by their definition: one axis of vectors.
@@ -86,8 +97,8 @@ void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const 
           }
           for (std::int64_t c = 0; c < y.d; ++c) {
             const Vector<T> mixed = both ? hidden(z, c) : hidden(z + c, 0);
-            store_line(to.data + k * to.n_stride + c * to.d_stride, to.n_stride, y.n - k,
-                       mixed * static_cast<T>(scale));
+            store_first(to.data + k * to.n_stride + c * to.d_stride, to.n_stride, y.n - k,
+                        mixed * static_cast<T>(scale));
           }
         }
       });
@@ -112,9 +123,7 @@ void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPo
       with_rows_ahead<IO>(x, groups, task + 1, end, [&](const auto& ahead) {
         for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots, {}, ahead(k));
       });
-      scatter<IO>(y, pack, group, streaming,
-                  [tiles, scale = static_cast<T>(scale), mixed = Mixed<T, kHartley>(plan)](
-                      std::int64_t j, std::int64_t k) { return mixed(tiles[k], j) * scale; });
+      scatter<IO>(y, pack, group, streaming, Mixed<T, kHartley>(plan, tiles, static_cast<T>(scale)));
     }
     if (streaming) fence_streams();
   });

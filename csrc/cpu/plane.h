@@ -16,6 +16,18 @@ constexpr std::int64_t kRowsAhead = 4;
 // Bins between one whose row is transformed and one that is asked for.
 constexpr std::int64_t kBinsAhead = 8;
 
+// body(k) for k = begin .. end - 1, each a vector of a row, and line(k) before those of a cache line.
+template <class IO, class Line, class Body>
+SPECTRANS_INLINE void by_lines(std::int64_t begin, std::int64_t end, const Line& line, const Body& body) {
+  constexpr int step = kTilesOfLine<IO>;
+  for (; begin + step <= end; begin += step) {
+    line(begin);
+    unroll<0, step>([&]<int i>() SPECTRANS_INLINE_LAMBDA { body(begin + i); });
+  }
+  if (begin < end) line(begin);
+  for (; begin < end; ++begin) body(begin);
+}
+
 // Columns, whatever is done with them, and rows, whatever they come from. Where an item has too few channels to fill
 // the lanes, a pack of items is done at once: signal s is channel s % channels of item s / channels.
 template <class IO, bool kHartley>
@@ -96,17 +108,17 @@ class Plane {
     const T scale = scale_;
     for (std::int64_t j = 0; j < (kHartley ? n : n / 2 + 1); ++j) {
       const IO* row = data + j * stride;
-      Vector<T>* to = tiles + begin * pitch + slot[j];
+      Vector<T>* to = tiles + slot[j];
       if constexpr (kHartley) {
-        for (std::int64_t k = begin; k < end; ++k, to += pitch) {
+        for (std::int64_t k = begin; k < end; ++k) {
           fetch(row + ahead + first_of(k));
-          *to = load(row + first_of(k)) * scale;
+          to[k * pitch] = load(row + first_of(k)) * scale;
         }
       } else {
         const std::int64_t i = j == 0 ? 0 : n - j;
         const IO* mirror = data + i * stride;
         const std::int64_t across = slot[i] - slot[j];
-        for (std::int64_t k = begin; k < end; ++k, to += pitch) {
+        for (std::int64_t k = begin; k < end; ++k) {
           const std::int64_t l = first_of(k), last = d - l - lanes;  // columns -l, -l - 1, ... end at `last`
           fetch(row + ahead + l);
           fetch(row + ahead + last);
@@ -114,10 +126,11 @@ class Plane {
           fetch(mirror - ahead + last);
           const auto reversed = [l, last](const IO* from) SPECTRANS_INLINE_LAMBDA {
             return l > 0 ? ShufflesOf<T>::reverse(load(from + last + 1))
-                         : ShufflesOf<T>::push_front(load(from), ShufflesOf<T>::reverse(load(from + last)));
+                         : ShufflesOf<T>::turned(load(from), load(from + last));
           };
-          to[0] = (load(row + l) + reversed(mirror)) * scale;
-          to[across] = (load(mirror + l) + reversed(row)) * scale;
+          Vector<T>* at = to + k * pitch;
+          at[0] = (load(row + l) + reversed(mirror)) * scale;
+          at[across] = (load(mirror + l) + reversed(row)) * scale;
         }
       }
     }
@@ -150,15 +163,18 @@ class Plane {
       for (std::int64_t q = 0; q < d; q += lanes) stream(row + q, values(q));
       return;
     }
+    if (stride == 1 && d >= lanes) {
+      return by_lines<IO>(
+          0, ceil_div(d, lanes), [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA { fetch(row + k * lanes + ahead); },
+          [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+            const std::int64_t q = min(k * lanes, d - lanes);
+            store(row + q, values(q));
+          });
+    }
     const int count = static_cast<int>(min(lanes, d));
     for (std::int64_t at = 0; at < d; at += lanes) {
       const std::int64_t q = max(0, min(at, d - lanes));
-      if (stride == 1 && count == lanes) {
-        fetch(row + q + ahead);
-        store(row + q, values(q));
-      } else {
-        store_some(row + q * stride, stride, count, values(q));
-      }
+      store_some(row + q * stride, stride, count, values(q));
     }
   }
 };
@@ -405,14 +421,19 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
         im[slot[a]] = u.im + v.re;
       }
     }
-    for (std::int64_t a = direct; a < m; ++a) {  // channels lanes a, lanes a + 1, ...: the first of one tile, then the
-      fetch(a);                                  // others of the tile before it, backwards
-      const auto reversed = [](Vector<T> first, Vector<T> others) SPECTRANS_INLINE_LAMBDA {
-        return ShufflesOf<T>::push_front(first, ShufflesOf<T>::reverse(others));
-      };
-      const Complex<Vector<T>> u = e(m - a), v = f(m - a), w = e(m - 1 - a), z = f(m - 1 - a);
-      re[slot[a]] = reversed(u.re + v.im, w.re + z.im);
-      im[slot[a]] = reversed(v.re - u.im, z.re - w.im);
+    // Channels lanes a, lanes a + 1, ...: the first of one tile, then the others of the tile before it, backwards.
+    const auto mirrored = [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+      const Complex<Vector<T>> u = e(k), v = f(k);
+      return Complex<Vector<T>>{u.re + v.im, v.re - u.im};
+    };
+    if (direct == m) return;
+    Complex<Vector<T>> tile = mirrored(m - direct);
+    for (std::int64_t a = direct; a < m; ++a) {
+      fetch(a);
+      const Complex<Vector<T>> before = mirrored(m - 1 - a);
+      re[slot[a]] = ShufflesOf<T>::turned(tile.re, before.re);
+      im[slot[a]] = ShufflesOf<T>::turned(tile.im, before.im);
+      tile = before;
     }
   }
 

@@ -308,10 +308,11 @@ struct Shuffles<std::integer_sequence<int, I...>> {
   static SPECTRANS_INLINE V odd(V a, V b) {
     return shuffle<(I / (n / 2) * n + 2 * (kBackwards ? n / 2 - 1 - I % (n / 2) : I % (n / 2)) + 1)...>(a, b);
   }
-  // [first, a0, a1, ...]: a moved up by one lane
+  // [first 0, a n-1, a n-2, ... a 1]: all but the first lane backwards
   template <class V>
-  static SPECTRANS_INLINE V push_front(V first, V a) {
-    return shuffle<(I == 0 ? 0 : n + I - 1)...>(first, a);
+  static SPECTRANS_INLINE V turned(V first, V a) {
+    const V backwards = shuffle<((n - I) % n)...>(a, a);
+    return shuffle<(I == 0 ? 0 : n + I)...>(first, backwards);
   }
 };
 

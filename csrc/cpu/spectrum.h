@@ -76,14 +76,7 @@ class Spectrum {
   std::int64_t n_;
 };
 
-// Samples that follow one another, as far as a vector reaches, and back.
-template <class IO>
-SPECTRANS_INLINE void store_line(IO* to, std::int64_t stride, std::int64_t count, Vector<Compute<IO>> value) {
-  if (stride == 1 && count >= kLanes<Compute<IO>>) return store(to, value);
-  store_some(to, stride, static_cast<int>(min(count, kLanes<Compute<IO>>)), value);
-}
-
-// The same of pairs (re, im), `stride` real numbers apart; count no more than there are lanes.
+// Pairs (re, im), `stride` real numbers apart, and back; count no more than there are lanes.
 template <class T>
 SPECTRANS_INLINE Complex<Vector<T>> load_complex_line(const T* from, std::int64_t stride, int count) {
   if (stride == 2) return load_pairs(from, count);

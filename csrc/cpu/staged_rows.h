@@ -96,7 +96,7 @@ class StagedRows {
       if (gate.data != nullptr) {
         for_each_row<IO>(slice<IO>(gate, first, count), item, group,
                          [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                             SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j, k) * value; });
+                             SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j)(k) * value; });
         from = {work, kWorkPitch};
       }
       scatter<IO>(slice<IO>(y, first, count), item, group, streaming, from);
@@ -109,7 +109,9 @@ class StagedRows {
     const Vector<T>* from;
     std::int64_t pitch;
 
-    SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return from[k * pitch + j]; }
+    SPECTRANS_INLINE auto operator()(std::int64_t j) const {
+      return [at = from + j, pitch = pitch](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return at[k * pitch]; };
+    }
   };
 
   // Calls f(first, count, its place in rows) for pieces of samples side by side.

@@ -94,17 +94,19 @@ struct SlotRows {
   std::int64_t pitch;
   const std::int32_t* slot;
 
-  SPECTRANS_INLINE Vector<T> operator()(std::int64_t j, std::int64_t k) const { return slots[k * pitch + slot[j]]; }
+  SPECTRANS_INLINE auto operator()(std::int64_t j) const {
+    return [at = slots + slot[j], pitch = pitch](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return at[k * pitch]; };
+  }
 };
 
-// Samples of one item, or pack of items <- row(j, k), sample j of tile k.
+// Samples of one item, or pack of items <- row(j)(k), sample j of tile k.
 template <class IO, class Row>
 void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Row& row) {
   using T = Compute<IO>;
   if (!whole_vectors<T>(signal, group)) {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       scatter_lanes<IO>(Starts<IO>(signal, pack, group, k), signal.n_stride, signal.n,
-                        [&](std::int64_t j) { return row(j, k); });
+                        [&](std::int64_t j) { return row(j)(k); });
     }
     return;
   }
@@ -115,12 +117,13 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
     IO* at[kCount];
     unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
     for (std::int64_t j = 0; j < n; ++j) {
+      const auto sample = own(j);
       unroll<0, kCount>([&]<int k>() {
         if (streaming) {
-          stream(at[k], own(j, k));
+          stream(at[k], sample(k));
         } else {
           if constexpr (k % kTilesOfLine<IO> == 0) fetch(at[k] + ahead);
-          store(at[k], own(j, k));
+          store(at[k], sample(k));
         }
         at[k] += stride;
       });
