@@ -126,25 +126,19 @@ class ConvPass {
     });
   }
 
+  // Parts of the batch leave sums of spectra, of which one transform makes the gradient of taps.
   void backward() const {
-    const std::int64_t splits = parts_;
-    const std::int64_t size = taps_.count() * d_;  // of a sum over part of the batch
-    T* partial = splits == 1 ? nullptr : static_cast<T*>(scratch(ScratchRoom::shared, splits * size * sizeof(T)));
-    const auto sum_at = [&](std::int64_t i) {
-      Signal sum{};
-      sum.data = partial + i * size;
-      sum.n = taps_.count(), sum.d = sum.n_stride = d_, sum.d_stride = sum.batch = 1;
-      return sum;
-    };
-    const std::int64_t pieces = ceil_div(packs_, splits) > kItemsPerSum ? 2 : 1;
+    const std::int64_t sums = parts_ == 1 ? 0 : groups_.count * parts_ * slots_;
+    auto* shared = sums == 0 ? nullptr : static_cast<Vector<T>*>(scratch(ScratchRoom::shared, sums * kVectorBytes));
+    const std::int64_t pieces = ceil_div(packs_, parts_) > kItemsPerSum ? 2 : 1;
     const bool streaming = can_stream_all();
-    parallel(pool_, groups_.count * splits, slots_ * kVectorBytes * ceil_div(packs_, splits),
+    parallel(pool_, groups_.count * parts_, slots_ * kVectorBytes * ceil_div(packs_, parts_),
              [&](std::int64_t begin, std::int64_t end) {
                Space<Vector<T>> space = worker_space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
                Workspace of{};
                of.kernel = space.take(slots_);
-               of.sum = space.take(slots_);
-               of.total = pieces > 1 ? space.take(slots_) : of.sum;
+               of.sum = of.total = space.take(slots_);
+               if (pieces > 1) of.total = space.take(slots_);
                of.tile = space.take(spectrum_);
                of.with = space.take(spectrum_);
                of.u = space.take(staged_);
@@ -152,16 +146,19 @@ class ConvPass {
                of.work = space.take(rows_.work());
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
-                 const std::int64_t index = task / splits, split = task % splits;
+                 const std::int64_t index = task / parts_, part = task % parts_;
                  const Group group = groups_[index];
                  if (index != arranged) arrange(group, 1, of.kernel, {of.u, of.grad}, of.tile);
                  arranged = index;
-                 items(group, split * packs_ / splits, (split + 1) * packs_ / splits, streaming, of);
-                 write_gradient(group, of, splits == 1 ? taps_.acting(call_.grad_k) : sum_at(split));
+                 if (sums > 0) of.total = shared + task * slots_;
+                 if (sums > 0 && pieces == 1) of.sum = of.total;
+                 items(group, part * packs_ / parts_, (part + 1) * packs_ / parts_, streaming, of);
+                 if (sums == 0) write_gradient(group, of.total, of);
                }
                if (streaming) fence_streams();
              });
-    taps_.finish(partial, splits, d_, lines<T>(call_.grad_k, 0, 0), pool_);
+    if (sums > 0) write_gradients(shared);
+    taps_.clear_idle(call_.grad_k, pool_);
   }
 
  private:
@@ -175,8 +172,7 @@ class ConvPass {
   }
 
   // A cache line of a row side by side, at least, and more where there is room for what is kept of so many tiles, and
-  // tasks are left for threads to share. For the gradient of a kernel, its sums are kept, too, and two lines do: where
-  // groups are few the batch is split, and each part has sums to transform.
+  // tasks are left for threads to share. For the gradient of a kernel, whose sums are kept, too, two lines do.
   Groups<T> wide_groups() const {
     constexpr std::int64_t room = 1024 * 1024;
     const bool gradient = call_.grad.data != nullptr;
@@ -192,10 +188,11 @@ class ConvPass {
     return groups;
   }
 
-  // Of the batch: tasks of a group, by the groups there are whatever the threads. Where items share a tile, the
-  // transform of a part's sum takes about as long as a pack does: two packs at least.
+  // Of the batch: tasks of a group, by the groups there are whatever the threads. A part's sum takes as much memory as
+  // a pack does, twice: two packs at least, unless hardly any tasks were left.
   std::int64_t parts(const Groups<T>& groups) const {
-    const std::int64_t most = groups.items > 1 ? ceil_div(packs_, 2) : packs_;
+    constexpr std::int64_t kFewPacks = 4;
+    const std::int64_t most = groups.items > 1 || packs_ > kFewPacks ? ceil_div(packs_, 2) : packs_;
     return call_.grad.data == nullptr ? packs_ : max(1, min(most, kTasks / groups.count));
   }
 
@@ -248,12 +245,42 @@ class ConvPass {
     for (std::int64_t i = 0; items.several() && i < spectrum_; ++i) spectra[i] = items.repeat(spectra[i]);
   }
 
-  // The gradient of a group's taps, from its spectra.
-  void write_gradient(const Group& group, const Workspace& of, const Signal& to) const {
+  // The gradient of the taps of some tiles, from those of the sums that the parts of the batch have left.
+  void write_gradient(const Group& group, const Vector<T>* sums, const Workspace& of) const {
     const ItemLanes<T> items(group);
-    for (std::int64_t i = 0; items.several() && i < spectrum_; ++i) of.total[i] = items.sum(of.total[i]);
-    for (std::int64_t k = 0; k < group.tiles; ++k) taps_.invert(of.total + k * spectrum_, k, {of.u, of.grad}, of.tile);
-    taps_.write({of.u, of.grad}, of_taps(group), to, of.work);
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
+      for (std::int64_t i = 0; i < spectrum_; ++i) {
+        const Vector<T>* at = sums + k * spectrum_ + i;
+        Vector<T> sum = *at;
+        for (std::int64_t part = 1; part < parts_; ++part) sum += at[part * slots_];
+        of.with[i] = items.several() ? items.sum(sum) : sum;
+      }
+      taps_.invert(of.with, k, {of.u, of.grad}, of.tile);
+    }
+    taps_.write({of.u, of.grad}, of_taps(group), taps_.acting(call_.grad_k), of.work);
+  }
+
+  // Those of all groups, a cache line of a row at a time.
+  void write_gradients(const Vector<T>* sums) const {
+    const std::int64_t tiles = min(storage_.tiles_of_line, groups_.tiles_per_group), rows = rows_.slots(tiles);
+    const std::int64_t of_group = ceil_div(groups_.tiles_per_group, tiles);
+    parallel(pool_, groups_.count * of_group, parts_ * tiles * spectrum_ * kVectorBytes,
+             [&](std::int64_t begin, std::int64_t end) {
+               Space<Vector<T>> space = worker_space(2 * (spectrum_ + rows) + rows_.work());
+               Workspace of{};
+               of.tile = space.take(spectrum_);
+               of.with = space.take(spectrum_);
+               of.u = space.take(rows);
+               of.grad = space.take(rows);
+               of.work = space.take(rows_.work());
+               for (std::int64_t task = begin; task < end; ++task) {
+                 const std::int64_t index = task / of_group, first = task % of_group * tiles;
+                 Group some = groups_[index];
+                 some.tiles = max(0, min(tiles, some.tiles - first));
+                 for (std::int64_t k = 0; k < some.tiles; ++k) some.channel[k] = some.channel[first + k];
+                 write_gradient(some, sums + index * parts_ * slots_ + first * spectrum_, of);
+               }
+             });
   }
 
   // Items first .. last of the batch: their gradients, and of.total <- the spectra of that of the kernel.

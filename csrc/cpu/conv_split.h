@@ -67,9 +67,7 @@ class SplitConv {
                  }
                }
              });
-    for (std::int64_t part = 1; part < parts; ++part) {
-      for (std::int64_t i = 0; i < all; ++i) totals[i] += totals[2 * part * all + i];
-    }
+    add_parts(pool_, all, parts - 1, totals + 2 * all, 2 * all, totals);
     write_kernel_gradient(totals);
   }
 

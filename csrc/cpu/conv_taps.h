@@ -117,20 +117,13 @@ class ConvTaps {
   // Those that act, of all.
   Signal acting(const Signal& taps) const { return slice<T>(taps, acting_.first, acting_.count); }
 
-  // All taps <- the sum of `sums` gradients of those that act, [sums, count, channels], and zero for the others. A lone
-  // gradient is there already.
-  void finish(const T* gradients, std::int64_t sums, std::int64_t channels, const Lines<T>& to,
-              const ThreadPool& pool) const {
-    parallel(pool, taps_, channels * sums * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
+  // The gradient of those that do not act.
+  void clear_idle(const Signal& taps, const ThreadPool& pool) const {
+    const Lines<T> to = lines<T>(taps, 0, 0);
+    parallel(pool, taps_, taps.d * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t tap = begin; tap < end; ++tap) {
-        const std::int64_t from = tap - acting_.first;
-        const bool acts = from >= 0 && from < acting_.count;
-        if (acts && sums == 1) continue;
-        for (std::int64_t c = 0; c < channels; ++c) {
-          T sum = 0;
-          for (std::int64_t i = 0; acts && i < sums; ++i) sum += gradients[(i * acting_.count + from) * channels + c];
-          to.data[tap * to.n_stride + c * to.d_stride] = sum;
-        }
+        if (acting_.first <= tap && tap < acting_.first + acting_.count) continue;
+        for (std::int64_t c = 0; c < taps.d; ++c) to.data[tap * to.n_stride + c * to.d_stride] = T(0);
       }
     });
   }

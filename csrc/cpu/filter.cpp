@@ -98,7 +98,7 @@ class SplitPass {
 
   void write_gradient(T* sums) const {
     const Divisor<T> n(n_);
-    for (std::int64_t i = d_ * size_; i < parts_ * d_ * size_; ++i) sums[i % (d_ * size_)] += sums[i];
+    add_parts(pool_, d_ * size_, parts_ - 1, sums + d_ * size_, d_ * size_, sums);
     for (std::int64_t c = 0; c < d_; ++c) {
       const Spectrum<T> sum(sums + c * size_, n_);
       sum.finish();

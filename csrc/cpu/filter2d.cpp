@@ -141,9 +141,9 @@ class SplitGridPass {
                }
              });
     if (!kGradient) return;
-    for (std::int64_t part = 1; part < parts_; ++part) {
-      for (std::int64_t i = 0; i < size; ++i) totals[i] += totals[2 * part * size + i];
-    }
+    const std::int64_t numbers = size * lanes;
+    T* total = reinterpret_cast<T*>(totals);
+    add_parts(pool_, numbers, parts_ - 1, total + 2 * numbers, 2 * numbers, total);
     write_gradient(totals);
   }
 

@@ -126,11 +126,7 @@ class FilterPass {
                }
                if (streaming_) fence_streams();
              });
-    if (kGradient && parts_ > 1) {
-      parallel(pool_, size, parts_ * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t part = 1; part < parts_; ++part) add(partial + (part - 1) * size, begin, end, total);
-      });
-    }
+    if (kGradient) add_parts(pool_, size, parts_ - 1, partial, size, total);
   }
 
  private:
@@ -142,13 +138,6 @@ class FilterPass {
   struct Workspace {
     Vector<T>*tile, *response, *with, *sum, *total, *work;
   };
-
-  // to[begin, end) += from[begin, end)
-  static void add(const T* from, std::int64_t begin, std::int64_t end, T* to) {
-    std::int64_t i = begin;
-    for (; i + kLanes<T> <= end; i += kLanes<T>) store(to + i, load(to + i) + load(from + i));
-    for (; i < end; ++i) to[i] += from[i];
-  }
 
   // Whether a part of the batch is summed in pieces, whose sums are summed.
   bool in_pieces() const { return sums() > 1; }

@@ -208,6 +208,21 @@ void parallel(const ThreadPool& pool, std::int64_t count, std::int64_t bytes_eac
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
+// to[i] += from[i] + from[step + i] + ...: as many terms as there are parts, in their order.
+template <class T>
+void add_parts(const ThreadPool& pool, std::int64_t size, std::int64_t parts, const T* from, std::int64_t step, T* to) {
+  constexpr std::int64_t lanes = kLanes<T>;
+  if (parts == 0) return;
+  parallel(pool, size, (1 + parts) * std::int64_t(sizeof(T)), [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t part = 0; part < parts; ++part) {
+      const T* term = from + part * step;
+      std::int64_t i = begin;
+      for (; i + lanes <= end; i += lanes) store(to + i, load(to + i) + load(term + i));
+      for (; i < end; ++i) to[i] += term[i];
+    }
+  });
+}
+
 // Whether channels come first: the samples of one lie side by side, and those of several do not.
 SPECTRANS_INLINE bool channels_first(const Signal& signal) { return signal.n_stride == 1 && signal.d_stride != 1; }
 
