@@ -52,6 +52,9 @@ LINE_LENGTHS = (
 LINES = ((1, 1), (2, 1), (5, 1), (17, 1), (1, 2), (3, 3), (2, 5), (1, 7), (4, 8))
 #: Batches of so few channels that several items share a vector: they fill it, leave lanes, or packs, that are not full.
 PACKS = ((16, 2), (9, 4), (5, 8), (11, 3), (4, 12), (37, 1), (21, 5))
+#: Batches [batch, d] whose sums are of parts: an item to a part, several, and so many that a part is summed in pieces;
+#: last tiles that overlap.
+PARTS = ((2, 17), (9, 44), (70, 100), (40, 264))
 #: More than the caches keep, so that results go past them: whole groups of channels, some and a rest, no whole vectors.
 LARGE = ((16, 256, 576), (3, 1000, 1040), (33, 130, 598))
 FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)

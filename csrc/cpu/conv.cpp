@@ -275,10 +275,8 @@ class ConvPass {
                of.work = space.take(rows_.work());
                for (std::int64_t task = begin; task < end; ++task) {
                  const std::int64_t index = task / of_group, first = task % of_group * tiles;
-                 Group some = groups_[index];
-                 some.tiles = max(0, min(tiles, some.tiles - first));
-                 for (std::int64_t k = 0; k < some.tiles; ++k) some.channel[k] = some.channel[first + k];
-                 write_gradient(some, sums + index * parts_ * slots_ + first * spectrum_, of);
+                 write_gradient(some_tiles(groups_[index], first, tiles),
+                                sums + index * parts_ * slots_ + first * spectrum_, of);
                }
              });
   }

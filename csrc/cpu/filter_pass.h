@@ -88,12 +88,9 @@ class FilterPass {
 
  public:
   void run() const {
-    const std::int64_t size = 2 * transform_.bins * call_.x.d;  // of a gradient
-    const std::int64_t partials = kGradient ? (parts_ - 1) * size : 0;
-    auto* responses = static_cast<Vector<T>*>(
-        scratch(ScratchRoom::shared, shared_ * kVectorBytes + partials * std::int64_t(sizeof(T))));
-    T* total = static_cast<T*>(call_.response_grad);
-    T* partial = reinterpret_cast<T*>(responses + shared_);  // of the second part, and those after it
+    const std::int64_t sums = in_parts() ? parts_ * groups_.count * slots_ : 0;
+    auto* responses = static_cast<Vector<T>*>(scratch(ScratchRoom::shared, (shared_ + sums) * kVectorBytes));
+    Vector<T>* totals = responses + shared_;  // [parts][groups]
     if (shared_ > 0) {
       parallel(pool_, groups_.count, slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
         arrange_responses(begin, end, responses + begin * slots_);
@@ -121,12 +118,18 @@ class FilterPass {
                  }
                  const Next after = task + 1 < end ? start(blocks_[task + 1]) : Next{};
                  const std::int64_t last = (block.part + 1) * batch_ / parts_;
-                 items(block, start(block).item, last, after, space,
-                       block.part == 0 ? total : partial + (block.part - 1) * size);
+                 if (in_parts()) {
+                   space.total = totals + (block.part * groups_.count + block.first) * slots_;
+                   if (!in_pieces()) space.sum = space.total;
+                 }
+                 items(block, start(block).item, last, after, space);
+                 for (std::int64_t g = 0; kGradient && !in_parts() && g < block.groups; ++g) {
+                   response_.write_gradient(groups_[block.first + g], space.total + g * slots_, gradient());
+                 }
                }
                if (streaming_) fence_streams();
              });
-    if (kGradient) add_parts(pool_, size, parts_ - 1, partial, size, total);
+    if (in_parts()) write_gradients(totals);
   }
 
  private:
@@ -139,7 +142,31 @@ class FilterPass {
     Vector<T>*tile, *response, *with, *sum, *total, *work;
   };
 
-  // Whether a part of the batch is summed in pieces, whose sums are summed.
+  T* gradient() const { return static_cast<T*>(call_.response_grad); }
+
+  // The gradient, from sums of parts of the batch, a tile at a time: as slots they are added up, and written once.
+  void write_gradients(const Vector<T>* totals) const {
+    const std::int64_t tiles = groups_.tiles_per_group, step = groups_.count * slots_;
+    parallel(pool_, groups_.count * tiles, parts_ * pitch_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+      auto* sum = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, pitch_ * kVectorBytes));
+      for (std::int64_t task = begin; task < end; ++task) {
+        const Group group = some_tiles(groups_[task / tiles], task % tiles, 1);
+        if (group.tiles == 0) continue;
+        for (std::int64_t i = 0; i < transform_.slots; ++i) {
+          const Vector<T>* at = totals + task / tiles * slots_ + task % tiles * pitch_ + i;
+          Vector<T> total = *at;
+          for (std::int64_t part = 1; part < parts_; ++part) total += at[part * step];
+          sum[i] = total;
+        }
+        response_.write_gradient(group, sum, gradient());
+      }
+    });
+  }
+
+  // Whether parts of the batch have sums of their own, which are summed.
+  bool in_parts() const { return kGradient && parts_ > 1; }
+
+  // Whether a part of the batch is summed in pieces, likewise.
   bool in_pieces() const { return sums() > 1; }
 
   // Of what is kept of a group, all but its response.
@@ -161,16 +188,15 @@ class FilterPass {
 
   Workspace workspace(std::int64_t groups) const {
     const bool own_responses = kFilter && shared_ == 0;
-    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + sums()) * groups;
+    const std::int64_t own_sums = sums() - (in_parts() ? 1 : 0);
+    const std::int64_t pieces = 1 + (kGradient ? 1 : 0) + ((own_responses ? 1 : 0) + own_sums) * groups;
     Space<Vector<T>> space(scratch(ScratchRoom::worker, (pieces * slots_ + transform_.work) * kVectorBytes));
     Workspace of{};
     of.tile = space.take(slots_);
     if (own_responses) of.response = space.take(groups * slots_);
-    if (kGradient) {
-      of.with = space.take(slots_);
-      of.sum = space.take(groups * slots_);
-      of.total = in_pieces() ? space.take(groups * slots_) : of.sum;
-    }
+    if (kGradient) of.with = space.take(slots_);
+    if (own_sums > 0) of.sum = of.total = space.take(groups * slots_);
+    if (own_sums > 1) of.total = space.take(groups * slots_);
     of.work = space.take(transform_.work);
     return of;
   }
@@ -231,9 +257,9 @@ class FilterPass {
     return asks_ ? pieces_from<IO>(signal, next.item, next.group, k) : PiecesAhead{};
   }
 
-  // Items first .. last, of the groups of a block; after: what comes after them.
+  // Items first .. last, of the groups of a block, to space.total; after: what comes after them.
   void items(const Blocks::Block& block, std::int64_t first, std::int64_t last, const Next& after,
-             const Workspace& space, T* gradient) const {
+             const Workspace& space) const {
     const std::int64_t used = block.groups * slots_;
     if (kGradient) {
       for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
@@ -254,9 +280,6 @@ class FilterPass {
           space.sum[i] = Vector<T>{};
         }
       }
-    }
-    for (std::int64_t g = 0; kGradient && g < block.groups; ++g) {
-      response_.write_gradient(groups_[block.first + g], space.total + g * slots_, gradient);
     }
   }
 

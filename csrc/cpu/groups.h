@@ -73,6 +73,13 @@ struct Group {
   int items;  // side by side in the lanes of a tile
 };
 
+// Tiles first .. first + count of a group, as far as there are any.
+inline Group some_tiles(Group group, std::int64_t first, std::int64_t count) {
+  group.tiles = max(0, min(count, group.tiles - first));
+  for (std::int64_t k = 0; k < group.tiles; ++k) group.channel[k] = group.channel[first + k];
+  return group;
+}
+
 // The lanes of a tile as those of items side by side.
 template <class T>
 class ItemLanes {

@@ -234,14 +234,12 @@ def test_batches(backend: str, batch: tuple[int, ...]) -> None:
 
 
 @pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize("shape", [(2, 30, 17), (9, 30, 44), (40, 24, 264)], ids=str)
-def test_parts_of_the_batch(threads: int, shape: tuple[int, int, int]) -> None:
-    # Few groups of channels: parts have sums of their own. Items that each are a part, several to one, and so many that
-    # a part is summed in pieces; last tiles that overlap.
+@pytest.mark.parametrize(("batch", "d"), oracle.PARTS)
+def test_parts_of_the_batch(threads: int, batch: int, d: int) -> None:
     for dtype in (torch.float32, torch.float64):
-        g = oracle.draw(*shape, dtype=dtype, seed=3)
+        g = oracle.draw(batch, 24, d, dtype=dtype, seed=3)
         for causal in (True, False):
-            arguments = draw(*shape, m=shape[1] + 5, dtype=dtype, gates=(False, True, True))
+            arguments = draw(batch, 24, d, m=29, dtype=dtype, gates=(False, True, True))
             check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
 
 

@@ -120,6 +120,18 @@ def test_large_signals(threads: int, shape: tuple[int, int, int], dtype: torch.d
     check_response_grad(of_response, g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(("batch", "d"), oracle.PARTS)
+def test_parts_of_the_batch(threads: int, batch: int, d: int) -> None:
+    for n, dtype in ((24, torch.float32), (15, torch.float64)):
+        x, g = oracle.draw(batch, n, d, dtype=dtype), oracle.draw(batch, n, d, dtype=dtype, seed=1)
+        h = oracle.draw_response(n, d, dtype)
+        of_x, of_response = filter_backward(g, x, h)
+        check(of_x, g, h, adjoint=True)
+        check_response_grad(of_response, g, x)
+        assert torch.equal(filter_response_grad(g, x), of_response)
+
+
 @pytest.mark.parametrize("batch", oracle.BATCHES, ids=str)
 def test_batches(backend: str, batch: tuple[int, ...]) -> None:
     x = oracle.draw(*batch, 12, 7, dtype=torch.float32).requires_grad_()

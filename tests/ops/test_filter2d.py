@@ -136,6 +136,16 @@ def test_channel_counts(d: int) -> None:
         check_response_grad(filter2d_response_grad(g, x, 4), g, x)
 
 
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(("batch", "d"), oracle.PARTS)
+def test_parts_of_the_batch(threads: int, batch: int, d: int) -> None:
+    x, g = (draw(batch, grid=(4, 6), d=d, dtype=torch.float32, seed=seed) for seed in (0, 1))
+    h = oracle.draw_response2d(4, 6, d, torch.float32)
+    of_x, of_response = filter2d_backward(g, x, h)
+    check(of_x, g, h, adjoint=True)
+    check_response_grad(of_response, g, x)
+
+
 @pytest.mark.parametrize("batch", oracle.BATCHES, ids=str)
 def test_batches(backend: str, batch: tuple[int, ...]) -> None:
     x = draw(*batch, grid=(3, 4), d=7, dtype=torch.float32).requires_grad_()
