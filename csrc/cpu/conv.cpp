@@ -250,9 +250,7 @@ class ConvPass {
     const ItemLanes<T> items(group);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       for (std::int64_t i = 0; i < spectrum_; ++i) {
-        const Vector<T>* at = sums + k * spectrum_ + i;
-        Vector<T> sum = *at;
-        for (std::int64_t part = 1; part < parts_; ++part) sum += at[part * slots_];
+        const Vector<T> sum = sum_of_parts(sums + k * spectrum_ + i, parts_, slots_);
         of.with[i] = items.several() ? items.sum(sum) : sum;
       }
       taps_.invert(of.with, k, {of.u, of.grad}, of.tile);

@@ -152,12 +152,8 @@ class FilterPass {
       for (std::int64_t task = begin; task < end; ++task) {
         const Group group = some_tiles(groups_[task / tiles], task % tiles, 1);
         if (group.tiles == 0) continue;
-        for (std::int64_t i = 0; i < transform_.slots; ++i) {
-          const Vector<T>* at = totals + task / tiles * slots_ + task % tiles * pitch_ + i;
-          Vector<T> total = *at;
-          for (std::int64_t part = 1; part < parts_; ++part) total += at[part * step];
-          sum[i] = total;
-        }
+        const Vector<T>* tile = totals + task / tiles * slots_ + task % tiles * pitch_;
+        for (std::int64_t i = 0; i < transform_.slots; ++i) sum[i] = sum_of_parts(tile + i, parts_, step);
         response_.write_gradient(group, sum, gradient());
       }
     });

@@ -215,6 +215,14 @@ void parallel(const ThreadPool& pool, std::int64_t count, std::int64_t bytes_eac
       const_cast<void*>(static_cast<const void*>(&body)));
 }
 
+// The sum of what parts of the batch have at the same place, `step` apart: in their order.
+template <class V>
+SPECTRANS_INLINE V sum_of_parts(const V* at, std::int64_t parts, std::int64_t step) {
+  V sum = *at;
+  for (std::int64_t part = 1; part < parts; ++part) sum += at[part * step];
+  return sum;
+}
+
 // to[i] += from[i] + from[step + i] + ...: as many terms as there are parts, in their order.
 template <class T>
 void add_parts(const ThreadPool& pool, std::int64_t size, std::int64_t parts, const T* from, std::int64_t step, T* to) {

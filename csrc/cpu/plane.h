@@ -16,18 +16,6 @@ constexpr std::int64_t kRowsAhead = 4;
 // Bins between one whose row is transformed and one that is asked for.
 constexpr std::int64_t kBinsAhead = 8;
 
-// body(k) for k = begin .. end - 1, each a vector of a row, and line(k) before those of a cache line.
-template <class IO, class Line, class Body>
-SPECTRANS_INLINE void by_lines(std::int64_t begin, std::int64_t end, const Line& line, const Body& body) {
-  constexpr int step = kTilesOfLine<IO>;
-  for (; begin + step <= end; begin += step) {
-    line(begin);
-    unroll<0, step>([&]<int i>() SPECTRANS_INLINE_LAMBDA { body(begin + i); });
-  }
-  if (begin < end) line(begin);
-  for (; begin < end; ++begin) body(begin);
-}
-
 // Columns, whatever is done with them, and rows, whatever they come from. Where an item has too few channels to fill
 // the lanes, a pack of items is done at once: signal s is channel s % channels of item s / channels.
 template <class IO, bool kHartley>
@@ -164,12 +152,15 @@ class Plane {
       return;
     }
     if (stride == 1 && d >= lanes) {
-      return by_lines<IO>(
-          0, ceil_div(d, lanes), [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA { fetch(row + k * lanes + ahead); },
-          [&](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
-            const std::int64_t q = min(k * lanes, d - lanes);
-            store(row + q, values(q));
-          });
+      constexpr int vectors = kTilesOfLine<IO>;
+      for (std::int64_t at = 0; at < d; at += vectors * lanes) {
+        fetch(row + at + ahead);
+        unroll<0, vectors>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+          const std::int64_t q = min(at + i * lanes, d - lanes);  // the last ones may be the same
+          store(row + q, values(q));
+        });
+      }
+      return;
     }
     const int count = static_cast<int>(min(lanes, d));
     for (std::int64_t at = 0; at < d; at += lanes) {
