@@ -54,37 +54,43 @@ class ModesPass {
   }
 
  private:
-  // The bins of a tile, weighed, without a branch: for the imaginary part that DC and Nyquist do not have there is the
-  // slot that a tile is padded with. By value: stores could change what a reference leads to.
+  // One bin of any tile: where it is, and what it is multiplied by.
+  template <bool kDivides>
+  struct Bin {
+    std::int64_t re, im;
+    T re_factor, im_factor;
+    const Weights<T>& weights;
+
+    SPECTRANS_INLINE Complex<Vector<T>> get(const Vector<T>* tile) const {
+      return {weights.template divided<kDivides>(tile[re] * re_factor),
+              weights.template divided<kDivides>(tile[im] * im_factor)};
+    }
+    SPECTRANS_INLINE void set(Vector<T>* tile, const Complex<Vector<T>>& bin) const {
+      tile[re] = weights.template divided<kDivides>(bin.re * re_factor);
+      tile[im] = weights.template divided<kDivides>(bin.im * im_factor);
+    }
+  };
+
+  // All of them. For the imaginary part that DC and Nyquist do not have there is the slot that a tile is padded with.
   template <bool kDivides>
   struct Bins {
-    Vector<T>* tile;
     const std::int32_t *re, *im;
     const T* sign;
     std::int64_t none;
     Weights<T> weights;
 
-    SPECTRANS_INLINE Complex<Vector<T>> get(std::int64_t k) const {
+    SPECTRANS_INLINE Bin<kDivides> operator[](std::int64_t k) const {
       const bool interior = im[k] >= 0;
       const T factor = weights.factor(interior);
-      return {weights.template divided<kDivides>(tile[re[k]] * factor),
-              weights.template divided<kDivides>(tile[interior ? im[k] : none] * factor * sign[k])};
-    }
-    SPECTRANS_INLINE void set(std::int64_t k, const Complex<Vector<T>>& bin) const {
-      const bool interior = im[k] >= 0;
-      const T factor = weights.factor(interior);
-      tile[re[k]] = weights.template divided<kDivides>(bin.re * factor);
-      tile[interior ? im[k] : none] = weights.template divided<kDivides>(bin.im * factor * sign[k]);
+      return {re[k], interior ? im[k] : none, factor, factor * sign[k], weights};
     }
   };
 
-  // Calls f with what makes the bins of a tile.
+  // Calls f with the bins, by value: stores could change what a reference leads to.
   template <class F>
   SPECTRANS_INLINE void with_bins(const F& f) const {
     const auto bins = [this]<bool kDivides>() {
-      return [this](Vector<T>* tile) {
-        return Bins<kDivides>{tile, transform_.re, transform_.im, transform_.sign, transform_.slots, weights_};
-      };
+      return Bins<kDivides>{transform_.re, transform_.im, transform_.sign, transform_.slots, weights_};
     };
     if (weights_.divides()) return f(bins.template operator()<true>());
     return f(bins.template operator()<false>());
@@ -93,49 +99,63 @@ class ModesPass {
   // Whether the pairs of a tile's channels lie side by side.
   bool are_rows(const Group& group) const { return call_.bins.d_stride == 2 && group.items == 1; }
 
-  // Where the pairs of a bin start.
-  template <class Number>
-  Number* row_of(std::int64_t item, const Group& group, std::int64_t tile, std::int64_t k) const {
-    return batch_item<Number>(call_.bins, item) + k * call_.bins.n_stride + 2 * group.channel[tile];
+  // Calls f(pairs, lanes, bin, tile) for each bin of each tile: where the pairs of so many lanes start. Of whole
+  // vectors that is a compile-time constant.
+  template <class Number, class Bins, class F>
+  void for_each_row(std::int64_t item, const Group& group, const Tiles<T>& tiles, const Bins& bins, const F& f) const {
+    if (group.lanes == kLanes<T>) {
+      for_each_row<Number>(item, group, std::integral_constant<int, kLanes<T>>{}, tiles, bins, f);
+    } else {
+      for_each_row<Number>(item, group, group.lanes, tiles, bins, f);
+    }
+  }
+  template <class Number, class Lanes, class Bins, class F>
+  SPECTRANS_INLINE void for_each_row(std::int64_t item, const Group& group, Lanes lanes, const Tiles<T>& tiles,
+                                     const Bins& bins, const F& f) const {
+    Number* row = batch_item<Number>(call_.bins, item);
+    const std::int64_t count = call_.bins.n, stride = call_.bins.n_stride, ahead = kPrefetchRows * stride;
+    const Group own = group;
+    const Tiles<T> of = tiles;
+    for (std::int64_t k = 0; k < count; ++k, row += stride) {
+      const auto bin = bins[k];
+      for (std::int64_t t = 0; t < of.count; ++t) {
+        Number* pairs = row + 2 * own.channel[t];
+        fetch_pairs(pairs + ahead);
+        f(pairs, lanes, bin, of[t]);
+      }
+    }
   }
 
   void write_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     for (std::int64_t t = 0; t < tiles.count; ++t) tiles[t][transform_.slots] = Vector<T>{};
-    with_bins([&](const auto& bins) {
-      if (!are_rows(group)) {
-        for (std::int64_t t = 0; t < tiles.count; ++t) {
-          scatter_pairs(Starts<T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
-                        [of = bins(tiles[t])](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return of.get(k); });
-        }
+    with_bins([&](auto bins) {
+      if (are_rows(group)) {
+        for_each_row<T>(pack, group, tiles, bins,
+                        [](T* pairs, int lanes, const auto& bin, const Vector<T>* tile) SPECTRANS_INLINE_LAMBDA {
+                          const Complex<Vector<T>> value = bin.get(tile);
+                          store_pairs(pairs, lanes, value.re, value.im);
+                        });
         return;
       }
-      for (std::int64_t k = 0; k < call_.bins.n; ++k) {
-        for (std::int64_t t = 0; t < tiles.count; ++t) {
-          T* row = row_of<T>(pack, group, t, k);
-          fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
-          const Complex<Vector<T>> bin = bins(tiles[t]).get(k);
-          store_pairs(row, group.lanes, bin.re, bin.im);
-        }
+      for (std::int64_t t = 0; t < tiles.count; ++t) {
+        scatter_pairs(Starts<T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
+                      [bins, tile = tiles[t]](std::int64_t k) SPECTRANS_INLINE_LAMBDA { return bins[k].get(tile); });
       }
     });
   }
 
   void read_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
-    with_bins([&](const auto& bins) {
-      if (!are_rows(group)) {
-        for (std::int64_t t = 0; t < tiles.count; ++t) {
-          gather_pairs(Starts<const T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
-                       [of = bins(tiles[t])](std::int64_t k, const Complex<Vector<T>>& bin)
-                           SPECTRANS_INLINE_LAMBDA { of.set(k, bin); });
-        }
+    with_bins([&](auto bins) {
+      if (are_rows(group)) {
+        for_each_row<const T>(pack, group, tiles, bins,
+                              [](const T* pairs, int lanes, const auto& bin, Vector<T>* tile)
+                                  SPECTRANS_INLINE_LAMBDA { bin.set(tile, load_pairs(pairs, lanes)); });
         return;
       }
-      for (std::int64_t k = 0; k < call_.bins.n; ++k) {
-        for (std::int64_t t = 0; t < tiles.count; ++t) {
-          const T* row = row_of<const T>(pack, group, t, k);
-          fetch_pairs(row + kPrefetchRows * call_.bins.n_stride);
-          bins(tiles[t]).set(k, load_pairs(row, group.lanes));
-        }
+      for (std::int64_t t = 0; t < tiles.count; ++t) {
+        gather_pairs(Starts<const T>(call_.bins, pack, group, t, 2), call_.bins.n_stride, call_.bins.n,
+                     [bins, tile = tiles[t]](std::int64_t k, const Complex<Vector<T>>& bin)
+                         SPECTRANS_INLINE_LAMBDA { bins[k].set(tile, bin); });
       }
     });
   }

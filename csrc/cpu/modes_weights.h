@@ -21,8 +21,8 @@ class Weights {
     const T scale = norm == 1            ? static_cast<T>(1 / __builtin_sqrt(static_cast<double>(n)))
                     : norm == 2 && exact ? 1 / length
                                          : 1;
-    factor_[0] = scale;
-    factor_[1] = call.inverse ? interior / 2 * scale : interior * scale;
+    scale_ = scale;
+    interior_ = call.inverse ? interior / 2 * scale : interior * scale;
     divides_ = norm == 2 && !exact;
     divisor_ = length;
   }
@@ -30,7 +30,7 @@ class Weights {
   bool divides() const { return divides_; }
 
   // interior: between DC and Nyquist
-  SPECTRANS_INLINE T factor(bool interior) const { return factor_[interior]; }
+  SPECTRANS_INLINE T factor(bool interior) const { return interior ? interior_ : scale_; }
   template <bool kDivides, class V>
   SPECTRANS_INLINE V divided(V value) const {
     if constexpr (kDivides) return value / divisor_;
@@ -43,7 +43,7 @@ class Weights {
   }
 
  private:
-  T factor_[2], divisor_;
+  T scale_, interior_, divisor_;
   bool divides_;
 };
 
