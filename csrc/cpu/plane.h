@@ -64,18 +64,23 @@ class Plane {
 
   // y[p, q] = direct[q] and y[-p, -q] = mirrored[q], of an item; mirrored has room for one more. Rows are written
   // whole, whatever the order in which their values came.
-  void put_rows(std::int64_t item, std::int64_t p, const T* direct, T* mirrored) const {
-    IO* data = batch_item<IO>(y_, item);
-    const std::int64_t stride = y_.n_stride;
-    put_row(data + p * stride, kRowsAhead * stride, [direct](std::int64_t q) { return load(direct + q); });
+  void put_rows(IO* item, std::int64_t p, const T* direct, T* mirrored) const {
+    const std::int64_t stride = y_.n_stride, ahead = kRowsAhead * stride;
+    put_row(item + p * stride, ahead, [direct](std::int64_t q) SPECTRANS_INLINE_LAMBDA { return load(direct + q); });
     if (p == 0 || 2 * p == n_) return;
     mirrored[d_] = mirrored[0];
-    put_row(data + (n_ - p) * stride, -kRowsAhead * stride, [mirrored, d = d_](std::int64_t q) {
-      if (d >= lanes) return ShufflesOf<T>::reverse(load(mirrored + d - q - lanes + 1));
-      T some[lanes];
-      for (std::int64_t i = 0; i < lanes; ++i) some[i] = mirrored[max(0, d - i)];
-      return load(some);
-    });
+    IO* row = item + (n_ - p) * stride;
+    if (d_ >= lanes) {
+      put_row(row, -ahead, [last = mirrored + d_ - lanes + 1](std::int64_t q) SPECTRANS_INLINE_LAMBDA {
+        return ShufflesOf<T>::reverse(load(last - q));
+      });
+    } else {
+      put_row(row, -ahead, [mirrored, d = d_](std::int64_t) SPECTRANS_INLINE_LAMBDA {
+        T some[lanes];
+        for (std::int64_t i = 0; i < lanes; ++i) some[i] = mirrored[max(0, d - i)];
+        return load(some);
+      });
+    }
   }
 
   const Signal &x_, &y_;
@@ -94,31 +99,46 @@ class Plane {
     const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
     const std::int32_t* slot = sequence_.slot;
     const T scale = scale_;
+    const std::int64_t whole = end == this->tiles() ? end - 1 : end;
     for (std::int64_t j = 0; j < (kHartley ? n : n / 2 + 1); ++j) {
       const IO* row = data + j * stride;
-      Vector<T>* to = tiles + slot[j];
+      Vector<T>* at = tiles + slot[j] + begin * pitch;
       if constexpr (kHartley) {
-        for (std::int64_t k = begin; k < end; ++k) {
+        for (std::int64_t k = begin; k < end; ++k, at += pitch) {
           fetch(row + ahead + first_of(k));
-          to[k * pitch] = load(row + first_of(k)) * scale;
+          *at = load(row + first_of(k)) * scale;
         }
       } else {
-        const std::int64_t i = j == 0 ? 0 : n - j;
+        const std::int64_t i = j == 0 ? 0 : n - j, across = slot[i] - slot[j];
         const IO* mirror = data + i * stride;
-        const std::int64_t across = slot[i] - slot[j];
-        for (std::int64_t k = begin; k < end; ++k) {
-          const std::int64_t l = first_of(k), last = d - l - lanes;  // columns -l, -l - 1, ... end at `last`
-          fetch(row + ahead + l);
-          fetch(row + ahead + last);
-          fetch(mirror - ahead + l);
-          fetch(mirror - ahead + last);
-          const auto reversed = [l, last](const IO* from) SPECTRANS_INLINE_LAMBDA {
-            return l > 0 ? ShufflesOf<T>::reverse(load(from + last + 1))
-                         : ShufflesOf<T>::turned(load(from), load(from + last));
-          };
-          Vector<T>* at = to + k * pitch;
-          at[0] = (load(row + l) + reversed(mirror)) * scale;
-          at[across] = (load(mirror + l) + reversed(row)) * scale;
+        // Channels l, l + 1, ... of two rows, and channels -l, -l - 1, ..., which begin one beyond a vector, or with
+        // channel 0.
+        const auto fold = [=](Vector<T>* to, const IO* a, const IO* b, const IO* a_last, const IO* b_last,
+                              const auto& backwards) SPECTRANS_INLINE_LAMBDA {
+          fetch(a + ahead);
+          fetch(a_last + ahead);
+          fetch(b - ahead);
+          fetch(b_last - ahead);
+          to[0] = (load(a) + backwards(b, b_last)) * scale;
+          to[across] = (load(b) + backwards(a, a_last)) * scale;
+        };
+        const auto first = [](const IO* start, const IO* last)
+                               SPECTRANS_INLINE_LAMBDA { return ShufflesOf<T>::turned(load(start), load(last)); };
+        const auto other = [](const IO*, const IO* last)
+                               SPECTRANS_INLINE_LAMBDA { return ShufflesOf<T>::reverse(load(last + 1)); };
+        const std::int64_t l = begin == 0 ? lanes : begin * lanes, from_end = d - lanes - l;
+        const IO *a = row + l, *b = mirror + l, *a_last = row + from_end, *b_last = mirror + from_end;
+        std::int64_t k = begin;
+        if (k == 0) {
+          fold(at, row, mirror, row + d - lanes, mirror + d - lanes, first);
+          ++k, at += pitch;
+        }
+        for (; k < whole; ++k, at += pitch, a += lanes, b += lanes, a_last -= lanes, b_last -= lanes) {
+          fold(at, a, b, a_last, b_last, other);
+        }
+        if (k < end) {  // may overlap the one before it
+          const std::int64_t back = k * lanes - first_of(k);
+          fold(at, a - back, b - back, a_last + back, b_last + back, other);
         }
       }
     }
@@ -152,13 +172,17 @@ class Plane {
       return;
     }
     if (stride == 1 && d >= lanes) {
-      constexpr int vectors = kTilesOfLine<IO>;
-      for (std::int64_t at = 0; at < d; at += vectors * lanes) {
+      constexpr std::int64_t vectors = kTilesOfLine<IO>, line = vectors * lanes;
+      std::int64_t at = 0;
+      for (; at + line <= d; at += line) {
         fetch(row + at + ahead);
-        unroll<0, vectors>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-          const std::int64_t q = min(at + i * lanes, d - lanes);  // the last ones may be the same
-          store(row + q, values(q));
-        });
+        unroll<0, vectors>([&]<int i>()
+                               SPECTRANS_INLINE_LAMBDA { store(row + at + i * lanes, values(at + i * lanes)); });
+      }
+      for (; at < d; at += lanes) {
+        const std::int64_t q = min(at, d - lanes);
+        fetch(row + q + ahead);
+        store(row + q, values(q));
       }
       return;
     }
@@ -230,7 +254,7 @@ class BinsInLanes : public Plane<IO, kHartley> {
     const std::int64_t end = min(first + lanes, min(items_, x_.batch - pack * items_) * bins_);
     for (std::int64_t r = first; r < end; ++r) {
       const std::int64_t at = (r - first) * staged_pitch_;
-      Base::put_rows(pack * items_ + r / bins_, r % bins_, staged[0] + at, staged[1] + at);
+      Base::put_rows(batch_item<IO>(Base::y_, pack * items_ + r / bins_), r % bins_, staged[0] + at, staged[1] + at);
     }
   }
 
@@ -330,6 +354,7 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
 
   void rows(std::int64_t pack, std::int64_t task, std::int64_t next, const Vector<T>* tiles, Vector<T>* space) const {
     T* staged[2] = {reinterpret_cast<T*>(space), reinterpret_cast<T*>(space) + staged_pitch_};
+    IO* item = batch_item<IO>(Base::y_, pack);
     const std::int64_t m = hidden_.m, first = task * kTransforms * kBins;
     const std::int64_t transforms = min(kTransforms, ceil_div(bins_ - first, kBins));
     Vector<T>*re = space + 2 * staged_pitch_ / lanes, *im = re + transforms * m, *work = im + transforms * m;
@@ -344,8 +369,8 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
                  store(a + q, kHartley ? z.re - z.im : z.re);
                  store(b + q, kHartley ? z.re + z.im : z.im);
                });
-      Base::put_rows(pack, bin(r), staged[0], staged[kHartley ? 1 : 0]);
-      if (!kHartley && r + 1 < bins_) Base::put_rows(pack, bin(r + 1), staged[1], staged[1]);
+      Base::put_rows(item, bin(r), staged[0], staged[kHartley ? 1 : 0]);
+      if (!kHartley && r + 1 < bins_) Base::put_rows(item, bin(r + 1), staged[1], staged[1]);
     }
   }
 

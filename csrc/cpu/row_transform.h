@@ -16,14 +16,13 @@ template <class T, class Put>
 SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, const Vector<T>* im, const Put& put) {
   constexpr int lanes = kLanes<T>;
   const std::int64_t m = plan.m, pitch = plan.pitch;
-  const std::int32_t* bin = plan.child->bin;
   for (std::int64_t block = 0; block < m; block += lanes) {
     const std::int64_t first = block + lanes <= m || m < lanes ? block : m - lanes;
+    const std::int32_t* bin = plan.bin + first;
     Vector<T> a[lanes], b[lanes];
     for (int i = 0; i < lanes; ++i) {
-      const std::int64_t c = first + i, slot = bin[c < m ? c : m - 1];
-      a[i] = re[slot];
-      b[i] = im[slot];
+      a[i] = re[bin[i]];
+      b[i] = im[bin[i]];
     }
     transpose<T>(a);
     transpose<T>(b);

@@ -14,6 +14,7 @@ namespace {
 template <class T>
 struct Owner {
   LineVector<T> cos, sin;
+  std::vector<std::int32_t> bin;
   RowPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t lanes) {
@@ -27,7 +28,10 @@ struct Owner {
         sin[b * pitch + c] = static_cast<T>(-w.sin);
       }
     }
-    plan = {n, m, pitch, &complex_plan<T>(m), cos.data(), sin.data()};
+    const ComplexPlan<T>& child = complex_plan<T>(m);
+    bin.assign(child.bin, child.bin + m);
+    bin.resize(pitch);
+    plan = {n, m, pitch, &child, cos.data(), sin.data(), bin.data()};
   }
 };
 

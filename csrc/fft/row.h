@@ -16,6 +16,7 @@ struct RowPlan {
   std::int64_t pitch;           // of the twiddles: at least L
   const ComplexPlan<T>* child;  // of length m
   const T *cos, *sin;           // [L][pitch]  w_n^{bc}, of lane b and bin c of the child
+  const std::int32_t* bin;      // [pitch]  slot of each bin of the child; any beyond them
 };
 
 // The plan for rows of n values, a multiple of `lanes`; made once, as plans are. T: float, double.
