@@ -39,6 +39,21 @@ SPECTRANS_INLINE bool whole_vectors(const Signal& signal, const Group& group) {
   return signal.d_stride == 1 && group.lanes == kLanes<T>;
 }
 
+// Where the tiles of a group are in a row, from the first on: side by side, but for the last, which may overlap.
+template <class T, int kCount>
+class RowPieces {
+ public:
+  explicit RowPieces(const Group& group) : last_(group.channel[kCount - 1] - group.channel[0]) {}
+
+  template <int k>
+  SPECTRANS_INLINE std::int64_t at() const {
+    return k == kCount - 1 ? last_ : k * kLanes<T>;
+  }
+
+ private:
+  std::int64_t last_;
+};
+
 // Samples of one item, or pack of items -> tiles; slot: of each sample.
 template <class IO, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
@@ -54,14 +69,14 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const s
   const IO* data = batch_item<const IO>(signal, pack);
   with_count(tiles.count, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
-    const IO* row[kCount];
-    unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
-    for (std::int64_t j = 0; j < n; ++j) {
+    const RowPieces<T, kCount> pieces(group);
+    const IO* row = data + group.channel[0];
+    for (std::int64_t j = 0; j < n; ++j, row += stride) {
       Vector<T>* to = tiles.data + slot[j];
-      unroll<0, kCount>([&]<int k>() {
-        if constexpr (k % kTilesOfLine<IO> == 0) fetch(row[k] + ahead);
-        to[k * pitch] = load(row[k]);
-        row[k] += stride;
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        const IO* at = row + pieces.template at<k>();
+        if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
+        to[k * pitch] = load(at);
       });
     }
   });
@@ -114,18 +129,18 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
   with_count(group.tiles, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
     const Row own = row;  // stores could change what it refers to from elsewhere
-    IO* at[kCount];
-    unroll<0, kCount>([&]<int k>() { at[k] = data + group.channel[k]; });
-    for (std::int64_t j = 0; j < n; ++j) {
+    const RowPieces<T, kCount> pieces(group);
+    IO* to = data + group.channel[0];
+    for (std::int64_t j = 0; j < n; ++j, to += stride) {
       const auto sample = own(j);
-      unroll<0, kCount>([&]<int k>() {
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        IO* at = to + pieces.template at<k>();
         if (streaming) {
-          stream(at[k], sample(k));
+          stream(at, sample(k));
         } else {
-          if constexpr (k % kTilesOfLine<IO> == 0) fetch(at[k] + ahead);
-          store(at[k], sample(k));
+          if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
+          store(at, sample(k));
         }
-        at[k] += stride;
       });
     }
   });
