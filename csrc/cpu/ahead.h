@@ -22,9 +22,8 @@ struct Ahead {
   const void* row;
   std::int64_t stride;  // bytes
 
-  SPECTRANS_INLINE void fetch(std::int64_t j, std::int64_t offset = 0) const {
-    spectrans::fetch(static_cast<const char*>(row) + j * stride + offset);
-  }
+  SPECTRANS_INLINE const char* at(std::int64_t j) const { return static_cast<const char*>(row) + j * stride; }
+  SPECTRANS_INLINE void fetch(std::int64_t j, std::int64_t offset = 0) const { spectrans::fetch(at(j) + offset); }
 };
 
 // Those of an item from row j and a channel on; where there are none, or no whole rows, something that is always there.

@@ -19,9 +19,9 @@ struct Product {
   std::int64_t imag;
   PiecesAhead ahead;  // rows that are read next, of as many slots as there are pairs
 
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
-    const std::int64_t i = re - tile;
-    if (i % 2 == 0) ahead.ask();
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, std::int64_t k, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t i = (re - tile) + k;
+    if (k % 2 == 0) ahead.ask();
     const Vector<T> kr = once(kernel[i]), ki = once(kernel[imag + i]), product = a * kr - b * ki;
     b = a * ki + b * kr;
     a = product;
@@ -38,9 +38,9 @@ struct BackwardProduct {
   std::int64_t imag;
   PiecesAhead ahead, with_ahead;
 
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, Vector<T>& a, Vector<T>& b) const {
-    const std::int64_t i = re - tile;
-    if (i % 2 == 0) {
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>*, std::int64_t k, Vector<T>& a, Vector<T>& b) const {
+    const std::int64_t i = (re - tile) + k;
+    if (k % 2 == 0) {
       ahead.ask();
       with_ahead.ask();
     }

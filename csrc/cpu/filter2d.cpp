@@ -28,9 +28,9 @@ struct GridTransform {
     for (std::int64_t s = 0; s < first.stages; ++s) {
       const RealStage<T>& stage = first.stage[s];
       if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
-      for_each_pair(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-        complex_forward(child, 0, re, im, 1, scratch);
-        for_columns(stage, [&](std::int64_t at, std::int64_t count) {
+      for_pairs(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
+        complex_forward(child, 0, re, im, blocks, scratch);
+        for_columns(blocks * stage.m, [&](std::int64_t at, std::int64_t count) {
           complex_forward(column, 0, re + at, im + at, count, scratch);
         });
       });
@@ -45,12 +45,12 @@ struct GridTransform {
     for (std::int64_t s = 0; s < first.stages; ++s) {
       const RealStage<T>& stage = first.stage[s];
       if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
-      for_each_pair(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-        complex_forward(child, 0, re, im, 1, scratch);
-        for_columns(stage, [&](std::int64_t at, std::int64_t count) {
+      for_pairs(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
+        complex_forward(child, 0, re, im, blocks, scratch);
+        for_columns(blocks * stage.m, [&](std::int64_t at, std::int64_t count) {
           complex_convolve(column, 0, re + at, im + at, count, scratch, middle);
         });
-        complex_inverse(child, 0, re, im, 1, scratch);
+        complex_inverse(child, 0, re, im, blocks, scratch);
       });
     }
     tail(tile);
@@ -93,10 +93,10 @@ struct GridTransform {
     }
   }
 
-  // Calls f(start, count) for runs of a pair's columns that the first-level cache holds.
+  // Calls f(start, count) for runs of columns, of so many values, that the first-level cache holds.
   template <class F>
-  SPECTRANS_INLINE void for_columns(const RealStage<T>& stage, F&& f) const {
-    const std::int64_t columns = stage.m / h, per_run = max(1, kSweepBytes / (2 * h * kVectorBytes));
+  SPECTRANS_INLINE void for_columns(std::int64_t values, F&& f) const {
+    const std::int64_t columns = values / h, per_run = max(1, kSweepBytes / (2 * h * kVectorBytes));
     for (std::int64_t c = 0; c < columns; c += per_run) f(c * h, min(per_run, columns - c));
   }
 };

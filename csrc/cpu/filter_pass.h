@@ -27,8 +27,9 @@ struct Product {
   PiecesAhead x_ahead, with_ahead;
   std::int64_t kept_ahead;  // slots from what is kept of this tile to what is kept of the next; 0: it is near
 
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
-    const std::int64_t r = re - tile, i = im - tile;
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, std::int64_t k, Vector<T>& a,
+                            Vector<T>& b) const {
+    const std::int64_t r = (re - tile) + k, i = (im - tile) + k;
     x_ahead.ask();
     if constexpr (kGradient) with_ahead.ask();
     if (kept_ahead != 0) {

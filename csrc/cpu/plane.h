@@ -362,10 +362,12 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     complex_forward(*hidden_.child, 0, re, im, transforms, work);
     for (std::int64_t t = 0; t < transforms; ++t) {
       const std::int64_t r = first + t * kBins;
+      const Ahead ahead = Base::rows_ahead(near_ ? next : -1, 2 * r + kBins);
       row_bins(hidden_, re + t * m, im + t * m,
-               [a = staged[0], b = staged[1], ahead = Base::rows_ahead(near_ ? next : -1, 2 * r + kBins)](
+               [a = staged[0], b = staged[1], next_a = ahead.at(0), next_b = ahead.at(1)](
                    std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
-                 for (int i = 0; i < kBins; ++i) ahead.fetch(i, q * sizeof(IO));
+                 fetch(next_a + q * sizeof(IO));
+                 if constexpr (kBins == 2) fetch(next_b + q * sizeof(IO));
                  store(a + q, kHartley ? z.re - z.im : z.re);
                  store(b + q, kHartley ? z.re + z.im : z.im);
                });

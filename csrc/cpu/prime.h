@@ -27,8 +27,10 @@ struct TimesTable {
   Vector<T> add;
   Vector<T>* sum;  // of all samples, before
 
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, Vector<T>& a, Vector<T>& b) const {
-    const Complex<Vector<T>> z = times(Complex<Vector<T>>{a, b}, table[re - tile], table[im - tile]);
+  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, std::int64_t k, Vector<T>& a,
+                            Vector<T>& b) const {
+    const T *wr = table + (re - tile), *wi = table + (im - tile);
+    const Complex<Vector<T>> z = times(Complex<Vector<T>>{a, b}, wr[k], wi[k]);
     a = z.re;
     b = z.im;
   }
@@ -146,8 +148,8 @@ void real_prime_forward(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
       const Complex<Vector<T>> bin{bins[2 * q], bins[2 * q + 1]};
       const Complex<Vector<T>> z = twiddled<-1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
-      tile[(2 * q - 1) * m + j] = z.re;
-      tile[2 * q * m + j] = z.im;
+      tile[q * m + j] = z.re;
+      tile[(stage.pairs + q) * m + j] = z.im;
     }
   }
 }
@@ -159,7 +161,7 @@ void real_prime_inverse(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
     Vector<T>* bins = work;
     bins[0] = tile[j];
     for (std::int64_t q = 1; q <= stage.pairs; ++q) {
-      const Complex<Vector<T>> bin{tile[(2 * q - 1) * m + j], tile[2 * q * m + j]};
+      const Complex<Vector<T>> bin{tile[q * m + j], tile[(stage.pairs + q) * m + j]};
       const Complex<Vector<T>> z = twiddled<1, T>(bin, stage.twiddles, stage.pairs * j + q - 1);
       bins[2 * q] = z.re;
       bins[2 * q + 1] = z.im;

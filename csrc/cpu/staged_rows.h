@@ -32,13 +32,13 @@ void for_each_row(const Signal& signal, std::int64_t item, const Group& group, c
   with_count(group.tiles, [&]<int kCount>() {
     const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
     const Put own = put;  // stores could change what it refers to from elsewhere
-    const IO* row[kCount];
-    unroll<0, kCount>([&]<int k>() { row[k] = data + group.channel[k]; });
-    for (std::int64_t j = 0; j < n; ++j) {
-      unroll<0, kCount>([&]<int k>() {
-        if constexpr (k % kTilesOfLine<IO> == 0) fetch(row[k] + ahead);
-        own(j, k, load(row[k]));
-        row[k] += stride;
+    const RowPieces<Compute<IO>, kCount> pieces(group);
+    const IO* row = data + group.channel[0];
+    for (std::int64_t j = 0; j < n; ++j, row += stride) {
+      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+        const IO* at = row + pieces.template at<k>();
+        if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
+        own(j, k, load(at));
       });
     }
   });

@@ -74,7 +74,7 @@ void complex_middle_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, con
     Complex<Vector<T>> v[R];
     unroll<0, R>([&]<int t>() { v[t] = {once(re[t]), once(im[t])}; });
     Dft<R, -1, T, Vector<T>>::run(v);
-    unroll<0, R>([&]<int t>() { middle.bin(re + t, im + t, v[t].re, v[t].im); });
+    unroll<0, R>([&]<int t>() { middle.bin(re, im, t, v[t].re, v[t].im); });
     Dft<R, 1, T, Vector<T>>::run(v);
     unroll<0, R>([&]<int t>() {
       re[t] = v[t].re;
@@ -171,7 +171,7 @@ template <class T, class Middle>
 void complex_convolve(const ComplexPlan<T>& plan, std::int64_t s, Vector<T>* re, Vector<T>* im, std::int64_t blocks,
                       Vector<T>* work, const Middle& middle) {
   if (s == plan.stages) {  // single values: only the product is left
-    for (std::int64_t i = 0; i < blocks; ++i) middle.bin(re + i, im + i, re[i], im[i]);
+    for (std::int64_t i = 0; i < blocks; ++i) middle.bin(re, im, i, re[i], im[i]);
     return;
   }
   const ComplexStage<T>& stage = plan.stage[s];
@@ -239,8 +239,8 @@ SPECTRANS_INLINE void real_forward_butterfly(const RealStage<T>& stage, const Ve
   unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { slot[column<R, i>(m, gap)] = low[i]; });
   unroll<0, pairs>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
     const Complex<Vector<T>> z = kTwiddled ? times(pair[q], w[2 * q], w[2 * q + 1]) : pair[q];
-    slot[column<R, lows + 2 * q>(m, gap)] = z.re;
-    slot[column<R, lows + 2 * q + 1>(m, gap)] = z.im;
+    slot[column<R, lows + q>(m, gap)] = z.re;
+    slot[column<R, lows + pairs + q>(m, gap)] = z.im;
   });
 }
 
@@ -254,8 +254,8 @@ SPECTRANS_INLINE void real_inverse_butterfly(const RealStage<T>& stage, const Ve
   Complex<Vector<T>> pair[pairs];
   unroll<0, lows>([&]<int i>() SPECTRANS_INLINE_LAMBDA { low[i] = once(slot[column<R, i>(m, gap)]); });
   unroll<0, pairs>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-    const Complex<Vector<T>> z{once(slot[column<R, lows + 2 * q>(m, gap)]),
-                               once(slot[column<R, lows + 2 * q + 1>(m, gap)])};
+    const Complex<Vector<T>> z{once(slot[column<R, lows + q>(m, gap)]),
+                               once(slot[column<R, lows + pairs + q>(m, gap)])};
     pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
   });
   RealDft<R, T, Vector<T>>::template inverse<kTwiddled>(low, pair, x);
@@ -301,14 +301,17 @@ void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile, Vector<T>* w
   }
 }
 
-// Calls f(child plan, re, im) for each complex transform that a real stage leaves.
+// Calls f(child plan, re, im, blocks) for the complex transforms that a real stage leaves: for all at once, as blocks
+// of one sweep, where the first-level cache holds them.
 template <class T, class F>
-SPECTRANS_INLINE void for_each_pair(const RealStage<T>& stage, Vector<T>* tile, F&& f) {
-  for (std::int64_t q = 0; q < stage.pairs; ++q) {
-    const std::int64_t column = stage.m + stage.gap;
-    Vector<T>* re = tile + stage.low + stage.gap + 2 * column * q;
-    f(*stage.child, re, re + column);
+SPECTRANS_INLINE void for_pairs(const RealStage<T>& stage, Vector<T>* tile, F&& f) {
+  const std::int64_t column = stage.m + stage.gap, pairs = stage.pairs;
+  Vector<T>*re = tile + stage.low + stage.gap, *im = re + pairs * column;
+  if (stage.gap == 0 && 2 * pairs * column * kVectorBytes <= kSweepBytes) {
+    if (pairs > 0) f(*stage.child, re, im, pairs);
+    return;
   }
+  for (std::int64_t q = 0; q < pairs; ++q) f(*stage.child, re + q * column, im + q * column, std::int64_t{1});
 }
 
 // The real transform of length 1 or 2 that the stages leave.
@@ -326,8 +329,8 @@ template <class T, class Meanwhile>
 void real_forward(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, Outer outer, Meanwhile meanwhile) {
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     if (s > 0 || !outer.forward) real_forward_stage(plan.stage[s], tile, work);
-    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-      complex_forward(child, 0, re, im, 1, work, meanwhile);
+    for_pairs(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
+      complex_forward(child, 0, re, im, blocks, work, meanwhile);
     });
   }
   real_tail<T>(plan.n, tile);
@@ -338,8 +341,8 @@ template <class T>
 void real_inverse(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work) {
   real_tail<T>(plan.n, tile);
   for (std::int64_t s = plan.stages - 1; s >= 0; --s) {
-    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-      complex_inverse(child, 0, re, im, 1, work);
+    for_pairs(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
+      complex_inverse(child, 0, re, im, blocks, work);
     });
     real_inverse_stage(plan.stage[s], tile, work);
   }
@@ -350,8 +353,8 @@ template <class T, class Middle>
 void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle, Outer outer) {
   for (std::int64_t s = 0; s < plan.stages; ++s) {
     if (s > 0 || !outer.forward) real_forward_stage(plan.stage[s], tile, work);
-    for_each_pair(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im) {
-      complex_convolve(child, 0, re, im, 1, work, middle);
+    for_pairs(plan.stage[s], tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
+      complex_convolve(child, 0, re, im, blocks, work, middle);
     });
   }
   real_tail<T>(plan.n, tile);

@@ -369,11 +369,11 @@ class Planner {
       for (std::int64_t q = 1; q <= pairs; ++q) {
         for (std::int64_t p = 0; p < m; ++p) {
           const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])];
-          const std::int64_t slot = low + gap + 2 * (m + gap) * (q - 1) + p;
+          const std::int64_t slot = low + gap + (m + gap) * (q - 1) + p;
           const bool upper = 2 * bin > n;
           const std::int64_t k = upper ? n - bin : bin;
           re[k] = static_cast<std::int32_t>(slot);
-          im[k] = static_cast<std::int32_t>(slot + m + gap);
+          im[k] = static_cast<std::int32_t>(slot + (m + gap) * pairs);
           sign[k] = upper ? T(-1) : T(1);
         }
       }

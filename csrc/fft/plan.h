@@ -9,7 +9,7 @@
 // 2 m (even r: the bins (r / 2) k, that is q = 0 and q = r / 2 together). So every bin is computed exactly once,
 // nothing is unpacked, and n reals in become n reals out, in place:
 //
-//     slots  [ low part: m or 2 m reals | re of q = 1: m | im of q = 1: m | re of q = 2 | ... ]
+//     slots  [ low part: m or 2 m reals | re of q = 1: m | re of q = 2 | ... | im of q = 1: m | ... ]
 //
 // Sample j + m t of a stage is where column t of that picture has its j-th slot. In the first stage of a long power of
 // two these columns would all be in one set of the first-level cache: a gap is left after each of them.
