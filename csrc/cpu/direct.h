@@ -126,21 +126,26 @@ struct DirectModes {
     };
     if (whole_vectors<T>(signal, group)) {
       const IO* const data = batch_item<const IO>(signal, pack);
-      for (std::int64_t q = 0; q <= n / 2; ++q) {
-        const IO *low = data + q * stride, *high = data + (n - q) * stride;
-        for (std::int64_t k = 0; k < tiles.count; ++k) {
-          const std::int64_t channel = group.channel[k];
-          if (2 * q % n == 0) {
-            tiles[k][q] = load(low + channel);
-            continue;
-          }
-          if (k % kTilesOfLine<IO> == 0) {
-            fetch(low + channel + ahead);
-            fetch(high + channel - ahead);
-          }
-          fold(tiles[k], q, once(load(low + channel)), once(load(high + channel)));
-        }
+      for (std::int64_t k = 0; k < tiles.count; ++k) {
+        tiles[k][0] = load(data + group.channel[k]);
+        if (n % 2 == 0) tiles[k][n / 2] = load(data + n / 2 * stride + group.channel[k]);
       }
+      with_count(tiles.count, [&, to = tiles]<int kCount>() {
+        const RowPieces<T, kCount> pieces(group);
+        const IO *low = data + group.channel[0], *high = low + n * stride;
+        for (std::int64_t q = 1; 2 * q < n; ++q) {
+          low += stride;
+          high -= stride;
+          unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
+            const std::int64_t at = pieces.template at<k>();
+            if constexpr (k % kTilesOfLine<IO> == 0) {
+              fetch(low + at + ahead);
+              fetch(high + at - ahead);
+            }
+            fold(to[k], q, once(load(low + at)), once(load(high + at)));
+          });
+        }
+      });
     } else {
       spectrans::gather<IO>(signal, pack, group, plan.slot, tiles);
       for (std::int64_t k = 0; k < tiles.count; ++k) {
@@ -175,11 +180,12 @@ struct DirectModes {
     const Vector<T>* const bins = tiles.data + n;
     for_each_row<kTogether>(
         plan.inverse, n / 2 + 1, plan.modes - 1, tiles.count, {bins + 2, 2, tiles.pitch}, {bins + 3, 2, tiles.pitch},
-        [&](std::int64_t j, std::int64_t t, const Vector<T>& c, const Vector<T>& s) SPECTRANS_INLINE_LAMBDA {
-          const Vector<T> even = tiles[t][n] + c;
-          put.template operator()<1>(j, t, even - s);
-          if (j > 0) put.template operator()<-1>(n - j, t, even + s);
-        });
+        [=, pitch = tiles.pitch](std::int64_t j, std::int64_t t, const Vector<T>& c, const Vector<T>& s)
+            SPECTRANS_INLINE_LAMBDA {
+              const Vector<T> even = bins[t * pitch] + c;
+              put.template operator()<1>(j, t, even - s);
+              if (j > 0) put.template operator()<-1>(n - j, t, even + s);
+            });
   }
 
   void invert_tiles(const Tiles<T>& tiles) const {

@@ -80,6 +80,13 @@ inline Group some_tiles(Group group, std::int64_t first, std::int64_t count) {
   return group;
 }
 
+// Calls f with the lanes of a group that one item uses: where it uses all, as a compile-time constant.
+template <class T, class F>
+SPECTRANS_INLINE void with_lanes(const Group& group, F&& f) {
+  if (group.lanes == kLanes<T>) return f(std::integral_constant<int, kLanes<T>>{});
+  f(group.lanes);
+}
+
 // The lanes of a tile as those of items side by side.
 template <class T>
 class ItemLanes {

@@ -99,31 +99,22 @@ class ModesPass {
   // Whether the pairs of a tile's channels lie side by side.
   bool are_rows(const Group& group) const { return call_.bins.d_stride == 2 && group.items == 1; }
 
-  // Calls f(pairs, lanes, bin, tile) for each bin of each tile: where the pairs of so many lanes start. Of whole
-  // vectors that is a compile-time constant.
+  // Calls f(pairs, lanes, bin, tile) for each bin of each tile: where the pairs of so many lanes start.
   template <class Number, class Bins, class F>
   void for_each_row(std::int64_t item, const Group& group, const Tiles<T>& tiles, const Bins& bins, const F& f) const {
-    if (group.lanes == kLanes<T>) {
-      for_each_row<Number>(item, group, std::integral_constant<int, kLanes<T>>{}, tiles, bins, f);
-    } else {
-      for_each_row<Number>(item, group, group.lanes, tiles, bins, f);
-    }
-  }
-  template <class Number, class Lanes, class Bins, class F>
-  SPECTRANS_INLINE void for_each_row(std::int64_t item, const Group& group, Lanes lanes, const Tiles<T>& tiles,
-                                     const Bins& bins, const F& f) const {
-    Number* row = batch_item<Number>(call_.bins, item);
+    Number* first = batch_item<Number>(call_.bins, item);
     const std::int64_t count = call_.bins.n, stride = call_.bins.n_stride, ahead = kPrefetchRows * stride;
-    const Group own = group;
-    const Tiles<T> of = tiles;
-    for (std::int64_t k = 0; k < count; ++k, row += stride) {
-      const auto bin = bins[k];
-      for (std::int64_t t = 0; t < of.count; ++t) {
-        Number* pairs = row + 2 * own.channel[t];
-        fetch_pairs(pairs + ahead);
-        f(pairs, lanes, bin, of[t]);
+    with_lanes<T>(group, [&, own = group, tiles](auto lanes) {
+      Number* row = first;
+      for (std::int64_t k = 0; k < count; ++k, row += stride) {
+        const auto bin = bins[k];
+        for (std::int64_t t = 0; t < tiles.count; ++t) {
+          Number* pairs = row + 2 * own.channel[t];
+          fetch_pairs(pairs + ahead);
+          f(pairs, lanes, bin, tiles[t]);
+        }
       }
-    }
+    });
   }
 
   void write_bins(std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {

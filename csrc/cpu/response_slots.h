@@ -25,7 +25,18 @@ class Divisor {
 
   // weight, a power of two or minus one, times value / n
   SPECTRANS_INLINE Vector<T> divide(Vector<T> value, T weight) const {
-    return exact_ ? value * (weight * inverse_) : value / (n_ / weight);
+    return exact_ ? divide<true>(value, weight) : divide<false>(value, weight);
+  }
+  template <bool kExact>
+  SPECTRANS_INLINE Vector<T> divide(Vector<T> value, T weight) const {
+    return kExact ? value * (weight * inverse_) : value / (n_ / weight);
+  }
+
+  // Calls f with whether it is exact, as a compile-time constant, and itself, by value.
+  template <class F>
+  SPECTRANS_INLINE void with_exact(F&& f) const {
+    if (exact_) return f.template operator()<true>(*this);
+    f.template operator()<false>(*this);
   }
 
  private:
@@ -55,58 +66,70 @@ class ResponseSlots {
   // The reverse, for the gradient, which lanes have the sums of: bins without a mirror image in the half spectrum stand
   // for that, too.
   [[gnu::noinline]] void write_gradient(const Group& group, Vector<T>* slots, T* gradient) const {
-    const std::int64_t d = call_.x.d;
-    const Divisor<T> n(transform_.n);
     const ItemLanes<T> items(group);
     for (std::int64_t i = 0; items.several() && i < transform_.slots; ++i) slots[i] = items.sum(slots[i]);
-    transform_.for_each_bin([&](const Bin<T>& bin) {
-      const T weight = bin.mirror < 0 ? 2 : 1;
-      for (std::int64_t k = 0; k < group.tiles; ++k) {
-        const Vector<T>* tile = slots + k * pitch_;
-        const Vector<T> re = n.divide(tile[bin.re], weight);
-        const Vector<T> im = bin.im >= 0 ? n.divide(tile[bin.im], weight * bin.sign) : Vector<T>{};
-        store_pairs(gradient + 2 * (bin.row * d + group.channel[k]), group.lanes, re, im);
-        if (bin.mirror >= 0 && bin.mirror != bin.row) {
-          store_pairs(gradient + 2 * (bin.mirror * d + group.channel[k]), group.lanes, re, -im);
-        }
-      }
+    with_lanes<T>(group, [&](auto lanes) {
+      Divisor<T>(transform_.n)
+          .with_exact([&, own = group, pitch = pitch_, stride = 2 * call_.x.d]<bool kExact>(const Divisor<T> n) {
+            transform_.for_each_bin([&](const Bin<T>& bin) SPECTRANS_INLINE_LAMBDA {
+              const T weight = bin.mirror < 0 ? 2 : 1;
+              for (std::int64_t k = 0; k < own.tiles; ++k) {
+                const Vector<T>* tile = slots + k * pitch;
+                const Vector<T> re = n.template divide<kExact>(tile[bin.re], weight);
+                const Vector<T> im =
+                    bin.im >= 0 ? n.template divide<kExact>(tile[bin.im], weight * bin.sign) : Vector<T>{};
+                T* row = gradient + 2 * own.channel[k];
+                store_pairs(row + bin.row * stride, lanes, re, im);
+                if (bin.mirror >= 0 && bin.mirror != bin.row) store_pairs(row + bin.mirror * stride, lanes, re, -im);
+              }
+            });
+          });
     });
   }
 
  private:
   // Calls f(bin, set), set(h, tile) putting the response at a bin into its slots.
   template <class F>
-  void for_each_bin(const F& f) const {
-    const Divisor<T> n(transform_.n);
+  SPECTRANS_INLINE void for_each_bin(const F& f) const {
     const T imag_sign = call_.adjoint ? T(-1) : T(1);
-    transform_.for_each_bin([&](const Bin<T>& bin) {
-      f(bin, [&](const Complex<Vector<T>>& h, Vector<T>* tile) {
-        tile[bin.re] = n.divide(h.re, T(1));
-        if (bin.im >= 0) tile[bin.im] = n.divide(h.im, imag_sign * bin.sign);
+    Divisor<T>(transform_.n).with_exact([&, imag_sign]<bool kExact>(const Divisor<T> n) {
+      transform_.for_each_bin([&](const Bin<T>& bin) SPECTRANS_INLINE_LAMBDA {
+        f(bin, [&](const Complex<Vector<T>>& h, Vector<T>* tile) SPECTRANS_INLINE_LAMBDA {
+          tile[bin.re] = n.template divide<kExact>(h.re, T(1));
+          if (bin.im >= 0) tile[bin.im] = n.template divide<kExact>(h.im, imag_sign * bin.sign);
+        });
       });
     });
   }
 
   // [bins, channels, 2]: of a bin what is side by side, if the tiles stay near.
   void from_channels(const Group& group, Vector<T>* slots) const {
-    const auto* response = static_cast<const T*>(call_.response);
     const std::int64_t together = group.tiles * pitch_ * kVectorBytes <= kAheadBytes / 2 ? group.tiles : 1;
-    const std::int64_t ahead = kPrefetchRows * call_.bin_stride;
-    for (std::int64_t begin = 0; begin < group.tiles; begin += together) {
-      for_each_bin([&](const Bin<T>& bin, const auto& set) {
-        for (std::int64_t k = begin; k < begin + together; ++k) {
-          const T* at = response + 2 * group.channel[k];
-          const T* row = at + bin.row * call_.bin_stride;
-          fetch_pairs(row + ahead);
-          Complex<Vector<T>> h = load_pairs(row, group.lanes);
-          if (bin.mirror >= 0 && bin.mirror != bin.row) {
-            const Complex<Vector<T>> image = load_pairs(at + bin.mirror * call_.bin_stride, group.lanes);
-            h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
-          }
-          set(h, slots + k * pitch_);
+    with_lanes<T>(group, [&](auto lanes) {
+      for (std::int64_t begin = 0; begin < group.tiles; begin += together) {
+        from_channels(some_tiles(group, begin, together), lanes, slots + begin * pitch_);
+      }
+    });
+  }
+  template <class Lanes>
+  void from_channels(const Group group, Lanes lanes, Vector<T>* slots) const {
+    const auto* response = static_cast<const T*>(call_.response);
+    const std::int64_t stride = call_.bin_stride, ahead = kPrefetchRows * stride, pitch = pitch_;
+    for_each_bin([=](const Bin<T>& bin, const auto& set) SPECTRANS_INLINE_LAMBDA {
+      const T* row = response + bin.row * stride;
+      const std::int64_t across = (bin.mirror - bin.row) * stride;
+      const bool mirrored = bin.mirror >= 0 && bin.mirror != bin.row;
+      for (std::int64_t k = 0; k < group.tiles; ++k) {
+        const T* at = row + 2 * group.channel[k];
+        fetch_pairs(at + ahead);
+        Complex<Vector<T>> h = load_pairs(at, lanes);
+        if (mirrored) {
+          const Complex<Vector<T>> image = load_pairs(at + across, lanes);
+          h = {(h.re + image.re) / T(2), (h.im - image.im) / T(2)};
         }
-      });
-    }
+        set(h, slots + k * pitch);
+      }
+    });
   }
 
   // [channels, bins, 2], of a transform with its rows in order.
@@ -115,7 +138,7 @@ class ResponseSlots {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       const T* at = static_cast<const T*>(call_.response) + group.channel[k] * call_.channel_stride;
       Vector<T> block[lanes];
-      for_each_bin([&](const Bin<T>& bin, const auto& set) {
+      for_each_bin([&](const Bin<T>& bin, const auto& set) SPECTRANS_INLINE_LAMBDA {
         if (bin.row % pairs == 0) {
           for (int c = 0; c < lanes; ++c) {
             const T* column = at + c * call_.channel_stride + 2 * bin.row;

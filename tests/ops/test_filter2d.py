@@ -189,10 +189,12 @@ def test_layouts(layout: str, dtype: torch.dtype) -> None:
         assert torch.equal(x, before) and x._version == version
 
 
-def test_response_layouts(backend: str) -> None:
-    x, stored = draw(3, grid=(4, 6), d=6, dtype=torch.float32), oracle.draw(2, 6, 4, 4, dtype=torch.float32)
-    same_in_all_channels = stored[:, :1].permute(2, 3, 1, 0).expand(4, 4, 6, 2)
-    for h in (stored.permute(2, 3, 1, 0), stored.permute(3, 2, 1, 0), same_in_all_channels):
+@pytest.mark.parametrize("d", [6, 20])
+def test_response_layouts(backend: str, d: int) -> None:
+    x, stored = draw(3, grid=(4, 6), d=d, dtype=torch.float32), oracle.draw(2, d, 4, 4, dtype=torch.float32)
+    same_in_all_channels = stored[:, :1].permute(2, 3, 1, 0).expand(4, 4, d, 2)
+    same_in_all_bins = oracle.draw(d, 2, dtype=torch.float32).expand(4, 4, d, 2)
+    for h in (stored.permute(2, 3, 1, 0), stored.permute(3, 2, 1, 0), same_in_all_channels, same_in_all_bins):
         before = h.clone()
         check(spectral_filter2d(x, h, (4, 6)), x, h)
         assert torch.equal(h, before)
