@@ -10,8 +10,9 @@
 // Two axes, Hartley: the half spectra along the sequence, complex transforms F of them along the hidden axis, and
 // y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
 #include "ahead.h"
+#include "bins_in_lanes.h"
+#include "channels_in_lanes.h"
 #include "instruction_set.h"
-#include "plane.h"
 #include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
