@@ -92,21 +92,5 @@ struct Asking {
   SPECTRANS_INLINE void ask() const { pieces->ask(); }
 };
 
-// Calls f with what tile k is to ask for, ahead(k), so that the rows of task `next` of all packs and groups of a signal
-// are there when it begins: nothing, where it does not come to that, the nearer caches hold the signal, or tiles wait.
-template <class IO, class F>
-void with_rows_ahead(const Signal& signal, const Groups<Compute<IO>>& groups, std::int64_t next, std::int64_t end,
-                     const F& f) {
-  if (next == end || size_in_bytes<IO>(signal) <= kLargeBytes || !asks_beside(groups.n * kVectorBytes)) {
-    return f([](std::int64_t) { return Nothing{}; });
-  }
-  const Group group = groups[next % groups.count];
-  PiecesAhead pieces;
-  f([&](std::int64_t k) {
-    pieces = pieces_from<IO>(signal, next / groups.count, group, k);
-    return Asking{&pieces};
-  });
-}
-
 }  // namespace
 }  // namespace spectrans

@@ -1,10 +1,8 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
-#include "ahead.h"
 #include "conv_split.h"
 #include "conv_taps.h"
 #include "instruction_set.h"
-#include "staged_rows.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -59,28 +57,6 @@ struct BackwardProduct {
 
 // ---- passes over the data -------------------------------------------------------------------------------------------
 
-// What depends on the type that signals are stored in: all else is compiled once for those that are computed alike.
-template <class T>
-struct Storage {
-  void (*read)(const StagedRows<T>& staged, const Signal& x, const Signal& gate, std::int64_t item, const Group& group,
-               Vector<T>* rows);
-  void (*write)(const StagedRows<T>& staged, const Signal& y, const Signal& gate, std::int64_t item, const Group& group,
-                bool streaming, Vector<T>* rows, Vector<T>* work);
-  PiecesAhead (*pieces)(const Signal& signal, std::int64_t item, const Group& group, std::int64_t tile);
-  bool (*can_stream)(const Signal& signal);
-  std::int64_t tiles_of_line;
-
-  template <class IO>
-  static constexpr Storage of() {
-    return {[](const StagedRows<T>& staged, const Signal& x, const Signal& gate, std::int64_t item, const Group& group,
-               Vector<T>* rows) { staged.template read<IO>(x, gate, item, group, rows); },
-            [](const StagedRows<T>& staged, const Signal& y, const Signal& gate, std::int64_t item, const Group& group,
-               bool streaming, Vector<T>* rows,
-               Vector<T>* work) { staged.template write<IO>(y, gate, item, group, streaming, rows, work); },
-            pieces_from<IO>, spectrans::can_stream<IO>, kTilesOfLine<IO>};
-  }
-};
-
 template <class T, int R>
 class ConvPass {
  public:
@@ -110,7 +86,7 @@ class ConvPass {
           const bool more = g + 1 < block.groups, there = more || task + 1 < end;
           const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
           const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
-          storage_.read(rows_, call_.u, call_.pre, block.part, group, rows);
+          storage_.read_staged(rows_, call_.u, call_.pre, block.part, group, rows);
           for (std::int64_t k = 0; k < group.tiles; ++k) {
             Vector<T>* line = rows_.tile(rows, k);
             load(line, tile);
@@ -118,7 +94,7 @@ class ConvPass {
                              Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
-          storage_.write(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
+          storage_.write_staged(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
         }
         arranged = block.first;
       }
@@ -284,15 +260,15 @@ class ConvPass {
     const std::int64_t slots = group.tiles * spectrum_;
     for (std::int64_t i = 0; i < slots; ++i) of.sum[i] = of.total[i] = Vector<T>{};
     for (std::int64_t item = first; item < last; ++item) {
-      storage_.read(rows_, call_.u, call_.pre, item, group, of.u);
-      storage_.read(rows_, call_.grad, call_.post, item, group, of.grad);
+      storage_.read_staged(rows_, call_.u, call_.pre, item, group, of.u);
+      storage_.read_staged(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
         tile_backward(k, skip(group, k), pieces(call_.grad, item + 1, after, k), pieces(call_.u, item + 1, after, k),
                       of);
       }
       const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
-        storage_.write(rows_, to, gate, item, group, streaming, rows, of.work);
+        storage_.write_staged(rows_, to, gate, item, group, streaming, rows, of.work);
       };
       if (call_.pre.data != nullptr) write(call_.grad_pre, call_.u, of.grad);
       write(call_.grad_u, call_.pre, of.grad);
@@ -367,12 +343,14 @@ void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
 }  // namespace
 
 void conv(const Conv& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) {
-    if (SplitConv<IO>::suits(call)) {
-      const SplitConv<IO> pass(call, pool);
-      return call.grad.data != nullptr ? pass.backward() : pass.forward();
+  with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
+    if (!SplitConv<T>::suits(call)) return run(call, storage, pool);
+    const SplitConv<T> pass(call, storage, pool);
+    if (call.grad.data != nullptr) {
+      pass.backward();
+    } else {
+      pass.forward();
     }
-    run<Compute<IO>>(call, Storage<Compute<IO>>::template of<IO>(), pool);
   });
 }
 

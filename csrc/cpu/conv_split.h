@@ -3,18 +3,16 @@
 #pragma once
 
 #include "conv_taps.h"
-#include "split.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
 
-template <class IO>
+template <class T>
 class SplitConv {
-  using T = Compute<IO>;
-
  public:
-  SplitConv(const Conv& call, const ThreadPool& pool)
-      : call_(call), pool_(pool), length_(2 * right_angle_length(call.u.n)), d_(call.u.d),
+  SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
+      : call_(call), storage_(storage), pool_(pool), length_(2 * right_angle_length(call.u.n)), d_(call.u.d),
         taps_(call.u.n, call.k.n, call.causal), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
         size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
@@ -39,7 +37,7 @@ class SplitConv {
         lines_.inverse(pack, space, space.spectra);
         add_skip(v, pack, space.tile);
         gate(call_.post, pack, space.tile, other);
-        lines_.template scatter<IO>(call_.y, pack, space.tile);
+        storage_.scatter_parts(lines_, call_.y, pack, space.tile);
       }
     });
   }
@@ -85,12 +83,12 @@ class SplitConv {
   // tile *= gate, where there is one
   void gate(const Signal& gate, std::int64_t pack, Vector<T>* tile, Vector<T>* other) const {
     if (gate.data == nullptr) return;
-    lines_.template gather<IO>(gate, pack, other);
+    storage_.gather_parts(lines_, gate, pack, other);
     for (std::int64_t i = 0; i < lines_.tile_slots(); ++i) tile[i] = tile[i] * other[i];
   }
 
   void gated(const Signal& x, const Signal& by, std::int64_t pack, Vector<T>* tile, Vector<T>* other) const {
-    lines_.template gather<IO>(x, pack, tile);
+    storage_.gather_parts(lines_, x, pack, tile);
     gate(by, pack, tile, other);
   }
 
@@ -115,7 +113,8 @@ class SplitConv {
         samples[at * d_ + c] = static_cast<double>(from.data[tap * from.n_stride + c * from.d_stride]);
       }
     });
-    wide_.template forward<double>(samples_signal(samples), 0, space);
+    own_storage<double>().gather_parts(wide_, samples_signal(samples), 0, space.tile);
+    wide_.forward(0, space, space.spectra);
     wide_.for_each_line(0, space, [&](std::int64_t, std::int64_t channel, const Spectrum<double>& line) {
       const Spectrum<T> to(spectra + channel * size_, length_);
       for (std::int64_t k = 0; k <= length_ / 2; ++k) {
@@ -136,7 +135,8 @@ class SplitConv {
         line.im[k] = static_cast<double>(from.im[k]) / static_cast<double>(length_);
       }
     });
-    wide_.template inverse<double>(samples_signal(samples), 0, space);
+    wide_.inverse(0, space, space.spectra);
+    own_storage<double>().scatter_parts(wide_, samples_signal(samples), 0, space.tile);
     const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
     for (std::int64_t i = 0; i < call_.k.n; ++i) {
       for (std::int64_t c = 0; c < d_; ++c) to.data[i * to.n_stride + c * to.d_stride] = 0;
@@ -191,19 +191,20 @@ class SplitConv {
     if (call_.pre.data != nullptr) {
       copy(tile, p);
       gate(call_.u, pack, tile, other);
-      lines_.template scatter<IO>(call_.grad_pre, pack, tile);
+      storage_.scatter_parts(lines_, call_.grad_pre, pack, tile);
       copy(p, tile);
       gate(call_.pre, pack, tile, other);
     }
-    lines_.template scatter<IO>(call_.grad_u, pack, tile);
+    storage_.scatter_parts(lines_, call_.grad_u, pack, tile);
     if (call_.post.data == nullptr) return;
     lines_.inverse(pack, space, space.more);
     add_skip(v, pack, tile);
     gate(call_.grad, pack, tile, other);
-    lines_.template scatter<IO>(call_.grad_post, pack, tile);
+    storage_.scatter_parts(lines_, call_.grad_post, pack, tile);
   }
 
   const Conv& call_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const std::int64_t length_, d_;
   const ActingTaps taps_;

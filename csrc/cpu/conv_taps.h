@@ -3,7 +3,7 @@
 #pragma once
 
 #include "right_angle_stage.h"
-#include "staged_rows.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
@@ -46,8 +46,9 @@ class ConvTaps {
   // Taps of a group -> rows.
   void read(const Signal& taps, const Group& group, const Rows& rows) const {
     const Signal none{}, of = acting(taps);
-    low_.template read<T>(slice<T>(of, acting_.offset, acting_.count - acting_.offset), none, 0, group, rows.low);
-    if (has_high()) high_.template read<T>(slice<T>(of, 0, acting_.offset), none, 0, group, rows.high);
+    own_storage<T>().read_staged(low_, slice<T>(of, acting_.offset, acting_.count - acting_.offset), none, 0, group,
+                                 rows.low);
+    if (has_high()) own_storage<T>().read_staged(high_, slice<T>(of, 0, acting_.offset), none, 0, group, rows.high);
   }
 
   // The spectrum of those of tile k, divided by N; imag_sign -1: its conjugate.
@@ -108,10 +109,10 @@ class ConvTaps {
   // Rows -> the taps that act.
   void write(const Rows& rows, const Group& group, const Signal& acting, Vector<T>* work) const {
     const Signal none{};
-    low_.template write<T>(slice<T>(acting, acting_.offset, acting_.count - acting_.offset), none, 0, group, false,
-                           rows.low, work);
+    own_storage<T>().write_staged(low_, slice<T>(acting, acting_.offset, acting_.count - acting_.offset), none, 0,
+                                  group, false, rows.low, work);
     if (has_high())
-      high_.template write<T>(slice<T>(acting, 0, acting_.offset), none, 0, group, false, rows.high, work);
+      own_storage<T>().write_staged(high_, slice<T>(acting, 0, acting_.offset), none, 0, group, false, rows.high, work);
   }
 
   // Those that act, of all.

@@ -5,7 +5,7 @@
 #pragma once
 
 #include "../fft/decimation.h"
-#include "tile.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
@@ -22,18 +22,17 @@ struct DecimatedModes {
   const T* const sign = part.sign;
 
   // Samples -> their bins; meanwhile(t): what is done beside those of tile t
-  template <class IO, class MeanwhileOf>
-  void forward(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles, Vector<T>* space,
-               const MeanwhileOf& meanwhile) const {
-    gather<IO>(signal, pack, group, slot, tiles);
+  template <class MeanwhileOf>
+  void forward(const Storage<T>& storage, const Signal& signal, std::int64_t pack, const Group& group,
+               const Tiles<T>& tiles, Vector<T>* space, const MeanwhileOf& meanwhile) const {
+    storage.gather(signal, pack, group, slot, tiles);
     for (std::int64_t t = 0; t < tiles.count; ++t) forward_tile(tiles[t], space, meanwhile(t));
   }
   // Bins -> their samples, in memory.
-  template <class IO>
-  void inverse(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Tiles<T>& tiles,
-               Vector<T>* space) const {
+  void inverse(const Storage<T>& storage, const Signal& signal, std::int64_t pack, const Group& group, bool streaming,
+               const Tiles<T>& tiles, Vector<T>* space) const {
     for (std::int64_t t = 0; t < tiles.count; ++t) invert_tile(tiles[t], space);
-    scatter<IO>(signal, pack, group, streaming, SlotRows<T>{tiles.data, tiles.pitch, slot});
+    storage.scatter(signal, pack, group, streaming, SlotRows<T>{tiles.data, tiles.pitch, slot});
   }
 
  private:

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "direct_sums.h"
-#include "tile.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
@@ -39,47 +39,90 @@ struct FoldedRows {
   }
 };
 
+// Sums of tiles. One instance serves signals of every element type.
 template <class T>
+struct DirectTiles {
+  const DirectPlan<T>& plan;
+
+  // Samples and their mirror images, put together -> bins.
+  void sum(const Tiles<T>& tiles) const {
+    const std::int64_t n = plan.n, pairs = (n - 1) / 2;
+    const std::int64_t alone[2] = {0, n % 2 == 0 ? n / 2 : 0};  // slots
+    for_each_row<1>(plan.forward, plan.modes, pairs, tiles.count, {tiles.data + 1, 1, tiles.pitch},
+                    {tiles.data + n - 1, -1, tiles.pitch},
+                    [&](std::int64_t k, std::int64_t t, const Vector<T>& c, const Vector<T>& s)
+                        SPECTRANS_INLINE_LAMBDA {
+                          Vector<T>* tile = tiles[t];
+                          tile[n + 2 * k] = tile[alone[k % 2]] + c;
+                          tile[n + 2 * k + 1] = s;
+                        });
+  }
+
+  // Bins -> samples.
+  void invert(const Tiles<T>& tiles) const {
+    for_each_sample<1>(tiles, [=]<int>(std::int64_t j, std::int64_t t, const Vector<T>& value)
+                                  SPECTRANS_INLINE_LAMBDA { tiles[t][j] = value; });
+  }
+
+  // put<kNext>(j, t, sample j of tile t), after which come samples j + kNext, j + 2 kNext, ...; those of `kTogether`
+  // tiles one after the other.
+  template <int kTogether, class Put>
+  SPECTRANS_INLINE void for_each_sample(const Tiles<T>& tiles, const Put& put) const {
+    const std::int64_t n = plan.n;
+    const Vector<T>* const bins = tiles.data + n;
+    for_each_row<kTogether>(
+        plan.inverse, n / 2 + 1, plan.modes - 1, tiles.count, {bins + 2, 2, tiles.pitch}, {bins + 3, 2, tiles.pitch},
+        [=, pitch = tiles.pitch](std::int64_t j, std::int64_t t, const Vector<T>& c, const Vector<T>& s)
+            SPECTRANS_INLINE_LAMBDA {
+              const Vector<T> even = bins[t * pitch] + c;
+              put.template operator()<1>(j, t, even - s);
+              if (j > 0) put.template operator()<-1>(n - j, t, even + s);
+            });
+  }
+};
+
+template <class IO>
 struct DirectModes {
+  using T = Compute<IO>;
   static constexpr bool kScales = true;  // the plan has the norm
   const DirectPlan<T>& plan;
+  const DirectTiles<T> sums{plan};
   const std::int64_t slots = plan.slots, work = 0;
   const std::int32_t* const slot = plan.slot;
   const std::int32_t *const re = plan.re, *const im = plan.im;
   const T* const sign = plan.sign;
 
   // Samples in memory -> their bins.
-  template <class IO, class MeanwhileOf>
-  void forward(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles, Vector<T>*,
-               const MeanwhileOf&) const {
+  template <class MeanwhileOf>
+  void forward(const Storage<T>& storage, const Signal& signal, std::int64_t pack, const Group& group,
+               const Tiles<T>& tiles, Vector<T>*, const MeanwhileOf&) const {
     if constexpr (kFewModes<IO> > 0) {
       if (whole_vectors<T>(signal, group) && plan.modes <= kFewModes<IO>) {
-        return sum_rows<IO>(signal, pack, group, tiles);
+        return sum_rows(signal, pack, group, tiles);
       }
     }
-    gather<IO>(signal, pack, group, tiles);
-    sum_tiles(tiles);
+    gather(storage, signal, pack, group, tiles);
+    sums.sum(tiles);
   }
 
   // Bins -> their samples in memory.
-  template <class IO>
-  void inverse(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const Tiles<T>& tiles,
-               Vector<T>*) const {
+  void inverse(const Storage<T>& storage, const Signal& signal, std::int64_t pack, const Group& group, bool streaming,
+               const Tiles<T>& tiles, Vector<T>*) const {
     const std::int64_t last = plan.modes - 1;
     for (std::int64_t t = 0; 2 * last == plan.n && t < tiles.count; ++t) tiles[t][plan.re[last] + 1] = Vector<T>{};
     if (!whole_vectors<T>(signal, group)) {
-      invert_tiles(tiles);
-      scatter<IO>(signal, pack, group, streaming, SlotRows<T>{tiles.data, tiles.pitch, plan.slot});
+      sums.invert(tiles);
+      storage.scatter(signal, pack, group, streaming, SlotRows<T>{tiles.data, tiles.pitch, plan.slot});
       return;
     }
     IO* const data = batch_item<IO>(signal, pack);
     const std::int64_t stride = signal.n_stride, *const channel = group.channel;
     if (streaming) {  // whole lines, one after the other
-      for_each_sample<kTilesOfLine<IO>>(tiles,
-                                        [=]<int>(std::int64_t j, std::int64_t t, const Vector<T>& value)
-                                            SPECTRANS_INLINE_LAMBDA { stream(data + j * stride + channel[t], value); });
+      sums.template for_each_sample<kTilesOfLine<IO>>(
+          tiles, [=]<int>(std::int64_t j, std::int64_t t, const Vector<T>& value)
+                     SPECTRANS_INLINE_LAMBDA { stream(data + j * stride + channel[t], value); });
     } else {
-      for_each_sample<1>(
+      sums.template for_each_sample<1>(
           tiles, [=]<int kNext>(std::int64_t j, std::int64_t t, const Vector<T>& value) SPECTRANS_INLINE_LAMBDA {
             IO* const to = data + j * stride + channel[t];
             fetch_near(to + kNext * kDirectRows * stride);
@@ -89,11 +132,10 @@ struct DirectModes {
   }
 
  private:
-  template <class IO>
   void sum_rows(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
     const std::int64_t n = plan.n, pairs = (n - 1) / 2, stride = signal.n_stride;
     const IO* const data = batch_item<const IO>(signal, pack);
-    const auto sums = [&]<int kRows, int kTiles>(std::int64_t k, std::int64_t tile) SPECTRANS_INLINE_LAMBDA {
+    const auto sum_some = [&]<int kRows, int kTiles>(std::int64_t k, std::int64_t tile) SPECTRANS_INLINE_LAMBDA {
       const std::int64_t* const channel = group.channel + tile;
       const FoldedRows<IO> rows{data, data + n * stride, stride, channel};
       Vector<T> sum[2][kRows][kTiles];
@@ -111,14 +153,14 @@ struct DirectModes {
     for_each_block(plan.modes, [&]<int kRows>(std::int64_t k) SPECTRANS_INLINE_LAMBDA {
       constexpr int kTiles = kVectorBytes == kLine || kRows <= 2 ? 2 : 1;
       std::int64_t tile = 0;
-      for (; tile + kTiles <= tiles.count; tile += kTiles) sums.template operator()<kRows, kTiles>(k, tile);
-      for (; tile < tiles.count; ++tile) sums.template operator()<kRows, 1>(k, tile);
+      for (; tile + kTiles <= tiles.count; tile += kTiles) sum_some.template operator()<kRows, kTiles>(k, tile);
+      for (; tile < tiles.count; ++tile) sum_some.template operator()<kRows, 1>(k, tile);
     });
   }
 
   // Samples and their mirror images come together as they are read.
-  template <class IO>
-  void gather(const Signal& signal, std::int64_t pack, const Group& group, const Tiles<T>& tiles) const {
+  void gather(const Storage<T>& storage, const Signal& signal, std::int64_t pack, const Group& group,
+              const Tiles<T>& tiles) const {
     const std::int64_t n = plan.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
     const auto fold = [=](Vector<T>* tile, std::int64_t q, Vector<T> a, Vector<T> b) SPECTRANS_INLINE_LAMBDA {
       tile[q] = a + b;
@@ -147,7 +189,7 @@ struct DirectModes {
         }
       });
     } else {
-      spectrans::gather<IO>(signal, pack, group, plan.slot, tiles);
+      storage.gather(signal, pack, group, plan.slot, tiles);
       for (std::int64_t k = 0; k < tiles.count; ++k) {
         for (std::int64_t q = 1; 2 * q < n; ++q) fold(tiles[k], q, tiles[k][q], tiles[k][n - q]);
       }
@@ -157,40 +199,6 @@ struct DirectModes {
       tiles[k][0] = first + middle;
       tiles[k][n / 2] = first - middle;
     }
-  }
-
-  void sum_tiles(const Tiles<T>& tiles) const {
-    const std::int64_t n = plan.n, pairs = (n - 1) / 2;
-    const std::int64_t alone[2] = {0, n % 2 == 0 ? n / 2 : 0};  // slots
-    for_each_row<1>(plan.forward, plan.modes, pairs, tiles.count, {tiles.data + 1, 1, tiles.pitch},
-                    {tiles.data + n - 1, -1, tiles.pitch},
-                    [&](std::int64_t k, std::int64_t t, const Vector<T>& c, const Vector<T>& s)
-                        SPECTRANS_INLINE_LAMBDA {
-                          Vector<T>* tile = tiles[t];
-                          tile[n + 2 * k] = tile[alone[k % 2]] + c;
-                          tile[n + 2 * k + 1] = s;
-                        });
-  }
-
-  // put<kNext>(j, t, sample j of tile t), after which come samples j + kNext, j + 2 kNext, ...; those of `kTogether`
-  // tiles one after the other.
-  template <int kTogether, class Put>
-  SPECTRANS_INLINE void for_each_sample(const Tiles<T>& tiles, const Put& put) const {
-    const std::int64_t n = plan.n;
-    const Vector<T>* const bins = tiles.data + n;
-    for_each_row<kTogether>(
-        plan.inverse, n / 2 + 1, plan.modes - 1, tiles.count, {bins + 2, 2, tiles.pitch}, {bins + 3, 2, tiles.pitch},
-        [=, pitch = tiles.pitch](std::int64_t j, std::int64_t t, const Vector<T>& c, const Vector<T>& s)
-            SPECTRANS_INLINE_LAMBDA {
-              const Vector<T> even = bins[t * pitch] + c;
-              put.template operator()<1>(j, t, even - s);
-              if (j > 0) put.template operator()<-1>(n - j, t, even + s);
-            });
-  }
-
-  void invert_tiles(const Tiles<T>& tiles) const {
-    for_each_sample<1>(tiles, [=]<int>(std::int64_t j, std::int64_t t, const Vector<T>& value)
-                                  SPECTRANS_INLINE_LAMBDA { tiles[t][j] = value; });
   }
 };
 

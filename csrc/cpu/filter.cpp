@@ -1,7 +1,6 @@
 // Filtering along the sequence: transform, product with the response, transform back.
 #include "filter_pass.h"
 #include "instruction_set.h"
-#include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -32,14 +31,12 @@ struct LineTransform {
 };
 
 // Few channels: parts of each line in the lanes.
-template <class IO>
+template <class T>
 class SplitPass {
-  using T = Compute<IO>;
-
  public:
-  SplitPass(const Filter& call, const ThreadPool& pool)
-      : call_(call), pool_(pool), split_(call.x.n, call.x.d, call.x.batch), n_(call.x.n), d_(call.x.d),
-        bins_(n_ / 2 + 1), size_(split_.spectrum_size()), packs_(split_.packs()),
+  SplitPass(const Filter& call, const Storage<T>& storage, const ThreadPool& pool)
+      : call_(call), storage_(storage), pool_(pool), split_(call.x.n, call.x.d, call.x.batch), n_(call.x.n),
+        d_(call.x.d), bins_(n_ / 2 + 1), size_(split_.spectrum_size()), packs_(split_.packs()),
         parts_(gradient() ? min(packs_, kTasks) : packs_) {}
 
   static bool suits(const Filter& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch); }
@@ -57,17 +54,20 @@ class SplitPass {
                  for (std::int64_t i = 0; gradient() && i < d_ * size_; ++i) sum[i] = 0;
                  for (std::int64_t pack = part * packs_ / parts_; pack < (part + 1) * packs_ / parts_; ++pack) {
                    if (gradient()) {
-                     split_.template gather<IO>(call_.with, pack, space.tile);
+                     storage_.gather_parts(split_, call_.with, pack, space.tile);
                      split_.forward(pack, space, space.more);
                    }
-                   split_.template forward<IO>(call_.x, pack, space);
+                   storage_.gather_parts(split_, call_.x, pack, space.tile);
+                   split_.forward(pack, space, space.spectra);
                    split_.for_each_line(pack, space, [&](std::int64_t, std::int64_t channel, const Spectrum<T>& x) {
                      if (gradient()) {
                        Spectrum<T>(sum + channel * size_, n_).add_product(split_.other(space, x), x);
                      }
                      if (filters()) x.multiply(Spectrum<T>(shared + channel * size_, n_));
                    });
-                   if (filters()) split_.template inverse<IO>(call_.y, pack, space);
+                   if (!filters()) continue;
+                   split_.inverse(pack, space, space.spectra);
+                   storage_.scatter_parts(split_, call_.y, pack, space.tile);
                  }
                }
              });
@@ -113,6 +113,7 @@ class SplitPass {
   }
 
   const Filter& call_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const SplitLines<T> split_;
   const std::int64_t n_, d_, bins_;
@@ -123,11 +124,11 @@ class SplitPass {
 }  // namespace
 
 void filter(const Filter& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) {
-    if (SplitPass<IO>::suits(call)) {
-      SplitPass<IO>(call, pool).run();
+  with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
+    if (SplitPass<T>::suits(call)) {
+      SplitPass<T>(call, storage, pool).run();
     } else {
-      filter_pass<IO>(call, LineTransform<Compute<IO>>(call.x.n), pool);
+      filter_pass(call, LineTransform<T>(call.x.n), storage, pool);
     }
   });
 }

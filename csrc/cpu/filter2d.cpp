@@ -5,7 +5,6 @@
 // of their own, and the product with the response happens while a complex transform of theirs is in registers.
 #include "filter_pass.h"
 #include "instruction_set.h"
-#include "split.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -27,7 +26,7 @@ struct GridTransform {
   void forward(Vector<T>* tile, Vector<T>* scratch, Outer outer) const {
     for (std::int64_t s = 0; s < first.stages; ++s) {
       const RealStage<T>& stage = first.stage[s];
-      if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
+      if (s > 0 || !outer.forward) Stages<T>::real_forward(stage, tile, scratch);
       for_pairs(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
         complex_forward(child, 0, re, im, blocks, scratch);
         for_columns(blocks * stage.m, [&](std::int64_t at, std::int64_t count) {
@@ -44,7 +43,7 @@ struct GridTransform {
   void convolve(Vector<T>* tile, Vector<T>* scratch, const Middle& middle, Outer outer) const {
     for (std::int64_t s = 0; s < first.stages; ++s) {
       const RealStage<T>& stage = first.stage[s];
-      if (s > 0 || !outer.forward) real_forward_stage(stage, tile, scratch);
+      if (s > 0 || !outer.forward) Stages<T>::real_forward(stage, tile, scratch);
       for_pairs(stage, tile, [&](const ComplexPlan<T>& child, Vector<T>* re, Vector<T>* im, std::int64_t blocks) {
         complex_forward(child, 0, re, im, blocks, scratch);
         for_columns(blocks * stage.m, [&](std::int64_t at, std::int64_t count) {
@@ -58,7 +57,7 @@ struct GridTransform {
     if (w % 2 == 0) real_convolve(real_column, tile + h, scratch, middle);
     tail(tile);
     for (std::int64_t s = first.stages - 1; s >= 0; --s) {
-      if (s > 0 || !outer.inverse) real_inverse_stage(first.stage[s], tile, scratch);
+      if (s > 0 || !outer.inverse) Stages<T>::real_inverse(first.stage[s], tile, scratch);
     }
   }
 
@@ -103,14 +102,13 @@ struct GridTransform {
 
 // Few channels: transforms of several rows side by side in the lanes, and of the columns of so many neighbouring
 // frequencies.
-template <class IO, bool kFilter, bool kGradient>
+template <class T, bool kFilter, bool kGradient>
 class SplitGridPass {
-  using T = Compute<IO>;
   static constexpr std::int64_t lanes = kLanes<T>;
 
  public:
-  SplitGridPass(const Filter2d& call, const ThreadPool& pool)
-      : call_(call), pool_(pool), h_(call.h), w_(call.x.n / call.h), d_(call.x.d), half_(w_ / 2 + 1),
+  SplitGridPass(const Filter2d& call, const Storage<T>& storage, const ThreadPool& pool)
+      : call_(call), storage_(storage), pool_(pool), h_(call.h), w_(call.x.n / call.h), d_(call.x.d), half_(w_ / 2 + 1),
         blocks_(ceil_div(half_, lanes)), rows_(w_, d_, h_), column_(complex_plan<T>(h_)),
         parts_(kGradient ? min(call.x.batch, kTasks) : call.x.batch) {}
 
@@ -163,7 +161,7 @@ class SplitGridPass {
   // The rows of an item, as a signal.
   Signal rows_of(const Signal& grid, std::int64_t item) const {
     Signal rows = grid;
-    rows.data = batch_item<IO>(grid, item);
+    rows.data = storage_.item(grid, item);
     rows.n = w_;
     rows.batch = rows.size[0] = h_;
     rows.stride[0] = w_ * grid.n_stride;
@@ -174,7 +172,7 @@ class SplitGridPass {
   void forward_rows(const Signal& grid, std::int64_t item, const Workspace& space, T* spectra) const {
     const Signal rows = rows_of(grid, item);
     for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
-      rows_.template gather<IO>(rows, pack, space.tile);
+      storage_.gather_parts(rows_, rows, pack, space.tile);
       rows_.forward(pack, space, spectra + pack * rows_.pack_size());
     }
   }
@@ -218,7 +216,7 @@ class SplitGridPass {
     const Signal rows = rows_of(call_.y, item);
     for (std::int64_t pack = 0; pack < rows_.packs(); ++pack) {
       rows_.inverse(pack, space, spectra + pack * rows_.pack_size());
-      rows_.template scatter<IO>(rows, pack, space.tile);
+      storage_.scatter_parts(rows_, rows, pack, space.tile);
     }
   }
 
@@ -276,6 +274,7 @@ class SplitGridPass {
   }
 
   const Filter2d& call_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const std::int64_t h_, w_, d_, half_;
   const std::int64_t blocks_;  // of frequencies, to a row
@@ -287,15 +286,15 @@ class SplitGridPass {
 }  // namespace
 
 void filter2d(const Filter2d& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) {
-    if (!SplitGridPass<IO, true, false>::suits(call)) {
-      filter_pass<IO>(call, GridTransform<Compute<IO>>(call.h, call.x.n / call.h), pool);
+  with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
+    if (!SplitGridPass<T, true, false>::suits(call)) {
+      filter_pass(call, GridTransform<T>(call.h, call.x.n / call.h), storage, pool);
     } else if (call.response_grad == nullptr) {
-      SplitGridPass<IO, true, false>(call, pool).run();
+      SplitGridPass<T, true, false>(call, storage, pool).run();
     } else if (call.response == nullptr) {
-      SplitGridPass<IO, false, true>(call, pool).run();
+      SplitGridPass<T, false, true>(call, storage, pool).run();
     } else {
-      SplitGridPass<IO, true, true>(call, pool).run();
+      SplitGridPass<T, true, true>(call, storage, pool).run();
     }
   });
 }

@@ -5,9 +5,8 @@
 // their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
 #pragma once
 
-#include "ahead.h"
-#include "outer_stage.h"
 #include "response_slots.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
@@ -62,25 +61,24 @@ struct Product {
 // Transform, for T, has what ResponseSlots takes, and: work, slots of scratch; slot [n] of each sample; first, the plan
 // whose first stage is its own; forward(tile, work, outer); convolve(tile, work, middle, outer), forward and n times
 // the inverse.
-template <class IO, class Transform, bool kFilter, bool kGradient>
+template <class T, class Transform, bool kFilter, bool kGradient>
 class FilterPass {
-  using T = Compute<IO>;
-
  public:
-  FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool)
-      : FilterPass(call, transform, pool, Groups<T>(transform.n, call.x.d, call.x.batch, most_tiles(call, transform))) {
-  }
+  FilterPass(const Filter& call, const Transform& transform, const Storage<T>& storage, const ThreadPool& pool)
+      : FilterPass(call, transform, storage, pool,
+                   Groups<T>(transform.n, call.x.d, call.x.batch, most_tiles(call, transform, storage))) {}
 
  private:
   // The batch is split by the groups there are whatever the threads.
-  FilterPass(const Filter& call, const Transform& transform, const ThreadPool& pool, const Groups<T>& groups)
-      : call_(call), pool_(pool), transform_(transform), batch_(groups.packs(call.x.batch)),
+  FilterPass(const Filter& call, const Transform& transform, const Storage<T>& storage, const ThreadPool& pool,
+             const Groups<T>& groups)
+      : call_(call), storage_(storage), pool_(pool), transform_(transform), batch_(groups.packs(call.x.batch)),
         parts_(kGradient ? max(1, min(batch_, kTasks / groups.count)) : max(1, batch_)),
-        groups_(groups.shared(parts_, pool.threads, kTilesOfLine<IO>)), pitch_(padded(transform.slots)),
+        groups_(groups.shared(parts_, pool.threads, storage.tiles_of_line)), pitch_(padded(transform.slots)),
         slots_(pitch_ * groups_.tiles_per_group), response_(call, transform, pitch_),
-        streaming_(kFilter && can_stream<IO>(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
+        streaming_(kFilter && storage.can_stream(call.y)), outer_(leaves_room() && has_outer_stage(transform.first)),
         asks_(leaves_room() && asks_beside(transform.slots * kVectorBytes) &&
-              (outer_ || size_in_bytes<IO>(call.x) > kLargeBytes)),
+              (outer_ || storage.size_in_bytes(call.x) > kLargeBytes)),
         kept_((kFilter ? 1 : 0) + (kGradient ? ceil_div(batch_, parts_) > kItemsPerSum ? 2 : 1 : 0)),
         blocks_(groups_.count, parts_, kept_ * slots_ * kVectorBytes, pool.threads,
                 transform.n <= kFarRows ? kFarBytes : Blocks::kNearBytes, streaming_ && each_by_itself()),
@@ -105,8 +103,8 @@ class FilterPass {
                };
                if (asks_) {
                  const Next beginning = start(blocks_[begin]);
-                 fetch<IO>(call_.x, beginning.item, beginning.group);
-                 if (kGradient) fetch<IO>(call_.with, beginning.item, beginning.group);
+                 storage_.fetch(call_.x, beginning.item, beginning.group);
+                 if (kGradient) storage_.fetch(call_.with, beginning.item, beginning.group);
                }
                std::int64_t arranged = -1;
                for (std::int64_t task = begin; task < end; ++task) {
@@ -205,13 +203,14 @@ class FilterPass {
   // tiles take no more than a second-level cache; for a gradient, which needs as much again, no more than half, and
   // where nothing of the signals stays in any cache: as measured. Where channels come first, tiles have no cache lines
   // in common: each by itself.
-  static std::int64_t most_tiles(const Filter& call, const Transform& transform) {
-    constexpr std::int64_t few = max(1, min(kMaxTiles, 128 / (kLanes<T> * std::int64_t(sizeof(IO)))));
+  static std::int64_t most_tiles(const Filter& call, const Transform& transform, const Storage<T>& storage) {
+    const std::int64_t few = min(kMaxTiles, 2 * storage.tiles_of_line);
     constexpr std::int64_t room = 1024 * 1024;
     if (channels_first(call.x)) return 1;
     const std::int64_t bytes = kMaxTiles * transform.n * kVectorBytes;
     if (!kGradient) return bytes <= room ? kMaxTiles : few;
-    return kMaxTiles > kFewTiles && bytes <= room / 4 && size_in_bytes<IO>(call.x) >= 4 * kLargeBytes ? kMaxTiles : few;
+    const bool large = storage.size_in_bytes(call.x) >= 4 * kLargeBytes;
+    return kMaxTiles > kFewTiles && bytes <= room / 4 && large ? kMaxTiles : few;
   }
 
   Tiles<T> tiles(const Group& group, Vector<T>* slots) const { return {slots, pitch_, group.tiles}; }
@@ -226,32 +225,28 @@ class FilterPass {
 
   // An item of a signal -> tiles; whether the butterflies of the first stage are done with it.
   bool bring(const Signal& signal, std::int64_t item, const Group& group, Vector<T>* slots) const {
-    if constexpr (kOuterStages) {
-      if (is_outer(signal, group)) {
-        outer_forward(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
-                      RowsFrom<IO>{batch_item<const IO>(signal, item), signal.n_stride, group.channel});
-        return true;
-      }
+    if (is_outer(signal, group)) {
+      storage_.outer_forward(transform_.first.stage[0], transform_.first.sample, signal, item, group,
+                             tiles(group, slots));
+      return true;
     }
-    gather<IO>(signal, item, group, transform_.slot, tiles(group, slots));
+    storage_.gather(signal, item, group, transform_.slot, tiles(group, slots));
     return false;
   }
 
   // Tiles -> an item of y; outer: the butterflies of the last inverse stage are left to do.
   void take(std::int64_t item, const Group& group, Vector<T>* slots, bool outer) const {
     const Signal& y = call_.y;
-    if constexpr (kOuterStages) {
-      if (outer) {
-        return outer_inverse(transform_.first.stage[0], transform_.first.sample, tiles(group, slots),
-                             RowsTo<IO>{batch_item<IO>(y, item), y.n_stride, group.channel, streaming_});
-      }
+    if (outer) {
+      return storage_.outer_inverse(transform_.first.stage[0], transform_.first.sample, y, item, group, streaming_,
+                                    tiles(group, slots));
     }
-    scatter<IO>(y, item, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
+    storage_.scatter(y, item, group, streaming_, SlotRows<T>{slots, pitch_, transform_.slot});
   }
 
   // What tile k asks for, of what is next.
   PiecesAhead pieces(const Signal& signal, const Next& next, std::int64_t k) const {
-    return asks_ ? pieces_from<IO>(signal, next.item, next.group, k) : PiecesAhead{};
+    return asks_ ? storage_.pieces(signal, next.item, next.group, k) : PiecesAhead{};
   }
 
   // Items first .. last, of the groups of a block, to space.total; after: what comes after them.
@@ -299,6 +294,7 @@ class FilterPass {
   }
 
   const Filter& call_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const Transform& transform_;
   const std::int64_t batch_, parts_;
@@ -314,14 +310,14 @@ class FilterPass {
   const std::int64_t shared_;  // slots of the responses that threads share
 };
 
-template <class IO, class Transform>
-void filter_pass(const Filter& call, const Transform& transform, const ThreadPool& pool) {
+template <class T, class Transform>
+void filter_pass(const Filter& call, const Transform& transform, const Storage<T>& storage, const ThreadPool& pool) {
   if (call.response_grad == nullptr) {
-    FilterPass<IO, Transform, true, false>(call, transform, pool).run();
+    FilterPass<T, Transform, true, false>(call, transform, storage, pool).run();
   } else if (call.response == nullptr) {
-    FilterPass<IO, Transform, false, true>(call, transform, pool).run();
+    FilterPass<T, Transform, false, true>(call, transform, storage, pool).run();
   } else {
-    FilterPass<IO, Transform, true, true>(call, transform, pool).run();
+    FilterPass<T, Transform, true, true>(call, transform, storage, pool).run();
   }
 }
 

@@ -56,9 +56,8 @@ IO* batch_item(const Signal& signal, std::int64_t index) {
   return static_cast<IO*>(signal.data) + batch_offset(signal, index);
 }
 
-template <class IO>
-std::int64_t size_in_bytes(const Signal& signal) {
-  return signal.batch * signal.n * signal.d * std::int64_t(sizeof(IO));
+inline std::int64_t size_in_bytes(const Signal& signal, std::int64_t of_element) {
+  return signal.batch * signal.n * signal.d * of_element;
 }
 
 // More than the nearer caches keep of a signal.
@@ -247,14 +246,6 @@ void add_parts(const ThreadPool& pool, std::int64_t size, std::int64_t parts, co
 
 // Whether channels come first: the samples of one lie side by side, and those of several do not.
 SPECTRANS_INLINE bool channels_first(const Signal& signal) { return signal.n_stride == 1 && signal.d_stride != 1; }
-
-// The groups of a signal whose items are a task each. Where channels come first, tiles have no lines in common: each is
-// done by itself, in the nearest cache.
-template <class IO>
-Groups<Compute<IO>> shared_groups(const Signal& signal, const ThreadPool& pool) {
-  const Groups<Compute<IO>> groups(signal.n, signal.d, signal.batch, channels_first(signal) ? 1 : kMaxTiles);
-  return groups.shared(groups.packs(signal.batch), pool.threads, kTilesOfLine<IO>);
-}
 
 template <class F>
 void with_element(Element element, F&& f) {

@@ -9,11 +9,10 @@
 //
 // Two axes, Hartley: the half spectra along the sequence, complex transforms F of them along the hidden axis, and
 // y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
-#include "ahead.h"
 #include "bins_in_lanes.h"
 #include "channels_in_lanes.h"
 #include "instruction_set.h"
-#include "split.h"
+#include "storage.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -81,14 +80,16 @@ class Few {
 
 // Few channels, over the sequence or over both axes.
 template <class IO, bool kHartley>
-void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const ThreadPool& pool) {
+void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const Storage<Compute<IO>>& storage,
+               const ThreadPool& pool) {
   using T = Compute<IO>;
   const SplitLines<T> split(x.n, x.d, x.batch);
   const Few<T, kHartley> hidden(both ? x.d : 1);
   parallel(pool, split.packs(), split.tile_slots() * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
     const auto space = split.workspace();
     for (std::int64_t pack = begin; pack < end; ++pack) {
-      split.template forward<IO>(x, pack, space);
+      storage.gather_parts(split, x, pack, space.tile);
+      split.forward(pack, space, space.spectra);
       split.for_each_item(pack, space, [&](std::int64_t item, T* spectra) {
         const Lines<IO> to = lines<IO>(y, item, 0);
         for (std::int64_t k = 0; k < y.n; k += kLanes<T>) {
@@ -108,20 +109,21 @@ void mix_lines(const Signal& x, const Signal& y, bool both, double scale, const 
 }
 
 template <class IO, bool kHartley>
-void mix_one_axis(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
+void mix_one_axis(const Signal& x, const Signal& y, double scale, const Storage<Compute<IO>>& storage,
+                  const ThreadPool& pool) {
   using T = Compute<IO>;
   const RealPlan<T>& plan = real_plan<T>(x.n);
-  const Groups<T> groups = shared_groups<IO>(x, pool);
+  const Groups<T> groups = shared_groups(storage, x, pool);
   const std::int64_t pitch = padded(plan.slots), slots = pitch * groups.tiles_per_group;
-  const bool streaming = can_stream<IO>(y);
+  const bool streaming = storage.can_stream(y);
   parallel(pool, groups.count * groups.packs(x.batch), slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
     auto* data = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + plan.work) * kVectorBytes));
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t pack = task / groups.count;
       const Group group = groups[task % groups.count];
       const Tiles<T> tiles{data, pitch, group.tiles};
-      gather<IO>(x, pack, group, plan.slot, tiles);
-      with_rows_ahead<IO>(x, groups, task + 1, end, [&](const auto& ahead) {
+      storage.gather(x, pack, group, plan.slot, tiles);
+      with_rows_ahead(storage, x, groups, task + 1, end, [&](const auto& ahead) {
         for (std::int64_t k = 0; k < group.tiles; ++k) real_forward(plan, tiles[k], data + slots, {}, ahead(k));
       });
       scatter<IO>(y, pack, group, streaming, Mixed<T, kHartley>(plan, tiles, static_cast<T>(scale)));
@@ -196,15 +198,15 @@ bool is_few_lines(Signal& x, Signal& y) {
 }
 
 template <class IO, bool kHartley>
-void mix(Signal& x, Signal& y, bool both, double scale, const ThreadPool& pool) {
+void mix(Signal& x, Signal& y, bool both, double scale, const Storage<Compute<IO>>& storage, const ThreadPool& pool) {
   using T = Compute<IO>;
   if (!both && has_lines_to_join<T>(x) && has_lines_to_join<T>(y)) join_lines(x), join_lines(y);
   if (both ? is_few_lines<IO, kHartley>(x, y) : SplitLines<T>::suits(x.n, x.d, x.batch)) {
-    mix_lines<IO, kHartley>(x, y, both, scale, pool);
+    mix_lines<IO, kHartley>(x, y, both, scale, storage, pool);
   } else if (both) {
     mix_two_axes<IO, kHartley>(x, y, scale, pool);
   } else {
-    mix_one_axis<IO, kHartley>(x, y, scale, pool);
+    mix_one_axis<IO, kHartley>(x, y, scale, storage, pool);
   }
 }
 
@@ -217,10 +219,11 @@ void mixing(const Mixing& call, const ThreadPool& pool) {
   Signal x = call.x, y = call.y;
   if (both ? y.d_stride != 1 && y.n_stride == 1 : hidden) turn(x), turn(y);
   with_element(call.element, [&]<class IO>(IO) {
+    const auto& storage = storage_of<Compute<IO>>(call.element);
     if (call.hartley) {
-      mix<IO, true>(x, y, both, call.scale, pool);
+      mix<IO, true>(x, y, both, call.scale, storage, pool);
     } else {
-      mix<IO, false>(x, y, both, call.scale, pool);
+      mix<IO, false>(x, y, both, call.scale, storage, pool);
     }
   });
 }

@@ -1,41 +1,11 @@
 // Truncated spectra of rows as they lie in memory (real_rows.h): where channels come first, or there is one.
 #pragma once
 
-#include "ahead.h"
 #include "modes_weights.h"
-#include "real_rows.h"
+#include "storage.h"
 
 namespace spectrans {
 namespace {
-
-// What depends on the type that rows are stored in; all else is compiled once for those that are computed alike.
-template <class T>
-struct RowStorage {
-  std::int64_t size;  // of an element
-  // A row -> the transforms of its lanes, while the next row is asked for, and where so many results go.
-  void (*forward)(const RealRows<T>& rows, const void* row, bool asks, const T* results, Vector<T>* tile);
-  // And back; next: so many values that are asked for.
-  void (*inverse)(const RealRows<T>& rows, Vector<T>* tile, void* row, bool streaming, bool asks, const T* next);
-
-  template <class IO>
-  static constexpr RowStorage of() {
-    return {sizeof(IO),
-            [](const RealRows<T>& rows, const void* row, bool asks, const T* results, Vector<T>* tile) {
-              const IO* from = static_cast<const IO*>(row);
-              if (!asks) return rows.forward(from, tile, [](std::int64_t) SPECTRANS_INLINE_LAMBDA {});
-              rows.forward(from, tile, [next = from + rows.n(), results](std::int64_t at) SPECTRANS_INLINE_LAMBDA {
-                fetch(next + at);
-                fetch(results + at);
-              });
-            },
-            [](const RealRows<T>& rows, Vector<T>* tile, void* row, bool streaming, bool asks, const T* next) {
-              rows.inverse(tile, static_cast<IO*>(row), streaming,
-                           [asks, next](std::int64_t at) SPECTRANS_INLINE_LAMBDA {
-                             if (asks) fetch(next + at);
-                           });
-            }};
-  }
-};
 
 template <class T>
 class RowModesPass {
@@ -43,7 +13,7 @@ class RowModesPass {
   static constexpr int lanes = kLanes<T>, unit = RealRows<T>::kUnit;
 
  public:
-  RowModesPass(const Modes& call, const RowStorage<T>& storage, bool large, bool streaming, const ThreadPool& pool)
+  RowModesPass(const Modes& call, const Storage<T>& storage, bool large, bool streaming, const ThreadPool& pool)
       : call_(call), storage_(storage), pool_(pool), rows_(call.x.n), lines_(call.x.batch * call.x.d), weights_(call),
         weighs_(weights_.factor(true) != 1 || weights_.factor(false) != 1 || weights_.divides()),
         asks_(large && call.x.n * std::int64_t(sizeof(T)) <= kAheadBytes / 4), streaming_(streaming) {}
@@ -92,7 +62,7 @@ class RowModesPass {
   template <bool kWhole>
   void forward(const Rows* of) const {
     for (std::int64_t i = 0; i < rows_.rows(); ++i) {
-      storage_.forward(rows_, of[i].x, asks_, of[i].bins, of[i].tile);
+      storage_.forward_row(rows_, of[i].x, asks_, of[i].bins, of[i].tile);
     }
     for (std::int64_t block = 0; block < rows_.blocks(); ++block) {
       Complex<Vector<T>> v[lanes];
@@ -146,7 +116,7 @@ class RowModesPass {
         last[unit + e] = weights_(bins[2 * rows_.last_bin(e) + 1], true);
       }
       rows_.set_last_bins(last, of[i].tile);
-      storage_.inverse(rows_, of[i].tile, of[i].x, streaming_, asks_, bins + 2 * call_.bins.n);
+      storage_.inverse_row(rows_, of[i].tile, of[i].x, streaming_, asks_, bins + 2 * call_.bins.n);
     }
   }
 
@@ -181,7 +151,7 @@ class RowModesPass {
   }
 
   const Modes& call_;
-  const RowStorage<T>& storage_;
+  const Storage<T>& storage_;
   const ThreadPool& pool_;
   const RealRows<T> rows_;
   const std::int64_t lines_;

@@ -1,21 +1,11 @@
 // Transforms of prime lengths without a butterfly, on tiles: by Rader's algorithm or by definition.
 #pragma once
 
-#include "../fft/plan.h"
 #include "direct_sums.h"
-#include "simd.h"
+#include "transform.h"
 
 namespace spectrans {
 namespace {
-
-// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile (outer_stage.h).
-struct Outer {
-  bool forward = false, inverse = false;
-};
-
-// Of a smooth length, for Rader: in transform.h.
-template <class T, class Middle>
-void real_convolve(const RealPlan<T>& plan, Vector<T>* tile, Vector<T>* work, const Middle& middle, Outer outer = {});
 
 // ---- Rader: Hartley transform of prime length -----------------------------------------------------------
 

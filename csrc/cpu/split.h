@@ -69,24 +69,14 @@ class SplitLines {
     return space;
   }
 
-  // The spectra of the lines of a pack of items.
-  template <class IO>
-  void forward(const Signal& signal, std::int64_t pack, const Workspace& space) const {
-    gather<IO>(signal, pack, space.tile);
-    forward(pack, space, space.spectra);
-  }
+  // space.tile -> the spectra of the lines of a pack of items.
   void forward(std::int64_t pack, const Workspace& space, T* spectra) const {
     forward_parts(space.tile, space.work);
     SPECTRANS_ISA::join(plan_, space.tile, items(pack), d_, spectra);
     finish(pack, spectra);
   }
 
-  // n times the samples of spectra.
-  template <class IO>
-  void inverse(const Signal& signal, std::int64_t pack, const Workspace& space) const {
-    inverse(pack, space, space.spectra);
-    scatter<IO>(signal, pack, space.tile);
-  }
+  // And back, n times.
   void inverse(std::int64_t pack, const Workspace& space, T* spectra) const {
     finish(pack, spectra);
     SPECTRANS_ISA::spread(plan_, spectra, items(pack), d_, space.tile);

@@ -90,7 +90,7 @@ bool can_stream(const Signal& signal, std::int64_t count, std::int64_t stride) {
   bool aligned = reinterpret_cast<std::uintptr_t>(signal.data) % alignment == 0;
   for (int axis = 0; axis < signal.axes; ++axis) aligned &= signal.stride[axis] * sizeof(IO) % alignment == 0;
   return aligned && stride * sizeof(IO) % alignment == 0 && count % kLanes<Compute<IO>> == 0 &&
-         size_in_bytes<IO>(signal) > kLargeBytes;
+         size_in_bytes(signal, sizeof(IO)) > kLargeBytes;
 }
 template <class IO>
 bool can_stream(const Signal& signal) {

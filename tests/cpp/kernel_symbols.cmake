@@ -5,7 +5,8 @@
 #
 # cmake -DNM=nm -DISA=avx2 -DOBJECTS=a.o;b.o -P kernel_symbols.cmake
 string(LENGTH ${ISA} length)
-set(own "_ZN9spectrans${length}${ISA}")  # how the mangled names of namespace spectrans::<isa> begin
+# How the mangled names of namespace spectrans::<isa> begin, and of what is local to its functions.
+set(own "_ZZ?N9spectrans${length}${ISA}")
 set(entries 0)
 set(strangers "")
 foreach(object IN LISTS OBJECTS)

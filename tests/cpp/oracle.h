@@ -46,9 +46,10 @@ std::vector<Complex<W>> dft(const std::vector<Complex<W>>& x, int sign) {
   for (std::int64_t t = 0; t < r; ++t) {
     for (std::int64_t j = 0; j < m; ++j) part[j] = x[t + r * j];
     const std::vector<Complex<W>> bins = dft(part, sign);
-    for (std::int64_t k = 0; k < n; ++k) {
-      const Complex<W>& w = root[t * k % n];
-      y[k] = y[k] + spectrans::times(bins[k % m], w.re, sign * w.im);
+    for (std::int64_t k = 0, turn = 0, bin = 0; k < n; ++k) {
+      y[k] = y[k] + spectrans::times(bins[bin], root[turn].re, sign * root[turn].im);
+      if ((turn += t) >= n) turn -= n;
+      if (++bin == m) bin = 0;
     }
   }
   return y;

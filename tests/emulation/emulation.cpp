@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <map>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <string>
 #include <tuple>
@@ -153,31 +152,53 @@ void run_fibre() {
 
 // ---- counts ---------------------------------------------------------------------------------------------------------
 
-void count_global(State& s, const std::vector<const Access*>& request) {
-  std::set<std::uintptr_t> sectors, bytes;
-  for (const Access* access : request) {
-    for (int i = 0; i < access->bytes; ++i) {
-      bytes.insert(access->at + i);
-      sectors.insert((access->at + i) / 32);
-    }
+std::size_t distinct(std::vector<std::uintptr_t>& values) {
+  std::sort(values.begin(), values.end());
+  return static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin());
+}
+
+constexpr std::uintptr_t kSector = 32;
+
+void add_sectors(const Access& access, std::vector<std::uintptr_t>& sectors) {
+  for (std::uintptr_t sector = access.at / kSector; sector * kSector < access.at + access.bytes; ++sector) {
+    sectors.push_back(sector);
   }
-  s.counts.global_sectors += static_cast<double>(sectors.size());
-  s.counts.global_ideal += static_cast<double>((bytes.size() + 31) / 32);
+}
+
+// An access of one thread of a warp: the nth of its site.
+struct Request {
+  Kind kind;
+  int site, nth, lane;
+  const Access* access;
+
+  [[nodiscard]] auto key() const { return std::tuple(kind, site, nth); }
+};
+using Requests = std::vector<Request>::const_iterator;
+
+void count_global(State& s, Requests begin, Requests end) {
+  std::vector<std::uintptr_t> sectors, bytes;
+  for (Requests it = begin; it != end; ++it) {
+    add_sectors(*it->access, sectors);
+    for (int i = 0; i < it->access->bytes; ++i) bytes.push_back(it->access->at + i);
+  }
+  s.counts.global_sectors += static_cast<double>(distinct(sectors));
+  s.counts.global_ideal += static_cast<double>((distinct(bytes) + kSector - 1) / kSector);
 }
 
 // Banks are 4 bytes wide. Of 8-byte accesses a half-warp is served at a time, of 16-byte accesses a quarter.
-void count_shared(State& s, const std::vector<std::pair<int, const Access*>>& request) {
-  const int bytes = std::max(4, request.front().second->bytes), lanes = 32 * 4 / bytes;
-  std::map<int, std::map<int, std::set<std::uintptr_t>>> words;  // by group of lanes and bank
-  for (const auto& [lane, access] : request) {
-    for (int i = 0; i < access->bytes; i += 4) {
-      const std::uintptr_t word = (access->at + i) / 4;
-      words[lane / lanes][static_cast<int>(word % 32)].insert(word);
+void count_shared(State& s, Requests begin, Requests end) {
+  constexpr int kBanks = 32;
+  const int lanes = 32 * 4 / std::max(4, begin->access->bytes);
+  for (Requests it = begin; it != end;) {
+    std::vector<std::uintptr_t> of_bank[kBanks];
+    for (const int group = it->lane / lanes; it != end && it->lane / lanes == group; ++it) {
+      for (int i = 0; i < it->access->bytes; i += 4) {
+        const std::uintptr_t word = (it->access->at + i) / 4;
+        of_bank[word % kBanks].push_back(word);
+      }
     }
-  }
-  for (const auto& [group, banks] : words) {
     std::size_t passes = 1;
-    for (const auto& [bank, of_bank] : banks) passes = std::max(passes, of_bank.size());
+    for (auto& words : of_bank) passes = std::max(passes, distinct(words));
     s.counts.shared_passes += static_cast<double>(passes);
     s.counts.shared_ideal += 1;
   }
@@ -185,31 +206,35 @@ void count_shared(State& s, const std::vector<std::pair<int, const Access*>>& re
 
 // Accesses of a warp's threads are one request where they are the k-th of their site.
 void count_interval(State& s) {
-  std::set<std::uintptr_t> sectors;
+  std::vector<std::uintptr_t> sectors;
   for (std::size_t warp = 0; warp < s.fibres.size(); warp += 32) {
-    std::map<std::tuple<Kind, int, int>, std::vector<std::pair<int, const Access*>>> requests;
+    std::vector<Request> requests;
     const std::size_t end = std::min(warp + 32, s.fibres.size());
     for (std::size_t thread = warp; thread < end; ++thread) {
-      std::map<std::pair<Kind, int>, int> times;
+      const auto first = static_cast<std::ptrdiff_t>(requests.size());
       for (const Access& access : s.fibres[thread].accesses) {
-        const int nth = times[{access.kind, access.site}]++;
-        requests[{access.kind, access.site, nth}].emplace_back(static_cast<int>(thread - warp), &access);
+        requests.push_back({access.kind, access.site, 0, static_cast<int>(thread - warp), &access});
+      }
+      std::stable_sort(requests.begin() + first, requests.end(),
+                       [](const Request& a, const Request& b) { return a.key() < b.key(); });
+      for (std::size_t i = first + 1; i < requests.size(); ++i) {
+        const Request& before = requests[i - 1];
+        if (requests[i].kind == before.kind && requests[i].site == before.site) requests[i].nth = before.nth + 1;
       }
     }
-    for (const auto& [key, request] : requests) {
-      if (std::get<0>(key) == Kind::read_shared || std::get<0>(key) == Kind::write_shared) {
-        count_shared(s, request);
+    std::stable_sort(requests.begin(), requests.end(),  // their lanes stay in order
+                     [](const Request& a, const Request& b) { return a.key() < b.key(); });
+    for (Requests it = requests.begin(), next; it != requests.end(); it = next) {
+      next = std::find_if(it, Requests(requests.end()), [&](const Request& other) { return other.key() != it->key(); });
+      if (it->kind == Kind::read_shared || it->kind == Kind::write_shared) {
+        count_shared(s, it, next);
         continue;
       }
-      std::vector<const Access*> accesses;
-      for (const auto& [lane, access] : request) {
-        accesses.push_back(access);
-        for (int i = 0; i < access->bytes; ++i) sectors.insert((access->at + i) / 32);
-      }
-      count_global(s, accesses);
+      for (Requests of = it; of != next; ++of) add_sectors(*of->access, sectors);
+      count_global(s, it, next);
     }
   }
-  s.counts.global_bytes += 32.0 * static_cast<double>(sectors.size());
+  s.counts.global_bytes += static_cast<double>(kSector * distinct(sectors));
   for (Fibre& fibre : s.fibres) fibre.accesses.clear();
 }
 
