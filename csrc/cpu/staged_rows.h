@@ -17,33 +17,6 @@ Signal slice(const Signal& signal, std::int64_t first, std::int64_t count) {
   return part;
 }
 
-// Calls put(j, k, sample j of tile k) for all samples of an item.
-template <class IO, class Put>
-void for_each_row(const Signal& signal, std::int64_t item, const Group& group, const Put& put) {
-  if (!whole_vectors<Compute<IO>>(signal, group)) {
-    for (std::int64_t k = 0; k < group.tiles; ++k) {
-      gather_lanes<IO>(Starts<const IO>(signal, item, group, k), signal.n_stride, signal.n,
-                       [&put, k](std::int64_t j, const Vector<Compute<IO>>& value)
-                           SPECTRANS_INLINE_LAMBDA { put(j, k, value); });
-    }
-    return;
-  }
-  const IO* data = batch_item<const IO>(signal, item);
-  with_count(group.tiles, [&]<int kCount>() {
-    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
-    const Put own = put;  // stores could change what it refers to from elsewhere
-    const RowPieces<Compute<IO>, kCount> pieces(group);
-    const IO* row = data + group.channel[0];
-    for (std::int64_t j = 0; j < n; ++j, row += stride) {
-      unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
-        const IO* at = row + pieces.template at<k>();
-        if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
-        own(j, k, load(at));
-      });
-    }
-  });
-}
-
 // Columns of m rows each, as the first stage of a transform takes them, a few slots apart: columns a multiple of a page
 // long would meet in the same sets of the first-level cache.
 template <class T>
@@ -72,13 +45,13 @@ class StagedRows {
   template <class IO>
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
     const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
-      for_each_row<IO>(slice<IO>(x, first, count), item, group,
-                       [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                           SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] = value; });
+      for_each_sample<IO>(slice<IO>(x, first, count), item, group,
+                          [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                              SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] = value; });
       if (gate.data == nullptr) return;
-      for_each_row<IO>(slice<IO>(gate, first, count), item, group,
-                       [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                           SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] *= value; });
+      for_each_sample<IO>(slice<IO>(gate, first, count), item, group,
+                          [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                              SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] *= value; });
     };
     for_each_piece(read_piece, rows);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
@@ -94,9 +67,9 @@ class StagedRows {
     const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
       Rows from{piece, pitch_};
       if (gate.data != nullptr) {
-        for_each_row<IO>(slice<IO>(gate, first, count), item, group,
-                         [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                             SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j)(k) * value; });
+        for_each_sample<IO>(slice<IO>(gate, first, count), item, group,
+                            [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                                SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j)(k) * value; });
         from = {work, kWorkPitch};
       }
       scatter<IO>(slice<IO>(y, first, count), item, group, streaming, from);

@@ -54,32 +54,40 @@ class RowPieces {
   std::int64_t last_;
 };
 
-// Samples of one item, or pack of items -> tiles; slot: of each sample.
-template <class IO, class T = Compute<IO>>
-void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
-            const Tiles<T>& tiles) {
-  if (!whole_vectors<T>(signal, group)) {
-    for (std::int64_t k = 0; k < tiles.count; ++k) {
+// Calls put(j, k, sample j of tile k) for all samples of an item, or pack of items.
+template <class IO, class Put>
+void for_each_sample(const Signal& signal, std::int64_t pack, const Group& group, const Put& put) {
+  if (!whole_vectors<Compute<IO>>(signal, group)) {
+    for (std::int64_t k = 0; k < group.tiles; ++k) {
       gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n,
-                       [slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
-                           SPECTRANS_INLINE_LAMBDA { tile[slot[j]] = value; });
+                       [put, k](std::int64_t j, const Vector<Compute<IO>>& value)
+                           SPECTRANS_INLINE_LAMBDA { put(j, k, value); });
     }
     return;
   }
   const IO* data = batch_item<const IO>(signal, pack);
-  with_count(tiles.count, [&]<int kCount>() {
-    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride, pitch = tiles.pitch;
-    const RowPieces<T, kCount> pieces(group);
+  with_count(group.tiles, [&]<int kCount>() {
+    const std::int64_t n = signal.n, stride = signal.n_stride, ahead = kPrefetchRows * stride;
+    const Put own = put;  // stores could change what it refers to from elsewhere
+    const RowPieces<Compute<IO>, kCount> pieces(group);
     const IO* row = data + group.channel[0];
     for (std::int64_t j = 0; j < n; ++j, row += stride) {
-      Vector<T>* to = tiles.data + slot[j];
       unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         const IO* at = row + pieces.template at<k>();
         if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
-        to[k * pitch] = load(at);
+        own(j, k, load(at));
       });
     }
   });
+}
+
+// Samples -> tiles; slot: of each.
+template <class IO, class T = Compute<IO>>
+void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
+            const Tiles<T>& tiles) {
+  for_each_sample<IO>(signal, pack, group,
+                      [slot, tiles](std::int64_t j, std::int64_t k, const Vector<T>& value)
+                          SPECTRANS_INLINE_LAMBDA { tiles[k][slot[j]] = value; });
 }
 
 // Whether writing a signal past the caches is possible and pays: vectors of its rows of `count` values, `stride` apart,
