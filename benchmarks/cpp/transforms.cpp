@@ -1,7 +1,7 @@
 // The bare transforms of the instruction set this file is compiled for, and their parts.
 #include "transforms.h"
 
-#include "cpu/outer_stage.h"
+#include "cpu/memory/outer_stage.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {
@@ -58,8 +58,8 @@ constinit const Part instructions[] = {
 struct TimesResponse {
   const V *tile, *response;
 
-  SPECTRANS_INLINE void bin(const V* re, const V* im, V& a, V& b) const {
-    const Complex<V> z = times(Complex<V>{a, b}, once(response[re - tile]), once(response[im - tile]));
+  SPECTRANS_INLINE void bin(const V* re, const V* im, std::int64_t k, V& a, V& b) const {
+    const Complex<V> z = times(Complex<V>{a, b}, once(response[(re - tile) + k]), once(response[(im - tile) + k]));
     a = z.re;
     b = z.im;
   }

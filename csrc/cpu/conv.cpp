@@ -1,7 +1,7 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
-#include "conv_split.h"
-#include "conv_taps.h"
+#include "conv/split_conv.h"
+#include "conv/taps.h"
 #include "instruction_set.h"
 
 namespace spectrans::SPECTRANS_ISA {

@@ -1,5 +1,5 @@
 // Filtering along the sequence: transform, product with the response, transform back.
-#include "filter_pass.h"
+#include "filter/pass.h"
 #include "instruction_set.h"
 
 namespace spectrans::SPECTRANS_ISA {

@@ -3,7 +3,7 @@
 // Slot tile[s h + r] holds, after the rows, what row r has in slot s: every column is contiguous, and a stage over the
 // rows is one sweep (BlockPlan). The columns of frequencies 0 and w / 2 are real; in the others re and im are arrays
 // of their own, and the product with the response happens while a complex transform of theirs is in registers.
-#include "filter_pass.h"
+#include "filter/pass.h"
 #include "instruction_set.h"
 
 namespace spectrans::SPECTRANS_ISA {

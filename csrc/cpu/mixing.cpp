@@ -9,10 +9,10 @@
 //
 // Two axes, Hartley: the half spectra along the sequence, complex transforms F of them along the hidden axis, and
 // y[p, q] = Re F - Im F, y[-p, -q] = Re F + Im F.
-#include "bins_in_lanes.h"
-#include "channels_in_lanes.h"
 #include "instruction_set.h"
-#include "storage.h"
+#include "memory/storage.h"
+#include "mixing/bins_in_lanes.h"
+#include "mixing/channels_in_lanes.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {

@@ -1,10 +1,10 @@
 // The first bins of half spectra, and signals from them: what is cut off is neither stored nor, mostly, computed.
-#include "decimated.h"
-#include "direct.h"
 #include "instruction_set.h"
-#include "modes_rows.h"
-#include "modes_slots.h"
-#include "storage.h"
+#include "memory/storage.h"
+#include "modes/decimated.h"
+#include "modes/direct.h"
+#include "modes/rows.h"
+#include "modes/slots.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {

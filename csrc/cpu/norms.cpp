@@ -1,9 +1,9 @@
 // Norm checks: energies and the largest modulus; distance from orthogonality (gram.h), largest singular value
 // (lanczos.h).
-#include "gram.h"
 #include "instruction_set.h"
-#include "lanczos.h"
-#include "wide.h"
+#include "norms/gram.h"
+#include "norms/lanczos.h"
+#include "norms/wide.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {

@@ -3,7 +3,7 @@
 #include <cstring>
 #include <limits>
 
-#include "cpu/normal_matrix.h"
+#include "cpu/norms/normal_matrix.h"
 #include "oracle.h"
 
 namespace {

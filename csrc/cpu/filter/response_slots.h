@@ -2,7 +2,7 @@
 // serves signals of every element type, filters and gradients.
 #pragma once
 
-#include "ahead.h"
+#include "../memory/ahead.h"
 
 namespace spectrans {
 namespace {

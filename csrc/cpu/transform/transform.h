@@ -9,7 +9,8 @@
 namespace spectrans {
 namespace {
 
-// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile (outer_stage.h).
+// Which butterflies of the first stage are done elsewhere: on the way between memory and the tile
+// (memory/outer_stage.h).
 struct Outer {
   bool forward = false, inverse = false;
 };

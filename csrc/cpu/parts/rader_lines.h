@@ -1,8 +1,8 @@
 // Few lines of prime length: the convolutions that Rader made of their transforms are done in parts (fft/split.h).
 #pragma once
 
+#include "../memory/spectrum.h"
 #include "join.h"
-#include "spectrum.h"
 
 namespace spectrans {
 namespace {

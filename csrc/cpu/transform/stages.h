@@ -1,11 +1,11 @@
 // One stage of a plan (fft/plan.h) on a tile, which is most of what a kernel is made of: compiled once for all kernels,
-// in stages.cpp. Here are the butterflies that kernels have of their own, too.
+// in stages.cpp, from the loops here.
 //
 // A tile is an array of n vectors; vector j holds sample j of kLanes signals.
 #pragma once
 
-#include "../fft/plan.h"
-#include "simd.h"
+#include "../../fft/plan.h"
+#include "../simd.h"
 
 namespace spectrans {
 namespace SPECTRANS_ISA {
@@ -87,6 +87,26 @@ void complex_forward_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, st
   }
 }
 
+template <int R, bool kTwiddled, class T>
+void complex_inverse_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
+  for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
+    for (std::int64_t j = 0; j < m; ++j) {
+      Complex<Vector<T>> v[R];
+      const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
+      v[0] = {once(re[j]), once(im[j])};
+      unroll<1, R>([&]<int q>() {
+        v[q] = {once(re[j + m * q]), once(im[j + m * q])};
+        if constexpr (kTwiddled) v[q] = times_conj(v[q], w[2 * q - 2], w[2 * q - 1]);
+      });
+      Dft<R, 1, T, Vector<T>>::run(v);
+      unroll<0, R>([&]<int t>() {
+        re[j + m * t] = v[t].re;
+        im[j + m * t] = v[t].im;
+      });
+    }
+  }
+}
+
 // ---- real stages -----------------------------------------------------------------------------------------
 
 // Slots from column 0 of a stage of radix R to column t.
@@ -127,6 +147,28 @@ SPECTRANS_INLINE void real_inverse_butterfly(const RealStage<T>& stage, const Ve
     pair[q] = kTwiddled ? times_conj(z, w[2 * q], w[2 * q + 1]) : z;
   });
   RealDft<R, T, Vector<T>>::template inverse<kTwiddled>(low, pair, x);
+}
+
+template <int R, bool kTwiddled, class T>
+void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile) {
+  const std::int64_t m = stage.m, gap = stage.gap;
+  const T* w = stage.twiddles;
+  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+    Vector<T> x[R];
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(tile[j + column<R, t>(m, gap)]); });
+    real_forward_butterfly<R, kTwiddled>(stage, x, w, tile + j);
+  }
+}
+
+template <int R, bool kTwiddled, class T>
+void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile) {
+  const std::int64_t m = stage.m, gap = stage.gap;
+  const T* w = stage.doubled;
+  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
+    Vector<T> x[R];
+    real_inverse_butterfly<R, kTwiddled>(stage, tile + j, w, x);
+    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { tile[j + column<R, t>(m, gap)] = x[t]; });
+  }
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 // order.
 #pragma once
 
-#include "../fft/real_row.h"
+#include "../../fft/real_row.h"
+#include "../transform/transform.h"
 #include "lines.h"
-#include "transform.h"
 
 namespace spectrans {
 namespace {

@@ -1,7 +1,7 @@
 // The outer stages of a weighted transform (fft/right_angle.h), between rows, real, and spectra.
 #pragma once
 
-#include "../fft/right_angle.h"
+#include "../../fft/right_angle.h"
 #include "transform.h"
 
 namespace spectrans {

@@ -1,9 +1,9 @@
-// Long convolution of few channels: parts of each line in the lanes (split.h), padded with zeros to twice its length,
-// so that what wraps round meets nothing.
+// Long convolution of few channels: parts of each line in the lanes (parts/split.h), padded with zeros to twice its
+// length, so that what wraps round meets nothing.
 #pragma once
 
-#include "conv_taps.h"
-#include "storage.h"
+#include "../memory/storage.h"
+#include "taps.h"
 
 namespace spectrans {
 namespace {

@@ -1,7 +1,7 @@
 // Elements as vectors of doubles: squares of float32 and of halves are exact there, and do not overflow.
 #pragma once
 
-#include "tile.h"
+#include "../memory/tile.h"
 
 namespace spectrans {
 namespace {

@@ -1,8 +1,8 @@
 // What truncated spectra are multiplied by.
 #pragma once
 
-#include "../calls.h"
-#include "../fft/butterflies.h"
+#include "../../calls.h"
+#include "../../fft/butterflies.h"
 
 namespace spectrans {
 namespace {

@@ -2,10 +2,10 @@
 // What uses them is compiled once for all types that are computed alike.
 #pragma once
 
+#include "../parts/split.h"
 #include "ahead.h"
 #include "outer_stage.h"
 #include "real_rows.h"
-#include "split.h"
 #include "staged_rows.h"
 
 namespace spectrans {
@@ -38,7 +38,7 @@ struct Storage {
   void (*fetch)(const Signal& signal, std::int64_t pack, const Group& group);
   PiecesAhead (*pieces)(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t tile);
 
-  // split.h
+  // parts/split.h
   void (*gather_parts)(const SplitLines<T>& lines, const Signal& signal, std::int64_t pack, Vector<T>* tile);
   void (*scatter_parts)(const SplitLines<T>& lines, const Signal& signal, std::int64_t pack, const Vector<T>* tile);
 

@@ -4,8 +4,8 @@
 // inverted, each step is the transpose of its counterpart.
 #pragma once
 
-#include "../fft/decimation.h"
-#include "storage.h"
+#include "../../fft/decimation.h"
+#include "../memory/storage.h"
 
 namespace spectrans {
 namespace {

@@ -2,8 +2,8 @@
 // are joined to spectra of whole lines, with their bins in order.
 #pragma once
 
+#include "../memory/tile.h"
 #include "rader_lines.h"
-#include "tile.h"
 
 namespace spectrans {
 namespace {

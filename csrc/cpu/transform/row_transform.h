@@ -4,7 +4,7 @@
 // are turned once, in registers, and bins come out in order.
 #pragma once
 
-#include "../fft/row.h"
+#include "../../fft/row.h"
 #include "transform.h"
 
 namespace spectrans {

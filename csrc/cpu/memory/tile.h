@@ -2,8 +2,8 @@
 // per visit whatever the strides, and scatters them back.
 #pragma once
 
+#include "../transform/transform.h"
 #include "lines.h"
-#include "transform.h"
 
 namespace spectrans {
 namespace {

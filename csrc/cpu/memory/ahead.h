@@ -1,7 +1,7 @@
 // Rows of memory that are asked for ahead of their use, while something else is computed.
 #pragma once
 
-#include "caches.h"
+#include "../caches.h"
 #include "tile.h"
 
 namespace spectrans {

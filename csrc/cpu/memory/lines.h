@@ -1,7 +1,7 @@
 // Lines of memory, one a lane or along vectors, and the vectors of a tile: neighbouring values are turned in registers.
 #pragma once
 
-#include "groups.h"
+#include "../groups.h"
 
 namespace spectrans {
 namespace {

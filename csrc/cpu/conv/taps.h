@@ -2,8 +2,8 @@
 // work, but once for many items, and adds no error of its own to that of the other transforms.
 #pragma once
 
-#include "right_angle_stage.h"
-#include "storage.h"
+#include "../memory/storage.h"
+#include "../transform/right_angle_stage.h"
 
 namespace spectrans {
 namespace {

@@ -5,8 +5,8 @@
 // their rounding errors, and their NaNs), and its half spectrum is exactly what a response multiplies.
 #pragma once
 
+#include "../memory/storage.h"
 #include "response_slots.h"
-#include "storage.h"
 
 namespace spectrans {
 namespace {

@@ -1,8 +1,8 @@
 // Between transforms of the parts of a line, side by side in the lanes (fft/split.h), and the spectrum of all of it.
 #pragma once
 
-#include "../fft/split.h"
-#include "simd.h"
+#include "../../fft/split.h"
+#include "../simd.h"
 
 namespace spectrans::SPECTRANS_ISA {
 

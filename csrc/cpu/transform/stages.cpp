@@ -4,51 +4,6 @@
 #include "prime.h"
 
 namespace spectrans::SPECTRANS_ISA {
-namespace {
-
-template <int R, bool kTwiddled, class T>
-void complex_inverse_stage(Vector<T>* re, Vector<T>* im, std::int64_t blocks, std::int64_t m, const T* twiddles) {
-  for (std::int64_t block = 0; block < blocks; ++block, re += R * m, im += R * m) {
-    for (std::int64_t j = 0; j < m; ++j) {
-      Complex<Vector<T>> v[R];
-      const T* w = kTwiddled ? twiddles + 2 * (R - 1) * j : nullptr;
-      v[0] = {once(re[j]), once(im[j])};
-      unroll<1, R>([&]<int q>() {
-        v[q] = {once(re[j + m * q]), once(im[j + m * q])};
-        if constexpr (kTwiddled) v[q] = times_conj(v[q], w[2 * q - 2], w[2 * q - 1]);
-      });
-      Dft<R, 1, T, Vector<T>>::run(v);
-      unroll<0, R>([&]<int t>() {
-        re[j + m * t] = v[t].re;
-        im[j + m * t] = v[t].im;
-      });
-    }
-  }
-}
-
-template <int R, bool kTwiddled, class T>
-void real_forward_stage(const RealStage<T>& stage, Vector<T>* tile) {
-  const std::int64_t m = stage.m, gap = stage.gap;
-  const T* w = stage.twiddles;
-  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-    Vector<T> x[R];
-    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { x[t] = once(tile[j + column<R, t>(m, gap)]); });
-    real_forward_butterfly<R, kTwiddled>(stage, x, w, tile + j);
-  }
-}
-
-template <int R, bool kTwiddled, class T>
-void real_inverse_stage(const RealStage<T>& stage, Vector<T>* tile) {
-  const std::int64_t m = stage.m, gap = stage.gap;
-  const T* w = stage.doubled;
-  for (std::int64_t j = 0; j < m; ++j, w += kTwiddled ? 2 * kRealPairs<R> : 0) {
-    Vector<T> x[R];
-    real_inverse_butterfly<R, kTwiddled>(stage, tile + j, w, x);
-    unroll<0, R>([&]<int t>() SPECTRANS_INLINE_LAMBDA { tile[j + column<R, t>(m, gap)] = x[t]; });
-  }
-}
-
-}  // namespace
 
 template <class T>
 void Stages<T>::complex_forward(const ComplexStage<T>& stage, Vector<T>* re, Vector<T>* im, std::int64_t blocks,

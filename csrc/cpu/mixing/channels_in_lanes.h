@@ -1,8 +1,8 @@
 // Mixing over both axes (plane.h): rows one after the other, as vectors of neighbouring channels.
 #pragma once
 
+#include "../transform/row_transform.h"
 #include "plane.h"
-#include "row_transform.h"
 
 namespace spectrans {
 namespace {

@@ -1,8 +1,8 @@
 // Sums of products with the tables of direct plans (fft/direct.h): small matrix products, on tiles.
 #pragma once
 
-#include "../fft/direct.h"
-#include "simd.h"
+#include "../../fft/direct.h"
+#include "../simd.h"
 
 namespace spectrans {
 namespace {

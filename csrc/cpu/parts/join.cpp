@@ -2,7 +2,7 @@
 // that a vector holds neighbouring bins of one part, and one butterfly joins the parts of as many bins.
 #include "join.h"
 
-#include "spectrum.h"
+#include "../memory/spectrum.h"
 
 namespace spectrans::SPECTRANS_ISA {
 namespace {

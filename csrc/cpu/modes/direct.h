@@ -1,8 +1,8 @@
 // The first bins of real transforms by their definition (fft/direct.h): of tiles, and of rows where they lie.
 #pragma once
 
-#include "direct_sums.h"
-#include "storage.h"
+#include "../memory/storage.h"
+#include "../transform/direct_sums.h"
 
 namespace spectrans {
 namespace {

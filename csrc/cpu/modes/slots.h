@@ -2,8 +2,8 @@
 // serves signals of every element type, and every transform.
 #pragma once
 
-#include "modes_weights.h"
-#include "tile.h"
+#include "../memory/tile.h"
+#include "weights.h"
 
 namespace spectrans {
 namespace {

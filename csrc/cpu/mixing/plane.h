@@ -3,8 +3,8 @@
 // bins in lanes (bins_in_lanes.h), or channels (channels_in_lanes.h).
 #pragma once
 
-#include "ahead.h"
-#include "tile.h"
+#include "../memory/ahead.h"
+#include "../memory/tile.h"
 
 namespace spectrans {
 namespace {

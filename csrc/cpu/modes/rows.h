@@ -1,8 +1,8 @@
-// Truncated spectra of rows as they lie in memory (real_rows.h): where channels come first, or there is one.
+// Truncated spectra of rows as they lie in memory (memory/real_rows.h): where channels come first, or there is one.
 #pragma once
 
-#include "modes_weights.h"
-#include "storage.h"
+#include "../memory/storage.h"
+#include "weights.h"
 
 namespace spectrans {
 namespace {
