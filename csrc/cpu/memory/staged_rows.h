@@ -46,12 +46,16 @@ class StagedRows {
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
     const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
       for_each_sample<IO>(slice<IO>(x, first, count), item, group,
-                          [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                              SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] = value; });
+                          [piece, pitch = pitch_](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+                            return [to = piece + k * pitch](std::int64_t j, const Vector<T>& value)
+                                       SPECTRANS_INLINE_LAMBDA { to[j] = value; };
+                          });
       if (gate.data == nullptr) return;
       for_each_sample<IO>(slice<IO>(gate, first, count), item, group,
-                          [piece, pitch = pitch_](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                              SPECTRANS_INLINE_LAMBDA { piece[k * pitch + j] *= value; });
+                          [piece, pitch = pitch_](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+                            return [to = piece + k * pitch](std::int64_t j, const Vector<T>& value)
+                                       SPECTRANS_INLINE_LAMBDA { to[j] *= value; };
+                          });
     };
     for_each_piece(read_piece, rows);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
@@ -67,9 +71,11 @@ class StagedRows {
     const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
       Rows from{piece, pitch_};
       if (gate.data != nullptr) {
-        for_each_sample<IO>(slice<IO>(gate, first, count), item, group,
-                            [from, work](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                                SPECTRANS_INLINE_LAMBDA { work[k * kWorkPitch + j] = from(j)(k) * value; });
+        for_each_sample<IO>(
+            slice<IO>(gate, first, count), item, group, [from, work](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+              return [to = work + k * kWorkPitch, rows = from.from + k * from.pitch](
+                         std::int64_t j, const Vector<T>& value) SPECTRANS_INLINE_LAMBDA { to[j] = rows[j] * value; };
+            });
         from = {work, kWorkPitch};
       }
       scatter<IO>(slice<IO>(y, first, count), item, group, streaming, from);

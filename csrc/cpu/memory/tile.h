@@ -54,14 +54,12 @@ class RowPieces {
   std::int64_t last_;
 };
 
-// Calls put(j, k, sample j of tile k) for all samples of an item, or pack of items.
+// Calls put(k)(j, sample j of tile k) for all samples of an item, or pack of items.
 template <class IO, class Put>
 void for_each_sample(const Signal& signal, std::int64_t pack, const Group& group, const Put& put) {
   if (!whole_vectors<Compute<IO>>(signal, group)) {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n,
-                       [put, k](std::int64_t j, const Vector<Compute<IO>>& value)
-                           SPECTRANS_INLINE_LAMBDA { put(j, k, value); });
+      gather_lanes<IO>(Starts<const IO>(signal, pack, group, k), signal.n_stride, signal.n, put(k));
     }
     return;
   }
@@ -75,7 +73,7 @@ void for_each_sample(const Signal& signal, std::int64_t pack, const Group& group
       unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         const IO* at = row + pieces.template at<k>();
         if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
-        own(j, k, load(at));
+        own(k)(j, load(at));
       });
     }
   });
@@ -85,9 +83,10 @@ void for_each_sample(const Signal& signal, std::int64_t pack, const Group& group
 template <class IO, class T = Compute<IO>>
 void gather(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
             const Tiles<T>& tiles) {
-  for_each_sample<IO>(signal, pack, group,
-                      [slot, tiles](std::int64_t j, std::int64_t k, const Vector<T>& value)
-                          SPECTRANS_INLINE_LAMBDA { tiles[k][slot[j]] = value; });
+  for_each_sample<IO>(signal, pack, group, [slot, tiles](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+    return [slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
+               SPECTRANS_INLINE_LAMBDA { tile[slot[j]] = value; };
+  });
 }
 
 // Whether writing a signal past the caches is possible and pays: vectors of its rows of `count` values, `stride` apart,
