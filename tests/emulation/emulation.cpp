@@ -1,8 +1,7 @@
-// Fibres, the checks of what they touch, and the counts.
+// Fibres, and the checks of what they touch.
 #include "emulation.h"
 
 #include <sys/mman.h>
-#include <ucontext.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -11,76 +10,14 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
-#include <tuple>
+
+#include "context.h"
+#include "counts.h"
 
 namespace emulation {
 namespace {
 
-// ---- switching fibres -----------------------------------------------------------------------------------------------
-
-constexpr std::size_t kStack = 128 * 1024;
-
-#if defined(__x86_64__)
-// swapcontext makes a system call to save signal masks; this saves what a function call must preserve, and no more.
-extern "C" void emulation_switch(void** save, void* restore);
-asm(R"(
-.text
-.local emulation_switch
-.type emulation_switch, @function
-emulation_switch:
-  pushq %rbp
-  pushq %rbx
-  pushq %r12
-  pushq %r13
-  pushq %r14
-  pushq %r15
-  movq %rsp, (%rdi)
-  movq %rsi, %rsp
-  popq %r15
-  popq %r14
-  popq %r13
-  popq %r12
-  popq %rbx
-  popq %rbp
-  ret
-.size emulation_switch, .-emulation_switch
-)");
-
-struct Context {
-  void* stack_pointer = nullptr;
-};
-void switch_to(Context& from, const Context& to) { emulation_switch(&from.stack_pointer, to.stack_pointer); }
-void prepare(Context& context, unsigned char* stack, void (*entry)()) {
-  // As emulation_switch leaves a stack: six registers, then where to return to; the ABI wants 16 k + 8 at entry.
-  void** top = reinterpret_cast<void**>(stack + kStack - 24);
-  *top = nullptr;  // entry never returns
-  *--top = reinterpret_cast<void*>(entry);
-  for (int i = 0; i < 6; ++i) *--top = nullptr;
-  context.stack_pointer = top;
-}
-#else
-struct Context {
-  ucontext_t value;
-};
-void switch_to(Context& from, const Context& to) { swapcontext(&from.value, &to.value); }
-void prepare(Context& context, unsigned char* stack, void (*entry)()) {
-  getcontext(&context.value);
-  context.value.uc_stack.ss_sp = stack;
-  context.value.uc_stack.ss_size = kStack;
-  context.value.uc_link = nullptr;
-  makecontext(&context.value, entry, 0);
-}
-#endif
-
 // ---- state of the host thread's one running grid --------------------------------------------------------------------
-
-enum class Kind { read_global, write_global, read_shared, write_shared };
-
-struct Access {
-  Kind kind;
-  int site, bytes;
-  std::uintptr_t at;
-};
 
 struct Fibre {
   Context context;
@@ -90,7 +27,6 @@ struct Fibre {
   unsigned lanes = 0;  // of the shuffle that it waits at
   int from = 0;
   std::uint64_t given = 0, taken = 0;
-  std::vector<Access> accesses;  // since the last barrier, while counting
 };
 
 // What is known of two bytes of shared memory.
@@ -115,6 +51,7 @@ struct State {
 
   std::string finding;
   bool counting = false;
+  std::vector<std::vector<Access>> accesses;  // of each thread since the last barrier, while counting
   Counts counts;
   std::uint32_t turn = 0;
 
@@ -150,97 +87,9 @@ void run_fibre() {
   std::abort();
 }
 
-// ---- counts ---------------------------------------------------------------------------------------------------------
-
-std::size_t distinct(std::vector<std::uintptr_t>& values) {
-  std::sort(values.begin(), values.end());
-  return static_cast<std::size_t>(std::unique(values.begin(), values.end()) - values.begin());
-}
-
-constexpr std::uintptr_t kSector = 32;
-
-void add_sectors(const Access& access, std::vector<std::uintptr_t>& sectors) {
-  for (std::uintptr_t sector = access.at / kSector; sector * kSector < access.at + access.bytes; ++sector) {
-    sectors.push_back(sector);
-  }
-}
-
-// An access of one thread of a warp: the nth of its site.
-struct Request {
-  Kind kind;
-  int site, nth, lane;
-  const Access* access;
-
-  [[nodiscard]] auto key() const { return std::tuple(kind, site, nth); }
-};
-using Requests = std::vector<Request>::const_iterator;
-
-void count_global(State& s, Requests begin, Requests end) {
-  std::vector<std::uintptr_t> sectors, bytes;
-  for (Requests it = begin; it != end; ++it) {
-    add_sectors(*it->access, sectors);
-    for (int i = 0; i < it->access->bytes; ++i) bytes.push_back(it->access->at + i);
-  }
-  s.counts.global_sectors += static_cast<double>(distinct(sectors));
-  s.counts.global_ideal += static_cast<double>((distinct(bytes) + kSector - 1) / kSector);
-}
-
-// Banks are 4 bytes wide. Of 8-byte accesses a half-warp is served at a time, of 16-byte accesses a quarter.
-void count_shared(State& s, Requests begin, Requests end) {
-  constexpr int kBanks = 32;
-  const int lanes = 32 * 4 / std::max(4, begin->access->bytes);
-  for (Requests it = begin; it != end;) {
-    std::vector<std::uintptr_t> of_bank[kBanks];
-    for (const int group = it->lane / lanes; it != end && it->lane / lanes == group; ++it) {
-      for (int i = 0; i < it->access->bytes; i += 4) {
-        const std::uintptr_t word = (it->access->at + i) / 4;
-        of_bank[word % kBanks].push_back(word);
-      }
-    }
-    std::size_t passes = 1;
-    for (auto& words : of_bank) passes = std::max(passes, distinct(words));
-    s.counts.shared_passes += static_cast<double>(passes);
-    s.counts.shared_ideal += 1;
-  }
-}
-
-// Accesses of a warp's threads are one request where they are the k-th of their site.
-void count_interval(State& s) {
-  std::vector<std::uintptr_t> sectors;
-  for (std::size_t warp = 0; warp < s.fibres.size(); warp += 32) {
-    std::vector<Request> requests;
-    const std::size_t end = std::min(warp + 32, s.fibres.size());
-    for (std::size_t thread = warp; thread < end; ++thread) {
-      const auto first = static_cast<std::ptrdiff_t>(requests.size());
-      for (const Access& access : s.fibres[thread].accesses) {
-        requests.push_back({access.kind, access.site, 0, static_cast<int>(thread - warp), &access});
-      }
-      std::stable_sort(requests.begin() + first, requests.end(),
-                       [](const Request& a, const Request& b) { return a.key() < b.key(); });
-      for (std::size_t i = first + 1; i < requests.size(); ++i) {
-        const Request& before = requests[i - 1];
-        if (requests[i].kind == before.kind && requests[i].site == before.site) requests[i].nth = before.nth + 1;
-      }
-    }
-    std::stable_sort(requests.begin(), requests.end(),  // their lanes stay in order
-                     [](const Request& a, const Request& b) { return a.key() < b.key(); });
-    for (Requests it = requests.begin(), next; it != requests.end(); it = next) {
-      next = std::find_if(it, Requests(requests.end()), [&](const Request& other) { return other.key() != it->key(); });
-      if (it->kind == Kind::read_shared || it->kind == Kind::write_shared) {
-        count_shared(s, it, next);
-        continue;
-      }
-      for (Requests of = it; of != next; ++of) add_sectors(*of->access, sectors);
-      count_global(s, it, next);
-    }
-  }
-  s.counts.global_bytes += static_cast<double>(kSector * distinct(sectors));
-  for (Fibre& fibre : s.fibres) fibre.accesses.clear();
-}
-
 void note(Kind kind, const void* at, int bytes, int site) {
   State& s = state();
-  if (s.counting) s.fibres[s.running].accesses.push_back({kind, site, bytes, reinterpret_cast<std::uintptr_t>(at)});
+  if (s.counting) s.accesses[s.running].push_back({kind, site, bytes, reinterpret_cast<std::uintptr_t>(at)});
 }
 
 // ---- blocks ---------------------------------------------------------------------------------------------------------
@@ -329,7 +178,10 @@ void run_block(State& s) {
         find("threads wait at different barriers", fibre.site);
       }
     }
-    if (s.counting) count_interval(s);
+    if (s.counting) {
+      count_interval(s.accesses, s.counts);
+      for (std::vector<Access>& own : s.accesses) own.clear();
+    }
     ++s.interval;
     if (done == threads) return;
     s.counts.barriers += 1;
@@ -372,6 +224,7 @@ void launch(Dim3 grid, int threads, int shared_bytes, const std::function<void()
   s.block = Dim3(threads);
   s.kernel = &kernel;
   s.fibres.resize(threads);
+  s.accesses.resize(threads);
   s.shared.resize(shared_bytes);
   s.cells.resize((shared_bytes + 1) / 2);
   s.finding.clear();
