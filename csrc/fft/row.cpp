@@ -2,6 +2,7 @@
 #include "row.h"
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include "aligned.h"
@@ -13,25 +14,29 @@ namespace {
 
 template <class T>
 struct Owner {
-  LineVector<T> cos, sin;
-  std::vector<std::int32_t> bin;
+  std::vector<std::int32_t> sample, bin;
+  LineVector<T> twiddles;
   RowPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t lanes) {
-    const std::int64_t m = n / lanes, pitch = std::max(m, lanes);
-    cos.resize(lanes * pitch);
-    sin.resize(lanes * pitch);
-    for (std::int64_t b = 0; b < lanes; ++b) {
-      for (std::int64_t c = 0; c < m; ++c) {
-        const trig::Point w = trig::unit_root(b * c, n);
-        cos[b * pitch + c] = static_cast<T>(w.cos);
-        sin[b * pitch + c] = static_cast<T>(-w.sin);
+    const std::int64_t m = n / lanes, blocks = (m + lanes - 1) / lanes;
+    const ComplexPlan<T>& child = complex_plan<T>(m);
+    const auto first_lane = [&](std::int64_t slot) { return static_cast<std::int32_t>(slot * lanes); };
+    std::transform(child.slot, child.slot + m, std::back_inserter(sample), first_lane);
+    for (std::int64_t block = 0; block < blocks; ++block) {
+      const std::int64_t first = std::max(std::int64_t{0}, std::min(block * lanes, m - lanes));
+      const auto bin_of = [&](std::int64_t lane) { return std::min(first + lane, m - 1); };
+      for (std::int64_t i = 0; i < lanes; ++i) bin.push_back(first_lane(child.bin[bin_of(i)]));
+      for (std::int64_t b = 1; b < lanes; ++b) {
+        for (const bool imaginary : {false, true}) {
+          for (std::int64_t i = 0; i < lanes; ++i) {
+            const trig::Point w = trig::unit_root(b * bin_of(i), n);
+            twiddles.push_back(static_cast<T>(imaginary ? -w.sin : w.cos));
+          }
+        }
       }
     }
-    const ComplexPlan<T>& child = complex_plan<T>(m);
-    bin.assign(child.bin, child.bin + m);
-    bin.resize(pitch);
-    plan = {n, m, pitch, &child, cos.data(), sin.data(), bin.data()};
+    plan = {n, m, &child, sample.data(), blocks, bin.data(), twiddles.data()};
   }
 };
 

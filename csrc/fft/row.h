@@ -13,10 +13,12 @@ namespace spectrans {
 template <class T>
 struct RowPlan {
   std::int64_t n, m;
-  std::int64_t pitch;           // of the twiddles: at least L
   const ComplexPlan<T>* child;  // of length m
-  const T *cos, *sin;           // [L][pitch]  w_n^{bc}, of lane b and bin c of the child
-  const std::int32_t* bin;      // [pitch]  slot of each bin of the child; any beyond them
+  const std::int32_t* sample;   // [m]  L slot of each vector, in the child's block: its first lane
+  // Bins of the child in blocks of L neighbours, of which the last may overlap the one before it, or repeat its last.
+  std::int64_t blocks;
+  const std::int32_t* bin;  // [blocks][L]  L slot of each
+  const T* twiddles;        // [blocks][L - 1][2][L]  w_n^{bc} of lane b > 0 and bins c, real and imaginary parts
 };
 
 // The plan for rows of n values, a multiple of `lanes`; made once, as plans are. T: float, double.

@@ -47,20 +47,40 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     for (std::int64_t t = 0; t < transforms; ++t) {
       const std::int64_t r = first + t * kBins;
       const Ahead ahead = Base::rows_ahead(near_ ? next : -1, 2 * r + kBins);
-      row_bins(hidden_, re + t * m, im + t * m,
-               [a = staged[0], b = staged[1], next_a = ahead.at(0), next_b = ahead.at(1)](
-                   std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
-                 fetch(next_a + q * sizeof(IO));
-                 if constexpr (kBins == 2) fetch(next_b + q * sizeof(IO));
-                 store(a + q, kHartley ? z.re - z.im : z.re);
-                 store(b + q, kHartley ? z.re + z.im : z.im);
-               });
+      row_bins(hidden_, re + t * m, im + t * m, [&ahead, a = staged[0], b = staged[1]](std::int64_t block) {
+        const Asked next(ahead, block);
+        return [next, a, b]<int e>(std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
+          next.template fetch<e>(q);
+          store(a + q, kHartley ? z.re - z.im : z.re);
+          store(b + q, kHartley ? z.re + z.im : z.im);
+        };
+      });
       Base::put_rows(item, bin(r), staged[0], staged[kHartley ? 1 : 0]);
       if (!kHartley && r + 1 < bins_) Base::put_rows(item, bin(r + 1), staged[1], staged[1]);
     }
   }
 
  private:
+  // Rows that are asked for while the vectors of a block are put: where some of these share a cache line, those of one
+  // row and of the next in turns.
+  class Asked {
+   public:
+    Asked(const Ahead& rows, std::int64_t block) {
+      for (int i = 0; i < kBins; ++i) row_[i] = reinterpret_cast<const IO*>(rows.at((i + block) % kBins));
+    }
+    template <int e>
+    SPECTRANS_INLINE void fetch(std::int64_t q) const {
+      if constexpr (kTilesOfLine<IO> > 1) {
+        spectrans::fetch(row_[e % kBins] + q);
+      } else {
+        for (int i = 0; i < kBins; ++i) spectrans::fetch(row_[i] + q);
+      }
+    }
+
+   private:
+    const IO* row_[kBins];
+  };
+
   // Which bin row r is of: where tiles are far, neighbours in a cache line are done together.
   std::int64_t bin(std::int64_t r) const { return kVectorBytes < kLine && !near_ ? sequence_.bin[r] : r; }
 
@@ -109,18 +129,18 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
   // re + i im <- E, or E + i F, both Hermitian: E[-l] = conj E[l].
   template <class Fetch>
   void bring(const Bin& e, const Bin& f, Vector<T>* re, Vector<T>* im, const Fetch& fetch) const {
-    const std::int32_t* slot = hidden_.child->slot;
+    const std::int32_t* sample = hidden_.sample;
     const std::int64_t m = hidden_.m, direct = Base::tiles();
     for (std::int64_t a = 0; a < direct; ++a) {
       fetch(a);
       const Complex<Vector<T>> u = e(a);
       if constexpr (kHartley) {
-        re[slot[a]] = u.re;
-        im[slot[a]] = u.im;
+        vector_at<T>(re, sample[a]) = u.re;
+        vector_at<T>(im, sample[a]) = u.im;
       } else {
         const Complex<Vector<T>> v = f(a);
-        re[slot[a]] = u.re - v.im;
-        im[slot[a]] = u.im + v.re;
+        vector_at<T>(re, sample[a]) = u.re - v.im;
+        vector_at<T>(im, sample[a]) = u.im + v.re;
       }
     }
     // Channels lanes a, lanes a + 1, ...: the first of one tile, then the others of the tile before it, backwards.
@@ -133,8 +153,8 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     for (std::int64_t a = direct; a < m; ++a) {
       fetch(a);
       const Complex<Vector<T>> before = mirrored(m - 1 - a);
-      re[slot[a]] = ShufflesOf<T>::turned(tile.re, before.re);
-      im[slot[a]] = ShufflesOf<T>::turned(tile.im, before.im);
+      vector_at<T>(re, sample[a]) = ShufflesOf<T>::turned(tile.re, before.re);
+      vector_at<T>(im, sample[a]) = ShufflesOf<T>::turned(tile.im, before.im);
       tile = before;
     }
   }

@@ -94,51 +94,60 @@ class Plane {
   // other. Whole rows are read side by side, each from both ends: whatever else of them is asked for later costs as
   // much again.
   void fold_rows(const IO* data, std::int64_t begin, std::int64_t end, Vector<T>* tiles) const {
-    const std::int64_t n = n_, d = d_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
+    const std::int64_t n = n_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
+    const std::int64_t last = first_of(end - 1);
     const std::int32_t* slot = sequence_.slot;
     const T scale = scale_;
-    const std::int64_t whole = end == this->tiles() ? end - 1 : end;
     for (std::int64_t j = 0; j < (kHartley ? n : n / 2 + 1); ++j) {
       const IO* row = data + j * stride;
       Vector<T>* at = tiles + slot[j] + begin * pitch;
       if constexpr (kHartley) {
-        for (std::int64_t k = begin; k < end; ++k, at += pitch) {
-          fetch(row + ahead + first_of(k));
-          *at = load(row + first_of(k)) * scale;
-        }
+        fold_tiles(
+            begin, end, last, at, pitch, [=](std::int64_t l) SPECTRANS_INLINE_LAMBDA { fetch(row + ahead + l); },
+            [=](Vector<T>* to, std::int64_t l) SPECTRANS_INLINE_LAMBDA { *to = load(row + l) * scale; });
       } else {
+        // Channels l, l + 1, ... of two rows, and channels -l, -l - 1, ...: channel 0 and the last ones, or those that
+        // begin one beyond a vector.
         const std::int64_t i = j == 0 ? 0 : n - j, across = slot[i] - slot[j];
-        const IO* mirror = data + i * stride;
-        // Channels l, l + 1, ... of two rows, and channels -l, -l - 1, ..., which begin one beyond a vector, or with
-        // channel 0.
-        const auto fold = [=](Vector<T>* to, const IO* a, const IO* b, const IO* a_last, const IO* b_last,
-                              const auto& backwards) SPECTRANS_INLINE_LAMBDA {
-          fetch(a + ahead);
-          fetch(a_last + ahead);
-          fetch(b - ahead);
-          fetch(b_last - ahead);
-          to[0] = (load(a) + backwards(b, b_last)) * scale;
-          to[across] = (load(b) + backwards(a, a_last)) * scale;
+        const IO *mirror = data + i * stride, *row_end = row + d_ - lanes, *mirror_end = mirror + d_ - lanes;
+        const auto ask = [=](std::int64_t l) SPECTRANS_INLINE_LAMBDA {
+          fetch(row + ahead + l);
+          fetch(row_end + ahead - l);
+          fetch(mirror - ahead + l);
+          fetch(mirror_end - ahead - l);
         };
-        const auto first = [](const IO* start, const IO* last)
-                               SPECTRANS_INLINE_LAMBDA { return ShufflesOf<T>::turned(load(start), load(last)); };
-        const auto other = [](const IO*, const IO* last)
-                               SPECTRANS_INLINE_LAMBDA { return ShufflesOf<T>::reverse(load(last + 1)); };
-        const std::int64_t l = begin == 0 ? lanes : begin * lanes, from_end = d - lanes - l;
-        const IO *a = row + l, *b = mirror + l, *a_last = row + from_end, *b_last = mirror + from_end;
         std::int64_t k = begin;
         if (k == 0) {
-          fold(at, row, mirror, row + d - lanes, mirror + d - lanes, first);
+          ask(0);
+          const Vector<T> a = load(row), b = load(mirror);
+          at[0] = (a + ShufflesOf<T>::turned(b, load(mirror_end))) * scale;
+          at[across] = (b + ShufflesOf<T>::turned(a, load(row_end))) * scale;
           ++k, at += pitch;
         }
-        for (; k < whole; ++k, at += pitch, a += lanes, b += lanes, a_last -= lanes, b_last -= lanes) {
-          fold(at, a, b, a_last, b_last, other);
-        }
-        if (k < end) {  // may overlap the one before it
-          const std::int64_t back = k * lanes - first_of(k);
-          fold(at, a - back, b - back, a_last + back, b_last + back, other);
-        }
+        fold_tiles(k, end, last, at, pitch, ask, [=](Vector<T>* to, std::int64_t l) SPECTRANS_INLINE_LAMBDA {
+          to[0] = (load(row + l) + ShufflesOf<T>::reverse(load(mirror_end - l + 1))) * scale;
+          to[across] = (load(mirror + l) + ShufflesOf<T>::reverse(load(row_end - l + 1))) * scale;
+        });
       }
+    }
+  }
+
+  // Calls fold(to, l) for the slot and the first channel of tiles k .. end, `last` being that of the last, and before
+  // those of a cache line, ask(l).
+  template <class Ask, class Fold>
+  static SPECTRANS_INLINE void fold_tiles(std::int64_t k, std::int64_t end, std::int64_t last, Vector<T>* to,
+                                          std::int64_t pitch, const Ask& ask, const Fold& fold) {
+    constexpr int vectors = kTilesOfLine<IO>;
+    std::int64_t l = k * lanes;
+    for (; k + vectors <= end; k += vectors, l += vectors * lanes, to += vectors * pitch) {
+      ask(l);
+      unroll<0, vectors>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
+        fold(to + i * pitch, i + 1 < vectors ? l + i * lanes : min(l + i * lanes, last));
+      });
+    }
+    for (; k < end; ++k, l += lanes, to += pitch) {
+      ask(min(l, last));
+      fold(to, min(l, last));
     }
   }
 
@@ -165,13 +174,17 @@ class Plane {
   template <class Values>
   SPECTRANS_INLINE void put_row(IO* row, std::int64_t ahead, const Values& values) const {
     const std::int64_t d = d_, stride = y_.d_stride;
-    if (streaming_) {
-      for (std::int64_t q = 0; q < d; q += lanes) stream(row + q, values(q));
-      return;
-    }
     if (stride == 1 && d >= lanes) {
       constexpr std::int64_t vectors = kTilesOfLine<IO>, line = vectors * lanes;
       std::int64_t at = 0;
+      if (streaming_) {
+        for (; at + line <= d; at += line) {
+          unroll<0, vectors>([&]<int i>()
+                                 SPECTRANS_INLINE_LAMBDA { stream(row + at + i * lanes, values(at + i * lanes)); });
+        }
+        for (; at < d; at += lanes) stream(row + at, values(at));
+        return;
+      }
       for (; at + line <= d; at += line) {
         fetch(row + at + ahead);
         unroll<0, vectors>([&]<int i>()

@@ -10,30 +10,39 @@
 namespace spectrans {
 namespace {
 
-// Bins of one row whose vectors have gone through the child plan: put(q, z), lanes q, q + 1, ... of z. Lanes beyond the
-// row, or beyond what one call is about, hold something else: what a later call puts there counts.
-template <class T, class Put>
-SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, const Vector<T>* im, const Put& put) {
+// The vector whose first lane is this one of those at `from`.
+template <class T>
+SPECTRANS_INLINE Vector<T>& vector_at(Vector<T>* from, std::int64_t lane) {
+  return *reinterpret_cast<Vector<T>*>(reinterpret_cast<T*>(from) + lane);
+}
+
+// Bins of one row whose vectors have gone through the child plan: put<e>(q, z), lanes q, q + 1, ... of z, eth of what
+// a block leaves, for put = put_block(block). Lanes beyond the row, or beyond what one call is about, hold something
+// else: what a later call puts there counts.
+template <class T, class PutBlock>
+SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, Vector<T>* re, Vector<T>* im, const PutBlock& put_block) {
   constexpr int lanes = kLanes<T>;
-  const std::int64_t m = plan.m, pitch = plan.pitch;
-  for (std::int64_t block = 0; block < m; block += lanes) {
-    const std::int64_t first = block + lanes <= m || m < lanes ? block : m - lanes;
-    const std::int32_t* bin = plan.bin + first;
+  const std::int64_t m = plan.m, last = m < lanes ? 0 : m - lanes;
+  const std::int32_t* bin = plan.bin;
+  const T* w = plan.twiddles;
+  for (std::int64_t block = 0; block < plan.blocks; ++block, bin += lanes, w += (lanes - 1) * 2 * lanes) {
     Vector<T> a[lanes], b[lanes];
     for (int i = 0; i < lanes; ++i) {
-      a[i] = re[bin[i]];
-      b[i] = im[bin[i]];
+      a[i] = vector_at<T>(re, bin[i]);
+      b[i] = vector_at<T>(im, bin[i]);
     }
     transpose<T>(a);
     transpose<T>(b);
     Complex<Vector<T>> v[lanes];
     v[0] = {a[0], b[0]};
-    const T *cos = plan.cos + first, *sin = plan.sin + first;
     unroll<1, lanes>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      v[i] = times(Complex<Vector<T>>{a[i], b[i]}, once(load(cos + i * pitch)), once(load(sin + i * pitch)));
+      const T* of_lane = w + (i - 1) * 2 * lanes;
+      v[i] = times(Complex<Vector<T>>{a[i], b[i]}, once(load(of_lane)), once(load(of_lane + lanes)));
     });
     Dft<lanes, -1, T, Vector<T>>::run(v);
-    unroll<0, lanes>([&]<int e>() SPECTRANS_INLINE_LAMBDA { put(first + m * e, v[e]); });
+    const std::int64_t first = min(block * lanes, last);
+    const auto put = put_block(block);
+    unroll<0, lanes>([&]<int e>() SPECTRANS_INLINE_LAMBDA { put.template operator()<e>(first + m * e, v[e]); });
   }
 }
 
