@@ -31,7 +31,7 @@ def _checked(name: object, source: str) -> str:
 
 class _State(threading.local):
     # A thread-local rather than a ContextVar because torch.compile traces (and guards on) the former only.
-    stack: tuple[str, ...] = (_checked(os.environ.get("SPECTRANS_BACKEND", "native"), "SPECTRANS_BACKEND"),)
+    stack: tuple[str, ...] = (_checked(os.environ.get("SPECTRANS_BACKEND") or "native", "SPECTRANS_BACKEND"),)
     observer: Callable[..., Any] | None = None
 
 

@@ -48,7 +48,7 @@ def test_threads_choose_for_themselves() -> None:
         thread = threading.Thread(target=lambda: seen.append(current()))
         thread.start()
         thread.join()
-    assert seen == [os.environ.get("SPECTRANS_BACKEND", "native")]
+    assert seen == [os.environ.get("SPECTRANS_BACKEND") or "native"]
 
 
 def test_repr() -> None:
@@ -65,6 +65,11 @@ def test_environment_variable() -> None:
     code = "import torch, spectrans; print(spectrans.explain(spectrans.functional.fourier_mixing, torch.ones(4, 4)))"
     done = in_fresh_process(code, SPECTRANS_BACKEND="torch")
     assert "reference (spectrans.backend('torch') is in force)" in done.stdout, done.stderr
+
+
+def test_empty_environment_variable_is_none() -> None:
+    done = in_fresh_process("import spectrans; print(spectrans.backend('torch'))", SPECTRANS_BACKEND="")
+    assert done.returncode == 0, done.stderr
 
 
 def test_environment_variable_must_be_a_backend() -> None:

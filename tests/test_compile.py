@@ -331,6 +331,29 @@ def test_export_of_modes_of_any_length(strict: bool) -> None:
     torch.testing.assert_close(program.module()(y), LowPass()(y))
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_modes_from_pairs(strict: bool) -> None:
+    class Synthesis(torch.nn.Module):
+        def forward(self, pairs: torch.Tensor) -> torch.Tensor:
+            return irfft_modes(pairs, 6)
+
+    for dtype in (torch.float32, torch.bfloat16):
+        pairs = oracle.draw(2, 4, 3, 2, dtype=dtype)
+        y = Synthesis()(pairs)
+        torch.testing.assert_close(torch.compile(Synthesis(), fullgraph=True, backend="aot_eager")(pairs), y)
+        torch.testing.assert_close(torch.export.export(Synthesis(), (pairs,), strict=strict).module()(pairs), y)
+
+
+@pytest.mark.parametrize("cls", [GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter])
+def test_export_of_a_filter_of_any_length(cls: type[torch.nn.Module]) -> None:
+    layer, sequence = cls(6, 12), torch.export.Dim("sequence", min=3, max=4096)
+    x = oracle.draw(3, 17, 6, dtype=torch.float32)
+    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {1: sequence}})
+    for n in (3, 4, 12, 17, 64):  # its own among them
+        x = oracle.draw(3, n, 6, dtype=torch.float32)
+        torch.testing.assert_close(program.module()(x), layer(x))
+
+
 def test_errors_while_compiling() -> None:
     with pytest.raises(Exception, match="x: expected at least 2 dimensions"):
         compiled(fourier_mixing)(torch.zeros(4))

@@ -48,6 +48,7 @@ SIGNAL: list[tuple[Any, type[Exception], str]] = [
     ),
     (torch.zeros(2, 8, 4, dtype=torch.bool), TypeError, "got torch.bool"),
     (torch.zeros(2, 8, 4, dtype=torch.complex64), TypeError, "got torch.complex64"),
+    (torch.zeros(2, 8, 4).to_sparse(), TypeError, "x: expected a dense tensor, got layout torch.sparse_coo"),
     (torch.zeros(4), ValueError, "x: expected at least 2 dimensions [..., n, d], got shape (4,)"),
     (torch.zeros(()), ValueError, "got shape ()"),
     (torch.zeros(2, 0, 4), ValueError, "axes of length 1 or more, got shape (2, 0, 4)"),
@@ -57,6 +58,7 @@ MIXING: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"dims": 0}, ValueError, "got 0"),
     ({"dims": (-2, -1)}, TypeError, "dims: expected an int, 1 or 2, got tuple"),
     ({"dims": "2"}, TypeError, "got str"),
+    ({"dims": True}, TypeError, "dims: expected an int, 1 or 2, got bool"),
     ({"norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
     ({"norm": 1}, TypeError, "norm: expected a string or None, got int"),
     ({"norm": []}, TypeError, "norm: expected a string or None, got list"),
@@ -65,6 +67,8 @@ FILTER: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"response": None}, TypeError, "response: expected a tensor, got NoneType"),
     ({"response": H.long()}, TypeError, "response: expected a complex or floating-point dtype, got torch.int64"),
     ({"response": H.bool()}, TypeError, "got torch.bool"),
+    ({"response": H.to_sparse()}, TypeError, "response: expected a dense tensor, got layout torch.sparse_coo"),
+    ({"response": H, "dim": True}, TypeError, "dim: expected an int, -2 or -1, got bool"),
     (
         {"response": H[:4]},
         ValueError,
@@ -392,6 +396,49 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         lambda: RealFourierMixing(4).verify_orthogonality(None),
         TypeError,
         "transform_matrix: expected a tensor, got NoneType",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_orthogonality(torch.eye(4).long()),
+        TypeError,
+        "transform_matrix: expected a floating-point or complex dtype, got torch.int64",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_energy_preservation([1.0], X),
+        TypeError,
+        "input_tensor: expected a tensor, got list",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_energy_preservation(X, X.long()),
+        TypeError,
+        "output_tensor: expected a floating-point or complex dtype, got torch.int64",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_energy_preservation(X.to_sparse(), X),
+        TypeError,
+        "input_tensor: expected a dense tensor, got layout torch.sparse_coo",
+    ),
+    (
+        lambda: RealFourierMixing(4).verify_energy_preservation(X, X.to("meta")),
+        ValueError,
+        "output_tensor: expected device cpu, that of input_tensor, got meta",
+    ),
+    (
+        lambda: FourierMixing(4).verify_shape_consistency(X, [1.0]),
+        TypeError,
+        "output_tensor: expected a tensor, got list",
+    ),
+    (
+        lambda: FourierMixing(4).compute_spectral_norm(X.to(torch.float8_e5m2)),
+        TypeError,
+        "tensor: expected a floating-point or complex dtype, got torch.float8_e5m2",
+    ),
+    *(
+        (
+            lambda layer=layer: layer(X.to("meta")),
+            ValueError,
+            "x: expected device cpu, that of the layer's filter, got meta",
+        )
+        for layer in (GlobalFilterMixing(4, 8), GlobalFilterMixing2D(4, 8), GridFilterMixing(4, (2, 4)))
     ),
     (lambda: spectrans.backend("cuda"), ValueError, "name: expected 'native' or 'torch', got 'cuda'"),
     (lambda: spectrans.backend(None), TypeError, "name: expected a string, 'native' or 'torch', got NoneType"),

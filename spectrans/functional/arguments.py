@@ -20,6 +20,8 @@ def check_signal(x: Tensor, name: str = "x") -> None:
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
     if x.dtype not in REAL_DTYPES:
         raise TypeError(f"{name}: expected dtype float16, bfloat16, float32 or float64, got {x.dtype}")
+    if x.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {x.layout}")
     if x.dim() < 2:
         raise ValueError(f"{name}: expected at least 2 dimensions [..., n, d], got shape {tuple(x.shape)}")
 
@@ -42,7 +44,7 @@ def norm_code(norm: str | None, name: str = "norm") -> int:
 
 def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
     """Whether `dim`, the sequence axis and one of the last two of `dims`, is the last."""
-    if not isinstance(dim, int):
+    if not isinstance(dim, int) or isinstance(dim, bool):
         raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
     if dim == -2 or dim == dims - 2:
         return False
@@ -73,6 +75,8 @@ def response_pairs(
     are_pairs = not response.is_complex()
     if are_pairs and response.dtype not in REAL_DTYPES:
         raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
+    if response.layout is not torch.strided:
+        raise TypeError(f"response: expected a dense tensor, got layout {response.layout}")
     d = x.shape[-1]
     expected = (*frequencies, d, 2) if are_pairs else (*frequencies, d)
     if response.shape != expected:

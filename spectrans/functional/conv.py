@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from spectrans._backend import run
@@ -26,17 +27,20 @@ def _real_parameter(
     return t if t.dtype is dtype else t.to(dtype)
 
 
-def _check_gate(gate: Tensor | None, name: str, u: Tensor) -> None:
+def _gate(gate: Tensor | None, name: str, u: Tensor) -> Tensor | None:
     if gate is None:
-        return
+        return None
     if not isinstance(gate, Tensor):
         raise TypeError(f"{name}: expected a tensor or None, got {type(gate).__name__}")
     if gate.shape != u.shape:
         raise ValueError(f"{name}: expected shape {tuple(u.shape)}, that of u, got {tuple(gate.shape)}")
-    if gate.dtype is not u.dtype:
-        raise TypeError(f"{name}: expected dtype {u.dtype}, that of u, got {gate.dtype}")
     if gate.device != u.device:
         raise ValueError(f"{name}: expected device {u.device}, that of u, got {gate.device}")
+    if gate.dtype is u.dtype:
+        return gate
+    if gate.dtype in REAL_DTYPES and torch.is_autocast_enabled(u.device.type):
+        return gate.to(u.dtype)
+    raise TypeError(f"{name}: expected dtype {u.dtype}, that of u, got {gate.dtype}")
 
 
 def fft_conv(
@@ -73,7 +77,8 @@ def fft_conv(
     causal : bool
         Whether y depends on past samples alone.
     pre_gate, post_gate : Tensor, optional
-        Factors of the input and of the result, in the shape and dtype of `u`.
+        Factors of the input and of the result, in the shape and dtype of `u`; under ``torch.autocast``, which gives
+        them the dtype it likes, they are cast to that of `u`.
     skip : Tensor, optional
         D, real, [d]; cast like `k`.
     dim : {-2, -1}
@@ -121,8 +126,7 @@ def fft_conv(
     if k.dim() != 2 or k.shape[0 if last else 1] != d or k.shape[1 if last else 0] == 0:
         raise ValueError(f"k: expected shape {layout}, m >= 1 taps of d={d} channels, got {tuple(k.shape)}")
     k = _real_parameter(k, "k", u)
-    _check_gate(pre_gate, "pre_gate", u)
-    _check_gate(post_gate, "post_gate", u)
+    pre_gate, post_gate = _gate(pre_gate, "pre_gate", u), _gate(post_gate, "post_gate", u)
     if skip is not None:
         if not isinstance(skip, Tensor):
             raise TypeError(f"skip: expected a tensor or None, got {type(skip).__name__}")

@@ -16,7 +16,7 @@ _DEFAULTS = defaults(_mixing)
 
 
 def _both(dims: int) -> bool:
-    if not isinstance(dims, int):
+    if not isinstance(dims, int) or isinstance(dims, bool):
         raise TypeError(f"dims: expected an int, 1 or 2, got {type(dims).__name__}")
     if dims != 1 and dims != 2:
         raise ValueError(f"dims: expected 1 (the sequence) or 2 (sequence and hidden), got {dims}")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spectrans.core.base import SpectralComponent
+from spectrans.layers.mixing import FourierMixing1D, RealFourierMixing, SeparableFourierMixing
 from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer, UnitaryMixingLayer
 
 
@@ -110,6 +111,26 @@ def test_energy_preservation(dtype: torch.dtype) -> None:
     assert layer.verify_energy_preservation(x, x.roll(1, 1).flip(2))  # moved between tokens and channels
     assert not layer.verify_energy_preservation(x, x * 1.1)
     assert not layer.verify_energy_preservation(x, x.roll(1, 0))  # moved between samples
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_energy_of_halves_that_were_rounded_once(backend: str, dtype: torch.dtype) -> None:
+    layer = RealFourierMixing(48)
+    for n in (1, 7, 100):
+        x = oracle.draw(20, n, 48, dtype=dtype)
+        assert layer.verify_energy_preservation(x, layer(x))
+        assert not layer.verify_energy_preservation(x, layer(x) * (1 + 2 * torch.finfo(dtype).eps))
+
+
+def test_energy_stays_where_nothing_is_mixed() -> None:
+    x = oracle.draw(3, 8, 4)
+    spectrum = FourierMixing1D(4, keep_complex=True)
+    assert spectrum.verify_energy_preservation(x, spectrum(x))
+    assert spectrum.verify_energy_preservation(x, x.roll(1, 1))
+    assert not spectrum.verify_energy_preservation(x, x.roll(1, 2))
+    channels = SeparableFourierMixing(4, mix_sequence=False)
+    assert channels.verify_energy_preservation(x, x.roll(1, 2))
+    assert not channels.verify_energy_preservation(x, x.roll(1, 1))
 
 
 def test_energy_tolerance_is_relative_and_on_both_sides() -> None:

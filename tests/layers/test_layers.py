@@ -215,6 +215,20 @@ def test_dropout_is_on_the_output(name: str) -> None:
     torch.testing.assert_close(y[~dropped], 2 * clean[~dropped])
 
 
+def test_dropout_alone_in_training() -> None:  # so that many passes tell how sure a model is
+    layer = FourierMixing(D, dropout=0.5, keep_complex=True).eval()
+    layer.dropout.train()
+    assert bool((layer(oracle.draw(20, N, D)) == 0).any())
+
+
+def test_norm_of_none_is_backward() -> None:
+    x = oracle.draw(3, N, D)
+    for cls in (FourierMixing, FourierMixing1D, RealFourierMixing, SeparableFourierMixing):
+        layer, named = cls(D, fft_norm=None), cls(D, fft_norm="backward")
+        assert torch.equal(layer(x), named(x))
+        assert layer.compute_operator_norm(N) == named.compute_operator_norm(N)
+
+
 @each_layer
 def test_meta_device_and_repr(name: str) -> None:
     layer = LAYERS[name]()

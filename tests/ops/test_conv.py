@@ -637,6 +637,17 @@ def test_autocast_keeps_the_dtype(backend: str) -> None:
             check(y, *arguments)
 
 
+def test_autocast_casts_gates(backend: str) -> None:
+    u, k, gate = (oracle.draw(*shape, dtype=torch.float32) for shape in ((2, 8, 4), (8, 4), (2, 8, 4)))
+    half = gate.bfloat16()
+    for name in ("pre_gate", "post_gate"):
+        with torch.autocast(torch.get_default_device().type, dtype=torch.bfloat16):
+            y = fft_conv(u, k, **{name: half})
+        torch.testing.assert_close(y, fft_conv(u, k, **{name: half.float()}), rtol=0, atol=0)
+        with pytest.raises(TypeError, match=f"{name}: expected dtype torch.float32, that of u, got torch.bfloat16"):
+            fft_conv(u, k, **{name: half})
+
+
 def test_backward_runs_the_fused_op(native_library: None) -> None:
     u, k = torch.randn(2, 8, 4, requires_grad=True), torch.randn(8, 4, requires_grad=True)
     steps = spectrans.explain(lambda: fft_conv(u, k).sum().backward()).steps

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 
 from spectrans.core.base import SpectralComponent
 from spectrans.functional import energy_error, filter_operator_norm, orthogonality_error, spectral_norm
-from spectrans.functional.arguments import check_flag, check_length, check_non_negative, check_probability
+from spectrans.functional.arguments import (
+    REAL_DTYPES,
+    check_flag,
+    check_length,
+    check_non_negative,
+    check_probability,
+)
 
 __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
 
@@ -67,6 +73,15 @@ def _hermitian_part(
     real = (h[..., 0] + mirrored[..., 0]) / 2
     imag = (h[..., 1] - mirrored[..., 1]) / 2
     return torch.stack((real, imag), dim=-1)
+
+
+def _check_numbers(t: Tensor, name: str) -> None:
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
+    if not (t.is_complex() or t.dtype in REAL_DTYPES):
+        raise TypeError(f"{name}: expected a floating-point or complex dtype, got {t.dtype}")
+    if t.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
 
 
 def _gains(effective: Tensor) -> dict[str, Any]:
@@ -142,7 +157,15 @@ class MixingLayer(SpectralComponent):
         Returns
         -------
         bool
+
+        Raises
+        ------
+        TypeError
+            If one of them is not a tensor.
         """
+        for name, t in (("input_tensor", input_tensor), ("output_tensor", output_tensor)):
+            if not isinstance(t, Tensor):
+                raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
         return input_tensor.shape == output_tensor.shape
 
     def compute_spectral_norm(self, tensor: Tensor) -> Tensor:
@@ -163,7 +186,7 @@ class MixingLayer(SpectralComponent):
         Raises
         ------
         TypeError
-            If `tensor` is neither real floating-point nor complex.
+            If `tensor` is neither real floating-point nor complex, or not dense.
         ValueError
             If `tensor` has no axis.
 
@@ -174,10 +197,7 @@ class MixingLayer(SpectralComponent):
         >>> FourierMixing(hidden_dim=2).compute_spectral_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
         tensor(4.)
         """
-        if not isinstance(tensor, Tensor):
-            raise TypeError(f"tensor: expected a tensor, got {type(tensor).__name__}")
-        if not (tensor.is_floating_point() or tensor.is_complex()):
-            raise TypeError(f"tensor: expected a floating-point or complex dtype, got {tensor.dtype}")
+        _check_numbers(tensor, "tensor")
         if tensor.dim() == 0:
             raise ValueError("tensor: expected at least 1 dimension [..., d], got shape ()")
         d = tensor.shape[-1]
@@ -224,7 +244,7 @@ class MixingLayer(SpectralComponent):
     def _drop(self, y: Tensor) -> Tensor:
         if y.is_complex():
             # A complex value is dropped whole: torch's dropout draws no complex mask.
-            return y * self.dropout(torch.ones_like(y.real)) if self.training else y
+            return y * self.dropout(torch.ones_like(y.real)) if self.dropout.training else y
         dropped: Tensor = self.dropout(y)
         return dropped
 
@@ -280,7 +300,9 @@ class UnitaryMixingLayer(MixingLayer):
         r"""Parseval: whether :math:`|\,\|out\|^2 - \|in\|^2\,| \le tol \cdot \|in\|^2` for each sample.
 
         A transform over the sequence moves energy between tokens, and one over the hidden axis between channels, so
-        energies are summed over both (the last two axes) in float64 and compared per sample.
+        energies are summed, in float64, over the axes that the layer mixes: the last two, unless its
+        'mixes_sequence' or 'mixes_hidden' (:meth:`get_spectral_properties`) says that it leaves one alone. Of a half
+        output, which was rounded once, a relative change by the unit of its last place is allowed besides.
 
         Parameters
         ----------
@@ -290,7 +312,14 @@ class UnitaryMixingLayer(MixingLayer):
         Returns
         -------
         bool
-            True for an empty batch; False if any value is not finite or the leading axes differ.
+            True for an empty batch; False if any value is not finite or axes over which nothing is summed differ.
+
+        Raises
+        ------
+        TypeError
+            If one of them is not a dense tensor of real floating-point or complex numbers.
+        ValueError
+            If they are on different devices.
 
         Examples
         --------
@@ -301,13 +330,27 @@ class UnitaryMixingLayer(MixingLayer):
         >>> hartley.verify_energy_preservation(x, hartley(x)), fnet.verify_energy_preservation(x, fnet(x))
         (True, False)
         """
-        if input_tensor.shape[:-2] != output_tensor.shape[:-2] or input_tensor.dim() != output_tensor.dim():
+        _check_numbers(input_tensor, "input_tensor")
+        _check_numbers(output_tensor, "output_tensor")
+        if output_tensor.device != input_tensor.device:
+            raise ValueError(
+                f"output_tensor: expected device {input_tensor.device}, that of input_tensor, "
+                f"got {output_tensor.device}"
+            )
+        if input_tensor.dim() != output_tensor.dim():
             return False
-        axes = tuple(range(-min(input_tensor.dim(), 2), 0))
-        if not axes:
-            axes, input_tensor, output_tensor = (-1,), input_tensor.reshape(1), output_tensor.reshape(1)
+        if input_tensor.dim() < 2:
+            input_tensor, output_tensor = (t.reshape(1, -1) for t in (input_tensor, output_tensor))
+        mixes = self.get_spectral_properties()
+        axes = tuple(axis for axis, name in ((-2, "mixes_sequence"), (-1, "mixes_hidden")) if mixes.get(name, True))
+        axes = axes or (-2, -1)
+        kept = [axis for axis in range(-input_tensor.dim(), 0) if axis not in axes]
+        if any(input_tensor.shape[axis] != output_tensor.shape[axis] for axis in kept):
+            return False
+        is_half = output_tensor.dtype in (torch.float16, torch.bfloat16)
+        tolerance = self.energy_tolerance + (torch.finfo(output_tensor.dtype).eps if is_half else 0.0)
         error = energy_error(input_tensor.detach(), output_tensor.detach(), axes)
-        return bool((error.isfinite() & (error <= self.energy_tolerance)).all())
+        return bool((error.isfinite() & (error <= tolerance)).all())
 
     def verify_orthogonality(self, transform_matrix: Tensor) -> bool:
         r"""Whether :math:`\|T T^H - I\|_F \le tol \cdot \|I\|_F`: orthonormal rows.
@@ -325,7 +368,7 @@ class UnitaryMixingLayer(MixingLayer):
         Raises
         ------
         TypeError
-            If `transform_matrix` is not a tensor.
+            If `transform_matrix` is not a dense tensor of real floating-point or complex numbers.
         ValueError
             If it has fewer than two axes, or more rows than columns.
 
@@ -337,8 +380,7 @@ class UnitaryMixingLayer(MixingLayer):
         >>> RealFourierMixing(hidden_dim=8).verify_orthogonality(dft)
         True
         """
-        if not isinstance(transform_matrix, Tensor):
-            raise TypeError(f"transform_matrix: expected a tensor, got {type(transform_matrix).__name__}")
+        _check_numbers(transform_matrix, "transform_matrix")
         if transform_matrix.dim() < 2 or transform_matrix.shape[-2] > transform_matrix.shape[-1]:
             raise ValueError(
                 "transform_matrix: expected shape [..., m, n] with m <= n (the rows of a taller matrix cannot be "
@@ -492,6 +534,10 @@ class FilterMixingLayer(MixingLayer):
             "group_delay": _group_delay(response, n, 0),
             "passband_energy": _band_shares(energy, _bands(k, n)),
         }
+
+    def _check_device(self, x: Tensor, filter_: Tensor) -> None:
+        if isinstance(x, Tensor) and x.device != filter_.device:
+            raise ValueError(f"x: expected device {filter_.device}, that of the layer's filter, got {x.device}")
 
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""

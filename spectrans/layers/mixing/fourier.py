@@ -51,7 +51,7 @@ class _FourierLayer(UnitaryMixingLayer):
         mixes = self.get_spectral_properties()
         check_length("sequence_length", sequence_length)
         points = (sequence_length if mixes["mixes_sequence"] else 1) * (self.hidden_dim if mixes["mixes_hidden"] else 1)
-        return float(points ** {"backward": 0.5, "ortho": 0.0, "forward": -0.5}[self.fft_norm])
+        return float(points ** {"backward": 0.5, "ortho": 0.0, "forward": -0.5}[self.fft_norm or "backward"])
 
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""

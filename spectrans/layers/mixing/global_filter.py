@@ -96,7 +96,9 @@ class _GlobalFilter(FilterMixingLayer):
         """Real and imaginary part of H for n samples."""
         activate, dtype = _ACTIVATIONS[self.activation], compute_dtype(dtype)
         parts = [activate(part.to(dtype)) for part in (self.filter_real, self.filter_imag)]
-        return parts if n == self.sequence_length else [_resampled(part, n) for part in parts]
+        # Where a tracer leaves n open, too: interpolated at its own frequencies, a response is what it was.
+        fits = not isinstance(n, torch.SymInt) and n == self.sequence_length
+        return parts if fits else [_resampled(part, n) for part in parts]
 
     def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
         """The Hermitian part of H for n samples, at frequencies that have all its moduli: H[-k] has that of H[k]."""
@@ -216,6 +218,7 @@ class GlobalFilterMixing(_GlobalFilter):
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
         check_signal(x)
+        self._check_device(x, self.filter_real)
         check_lengths(x, sequence=True, hidden=self._axes == 2)
         return self._drop(spectral_filter(x, self._half_response(x)))
 
@@ -226,8 +229,9 @@ class GlobalFilterMixing(_GlobalFilter):
         """The frequencies that a real signal has, and no other: folding all of them takes longer than the kernel."""
         parts = self._parts(dtype, n)
         k = torch.arange(n // 2 + 1, device=parts[0].device)
-        (real, imag), mirrored = (part[: n // 2 + 1] for part in parts), (n - k) % n
-        real_mirrored, imag_mirrored = (part.index_select(0, mirrored) for part in parts)
+        # A slice would have a compiler prove that there are so many.
+        real, imag = (part[k] if torch.compiler.is_compiling() else part[: n // 2 + 1] for part in parts)
+        real_mirrored, imag_mirrored = (part.index_select(0, (n - k) % n) for part in parts)
         return torch.stack(((real + real_mirrored) / 2, (imag - imag_mirrored) / 2), dim=-1)
 
 
@@ -365,6 +369,7 @@ class GlobalFilterMixing2D(_GlobalFilter):
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_input(x)
         check_signal(x)
+        self._check_device(x, self.filter_real)
         check_lengths(x, sequence=True, hidden=self._axes == 2)
         pairs = torch.stack(self._parts(x.dtype, x.shape[-2]), dim=-1)
         real, imag = _hermitian_part(pairs, self._axes).unbind(-1)

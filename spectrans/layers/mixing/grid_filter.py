@@ -98,6 +98,7 @@ class GridFilterMixing(FilterMixingLayer):
         """Filter `x`, [..., h*w, d]; the result has its shape."""
         self._check_input(x)
         check_signal(x)
+        self._check_device(x, self.complex_weight)
         check_lengths(x, sequence=True, hidden=False)
         if x.shape[-2] != self.sequence_length:
             raise ValueError(
