@@ -58,7 +58,8 @@ PARTS = ((2, 17), (9, 44), (70, 100), (40, 264))
 #: More than the caches keep, so that results go past them: whole groups of channels, some and a rest, no whole vectors.
 LARGE = ((16, 256, 576), (3, 1000, 1040), (33, 130, 598))
 FEW_LENGTHS = (1, 2, 3, 8, 13, 17, 60)
-# Lines, squares, primes with and without a butterfly of their own, twiddled and untwiddled stages, odd and even sides.
+# Lines, squares, primes with and without a butterfly of their own, twiddled and untwiddled stages, odd and even sides,
+# and as long ones as plans of a single signal leave gaps in.
 GRIDS = (
     (1, 1),
     (1, 2),
@@ -85,6 +86,9 @@ GRIDS = (
     (3, 64),
     (25, 18),
     (32, 32),
+    (192, 2),
+    (3, 192),
+    (320, 1),
 )
 FEW_GRIDS = ((1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (4, 3), (7, 8), (17, 2), (2, 17))
 BATCHES = ((), (0,), (1,), (3,), (4,), (2, 3), (0, 2))

@@ -19,8 +19,8 @@ struct GridTransform {
   const std::int32_t* slot;
 
   GridTransform(std::int64_t h_, std::int64_t w_)
-      : first(block_plan<T>(w_, h_)), row(real_plan<T>(w_)), real_column(real_plan<T>(h_)), column(complex_plan<T>(h_)),
-        h(h_), w(w_), n(h * w), slots(first.slots), bins(h * (w / 2 + 1)),
+      : first(block_plan<T>(w_, h_)), row(real_plan<T>(w_)), real_column(dense_real_plan<T>(h_)),
+        column(complex_plan<T>(h_)), h(h_), w(w_), n(h * w), slots(first.slots), bins(h * (w / 2 + 1)),
         work(max(first.work, max(real_column.work, column.work))), slot(first.slot) {}
 
   void forward(Vector<T>* tile, Vector<T>* scratch, Outer outer) const {

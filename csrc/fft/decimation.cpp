@@ -2,12 +2,10 @@
 #include "decimation.h"
 
 #include <cmath>
-#include <map>
-#include <mutex>
-#include <tuple>
 #include <vector>
 
 #include "butterflies.h"
+#include "made_once.h"
 
 namespace spectrans {
 namespace {
@@ -59,11 +57,7 @@ struct Owner {
 
 template <class T>
 const Decimation<T>& decimation(std::int64_t n, std::int64_t modes, bool wide) {
-  static std::mutex mutex;
-  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, Owner<T>>;  // for all threads
-  const std::int64_t r = parts(n, modes);
-  const std::lock_guard lock(mutex);
-  return known->try_emplace({n, r, wide}, n, r, wide).first->second.decimation;
+  return made_once<Owner<T>>(n, parts(n, modes), wide).decimation;
 }
 
 template SPECTRANS_API const Decimation<float>& decimation<float>(std::int64_t, std::int64_t, bool);

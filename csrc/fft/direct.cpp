@@ -3,15 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <mutex>
 #include <numeric>
-#include <tuple>
-#include <utility>
 #include <vector>
 
 #include "butterflies.h"
 #include "decimation.h"
+#include "made_once.h"
 #include "plan.h"
 
 namespace spectrans {
@@ -88,24 +85,22 @@ struct Owner {
   }
 };
 
+template <class T>
+struct Verdict {
+  bool faster;
+  Verdict(std::int64_t n, std::int64_t modes, bool inverse) : faster(takes_less<T>(n, modes, inverse)) {}
+};
+
 }  // namespace
 
 template <class T>
 const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes, int norm) {
-  static std::mutex mutex;
-  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, int>, Owner<T>>;  // outlives threads
-  const std::lock_guard lock(mutex);
-  return known->try_emplace({n, modes, norm}, n, modes, norm).first->second.plan;
+  return made_once<Owner<T>>(n, modes, norm).plan;
 }
 
 template <class T>
 bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse) {
-  static std::mutex mutex;
-  static auto* const known = new std::map<std::tuple<std::int64_t, std::int64_t, bool>, bool>;
-  const std::lock_guard lock(mutex);
-  const auto [at, is_new] = known->try_emplace({n, modes, inverse}, false);
-  if (is_new) at->second = takes_less<T>(n, modes, inverse);
-  return at->second;
+  return made_once<Verdict<T>>(n, modes, inverse).faster;
 }
 
 template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t, std::int64_t, int);

@@ -118,9 +118,9 @@ class Planner {
     return wide_planner;
   }
 
-  const RealPlan<T>& real(std::int64_t n) {
+  const RealPlan<T>& real(std::int64_t n, bool gaps) {
     const std::lock_guard lock(mutex_);
-    return real_locked(n);
+    return real_locked(n, gaps);
   }
 
   const ComplexPlan<T>& complex(std::int64_t n) {
@@ -347,8 +347,8 @@ class Planner {
     return plan;
   }
 
-  const RealPlan<T>& real_locked(std::int64_t n) {
-    if (const auto found = reals_.find(n); found != reals_.end()) return *found->second;
+  const RealPlan<T>& real_locked(std::int64_t n, bool gaps = true) {
+    if (const auto found = reals_.find({n, gaps}); found != reals_.end()) return *found->second;
     std::vector<RealStage<T>> stages;
     std::vector<std::int32_t> re(n / 2 + 1, -1), im(n / 2 + 1, -1);
     std::vector<T> sign(n / 2 + 1, T(0));
@@ -359,7 +359,8 @@ class Planner {
       const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
       const bool even = radix % 2 == 0;
       const std::int64_t low = even ? 2 * m : m;
-      const std::int64_t gap = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0 ? kGap : 0;
+      const bool meet = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0;
+      const std::int64_t gap = gaps && meet ? kGap : 0;
       const ComplexPlan<T>* child = complex_locked(m);
       const T* table = twiddles(length, m, pairs);
       stages.push_back({radix, m, low, gap, pairs, table, doubled(table, 2 * m * pairs), child});
@@ -389,23 +390,23 @@ class Planner {
     const std::int64_t count = static_cast<std::int64_t>(stages.size());
     std::vector<std::int32_t> slots = sample_slots(n), samples(n);
     for (std::int64_t j = 0; j < n; ++j) samples[slots[j]] = static_cast<std::int32_t>(j);
-    const std::int64_t gaps = count == 0 ? 0 : (stages[0].radix - stages[0].low / stages[0].m) * stages[0].gap;
+    const std::int64_t free = count == 0 ? 0 : (stages[0].radix - stages[0].low / stages[0].m) * stages[0].gap;
     for (std::int32_t& slot : slots) {
       if (count > 0 && slot >= stages[0].low) {
         slot += static_cast<std::int32_t>(stages[0].gap * (1 + (slot - stages[0].low) / stages[0].m));
       }
     }
-    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + gaps, count, keep(std::move(stages)), keep(std::move(slots)),
+    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + free, count, keep(std::move(stages)), keep(std::move(slots)),
                                                    keep(std::move(samples)), keep(std::move(re)), keep(std::move(im)),
                                                    keep(std::move(sign)), keep(std::move(in_order)), work});
-    reals_.emplace(n, plan);
+    reals_.emplace(std::pair(n, gaps), plan);
     return *plan;
   }
 
   const bool wide_;
   std::mutex mutex_;
   std::vector<std::shared_ptr<void>> store_;
-  std::unordered_map<std::int64_t, const RealPlan<T>*> reals_;
+  std::map<std::pair<std::int64_t, bool>, const RealPlan<T>*> reals_;  // by their length and whether they have gaps
   std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
   std::map<std::pair<std::int64_t, std::int64_t>, const BlockPlan<T>*> blocks_;
   std::unordered_map<std::int64_t, const PrimePlan<T>*> primes_;
@@ -415,7 +416,12 @@ class Planner {
 
 template <class T>
 const RealPlan<T>& real_plan(std::int64_t n, bool wide) {
-  return Planner<T>::instance(wide).real(n);
+  return Planner<T>::instance(wide).real(n, true);
+}
+
+template <class T>
+const RealPlan<T>& dense_real_plan(std::int64_t n) {
+  return Planner<T>::instance().real(n, false);
 }
 
 template <class T>
@@ -430,6 +436,8 @@ const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows) {
 
 template SPECTRANS_API const RealPlan<float>& real_plan<float>(std::int64_t, bool);
 template SPECTRANS_API const RealPlan<double>& real_plan<double>(std::int64_t, bool);
+template SPECTRANS_API const RealPlan<float>& dense_real_plan<float>(std::int64_t);
+template SPECTRANS_API const RealPlan<double>& dense_real_plan<double>(std::int64_t);
 template SPECTRANS_API const ComplexPlan<float>& complex_plan<float>(std::int64_t);
 template SPECTRANS_API const ComplexPlan<double>& complex_plan<double>(std::int64_t);
 template SPECTRANS_API const BlockPlan<float>& block_plan<float>(std::int64_t, std::int64_t);

@@ -116,6 +116,10 @@ struct BlockPlan {
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n, bool wide = false);
 
+// The same without gaps: a tile is n slots, so that such tiles are columns of another.
+template <class T>
+[[nodiscard]] SPECTRANS_API const RealPlan<T>& dense_real_plan(std::int64_t n);
+
 // The same for a complex transform.
 template <class T>
 [[nodiscard]] SPECTRANS_API const ComplexPlan<T>& complex_plan(std::int64_t n);

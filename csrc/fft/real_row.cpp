@@ -59,7 +59,9 @@ struct Owner {
 }  // namespace
 
 bool has_real_rows(std::int64_t n, std::int64_t lanes) {
-  return n % (2 * lanes) == 0 && n >= lanes * lanes && real_plan<float>(n / lanes).work == 0;
+  if (n % (2 * lanes) != 0 || n < lanes * lanes) return false;
+  const RealPlan<float>& part = real_plan<float>(n / lanes);
+  return part.stages > 0 && part.work == 0;
 }
 
 template <class T>

@@ -31,7 +31,8 @@ struct RealRowPlan {
   const T* last_back;  // [re, im][e][b]  twice its transpose: each bin stands for its conjugate, too
 };
 
-// Whether there is such a plan: every row has whole units, and no part is of a prime beyond the largest butterfly.
+// Whether there is such a plan: every row has whole units, and parts have stages, of no prime beyond the largest
+// butterfly.
 [[nodiscard]] SPECTRANS_API bool has_real_rows(std::int64_t n, std::int64_t lanes);
 
 // The plan; made once, as plans are. T: float, double.

@@ -2,11 +2,10 @@
 #include "right_angle.h"
 
 #include <limits>
-#include <mutex>
-#include <unordered_map>
 #include <vector>
 
 #include "butterflies.h"
+#include "made_once.h"
 
 namespace spectrans {
 namespace {
@@ -38,58 +37,37 @@ std::int64_t cheapest_length(std::int64_t n) {
   return best;
 }
 
-template <class T>
-class Planner {
- public:
-  // Never destroyed: worker threads may outlive static destructors.
-  static Planner& instance() {
-    static Planner& planner = *new Planner;
-    return planner;
-  }
+struct Length {
+  std::int64_t value;
+  explicit Length(std::int64_t n) : value(cheapest_length(n)) {}
+};
 
-  const RightAnglePlan<T>& plan(std::int64_t n) {
-    const std::int64_t length = right_angle_length(n);
-    const std::lock_guard lock(mutex_);
-    if (const auto found = plans_.find(length); found != plans_.end()) return found->second.plan;
-    Kept& kept = plans_[length];
+template <class T>
+struct Owner {
+  std::vector<T> twiddles;
+  RightAnglePlan<T> plan;
+
+  explicit Owner(std::int64_t length) {
     const std::int64_t radix = length % 8 == 0 ? 8 : 4, m = length / radix;
-    kept.twiddles.resize(2 * length);
-    T* entry = kept.twiddles.data();
+    twiddles.reserve(2 * length);
     for (std::int64_t j = 0; j < m; ++j) {
-      for (std::int64_t q = 0; q < radix; ++q, entry += 2) {
+      for (std::int64_t q = 0; q < radix; ++q) {
         const trig::Point w = trig::unit_root(j * (4 * q - 1), 4 * length);
-        entry[0] = static_cast<T>(w.cos);
-        entry[1] = static_cast<T>(-w.sin);
+        twiddles.push_back(static_cast<T>(w.cos));
+        twiddles.push_back(static_cast<T>(-w.sin));
       }
     }
-    kept.plan = {length, radix, m, kept.twiddles.data(), &complex_plan<T>(m)};
-    return kept.plan;
+    plan = {length, radix, m, twiddles.data(), &complex_plan<T>(m)};
   }
-
- private:
-  struct Kept {
-    RightAnglePlan<T> plan;
-    std::vector<T> twiddles;
-  };
-
-  std::mutex mutex_;
-  std::unordered_map<std::int64_t, Kept> plans_;
 };
 
 }  // namespace
 
-std::int64_t right_angle_length(std::int64_t n) {
-  static std::mutex mutex;
-  static auto* const known = new std::unordered_map<std::int64_t, std::int64_t>;  // outlives every thread
-  const std::lock_guard lock(mutex);
-  const auto [found, isnew] = known->try_emplace(n, 0);
-  if (isnew) found->second = cheapest_length(n);
-  return found->second;
-}
+std::int64_t right_angle_length(std::int64_t n) { return made_once<Length>(n).value; }
 
 template <class T>
 const RightAnglePlan<T>& right_angle_plan(std::int64_t n) {
-  return Planner<T>::instance().plan(n);
+  return made_once<Owner<T>>(right_angle_length(n)).plan;
 }
 
 template SPECTRANS_API const RightAnglePlan<float>& right_angle_plan<float>(std::int64_t);

@@ -348,6 +348,7 @@ void all(oracle::Report& report) {
     }
     modes<T>(report, n, n / 3, 19);
     filter2d<T>(report, 3, n, 19, true);
+    for (const std::int64_t w : {1, 3, 4}) filter2d<T>(report, n, w, w == 3 ? 19 : 2, w == 1);
   }
   filter2d<T>(report, 64, 64, 2, true);
   for (const std::int64_t d : {16, 32, 80, 128, 144, 208, 256}) {  // rows of whole vectors, of some instruction set
@@ -375,6 +376,12 @@ void all(oracle::Report& report) {
   for (const std::int64_t n : {1031, 2062}) {  // parts of Rader's convolutions
     filter<T>(report, n, 1, true);
     modes<T>(report, n, n / 3, 1);
+  }
+  for (const std::int64_t n :
+       {1, 2, 3, 4, 5, 6, 8, 12, 18, 32}) {  // a line or two, too short for that or just long enough
+    for (const std::int64_t batch : {1, 2}) {
+      for (const std::int64_t count : {std::int64_t{1}, n / 2 + 1}) modes<T>(report, n, count, 1, true, batch);
+    }
   }
   // Rows with samples in the lanes: done by twos, in units that overlap, of whole units, long ones.
   for (const std::int64_t n : {16, 48, 64, 96, 256, 288, 448, 512, 768}) {
