@@ -60,16 +60,43 @@ SPECTRANS_INLINE To bit_cast(From from) {
 using Words = VectorOf<std::uint32_t, kLanes<float>>::type;
 using Halves = VectorOf<std::uint16_t, kLanes<float>>::type;
 
-SPECTRANS_INLINE Vector<float> widen(Halves bits, BFloat16) {
-  return bit_cast<Vector<float>>(__builtin_convertvector(bits, Words) << 16);
+// Words with these upper halves, and zeros below; the upper halves of words. (Compilers go a long way round: they
+// extend halves in two parts, and pack words whose lower halves they first mask.)
+#if defined(__AVX512F__)
+SPECTRANS_INLINE Words from_upper(Halves upper) {
+  return bit_cast<Words>(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bit_cast<__m256i>(upper)), 16));
 }
+SPECTRANS_INLINE Halves upper_of(Words words) {
+  return bit_cast<Halves>(_mm512_cvtepi32_epi16(_mm512_srli_epi32(bit_cast<__m512i>(words), 16)));
+}
+#elif defined(__AVX2__)
+SPECTRANS_INLINE Words from_upper(Halves upper) {
+  return bit_cast<Words>(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bit_cast<__m128i>(upper)), 16));
+}
+SPECTRANS_INLINE Halves upper_of(Words words) {
+  const __m256i upper = _mm256_srli_epi32(bit_cast<__m256i>(words), 16);
+  return bit_cast<Halves>(_mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1)));
+}
+#elif defined(__SSE2__)
+SPECTRANS_INLINE Words from_upper(Halves upper) {
+  const __m128i bits = _mm_set_epi64x(0, bit_cast<long long>(upper));
+  return bit_cast<Words>(_mm_unpacklo_epi16(_mm_setzero_si128(), bits));
+}
+SPECTRANS_INLINE Halves upper_of(Words words) {
+  const __m128i upper = _mm_srai_epi32(bit_cast<__m128i>(words), 16);
+  return bit_cast<Halves>(_mm_cvtsi128_si64(_mm_packs_epi32(upper, upper)));
+}
+#else
+SPECTRANS_INLINE Words from_upper(Halves upper) { return __builtin_convertvector(upper, Words) << 16; }
+SPECTRANS_INLINE Halves upper_of(Words words) { return __builtin_convertvector(words >> 16, Halves); }
+#endif
 
+SPECTRANS_INLINE Vector<float> widen(Halves bits, BFloat16) { return bit_cast<Vector<float>>(from_upper(bits)); }
+
+// To the nearest, to even of two; a NaN stays one.
 SPECTRANS_INLINE Halves narrow(Vector<float> value, BFloat16) {
-  const Words bits = bit_cast<Words>(value);
-  const Words rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  const Words quiet = (bits >> 16) | 0x40u;
-  const auto is_nan = bit_cast<Words>(value != value);
-  return __builtin_convertvector((is_nan & quiet) | (~is_nan & rounded), Halves);
+  const Words bits = bit_cast<Words>(value), rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  return upper_of(value == value ? rounded : bits | 0x400000u);
 }
 
 #if defined(__AVX512F__)
