@@ -31,6 +31,7 @@ from spectrans.layers.mixing import (
     GlobalFilterMixing,
     GlobalFilterMixing2D,
     GridFilterMixing,
+    LongConvMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
@@ -44,6 +45,8 @@ LAYERS: dict[str, Callable[[], torch.nn.Module]] = {
     "GlobalFilterMixing": lambda: GlobalFilterMixing(6, 12),
     "GlobalFilterMixing2D": lambda: GlobalFilterMixing2D(6, 12),
     "AdaptiveGlobalFilter": lambda: AdaptiveGlobalFilter(6, 12),
+    "LongConvMixing": lambda: LongConvMixing(6, 12),
+    "LongConvMixing, circular": lambda: LongConvMixing(6, 12, causal=False),
 }
 
 
@@ -344,9 +347,9 @@ def test_modes_from_pairs(strict: bool) -> None:
         torch.testing.assert_close(torch.export.export(Synthesis(), (pairs,), strict=strict).module()(pairs), y)
 
 
-@pytest.mark.parametrize("cls", [GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter])
-def test_export_of_a_filter_of_any_length(cls: type[torch.nn.Module]) -> None:
-    layer, sequence = cls(6, 12), torch.export.Dim("sequence", min=3, max=4096)
+@pytest.mark.parametrize("name", [name for name in LAYERS if "Filter" in name or "Conv" in name])
+def test_export_of_a_filter_of_any_length(name: str) -> None:
+    layer, sequence = LAYERS[name](), torch.export.Dim("sequence", min=3, max=4096)
     x = oracle.draw(3, 17, 6, dtype=torch.float32)
     program = torch.export.export(layer, (x,), dynamic_shapes={"x": {1: sequence}})
     for n in (3, 4, 12, 17, 64):  # its own among them

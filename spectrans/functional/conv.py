@@ -27,20 +27,21 @@ def _real_parameter(
     return t if t.dtype is dtype else t.to(dtype)
 
 
-def _gate(gate: Tensor | None, name: str, u: Tensor) -> Tensor | None:
+def check_gate(gate: Tensor | None, name: str, x: Tensor, of: str) -> Tensor | None:
+    """A factor of `x`, an argument called `of`, or none; under autocast, cast to what it has to be."""
     if gate is None:
         return None
     if not isinstance(gate, Tensor):
         raise TypeError(f"{name}: expected a tensor or None, got {type(gate).__name__}")
-    if gate.shape != u.shape:
-        raise ValueError(f"{name}: expected shape {tuple(u.shape)}, that of u, got {tuple(gate.shape)}")
-    if gate.device != u.device:
-        raise ValueError(f"{name}: expected device {u.device}, that of u, got {gate.device}")
-    if gate.dtype is u.dtype:
+    if gate.shape != x.shape:
+        raise ValueError(f"{name}: expected shape {tuple(x.shape)}, that of {of}, got {tuple(gate.shape)}")
+    if gate.device != x.device:
+        raise ValueError(f"{name}: expected device {x.device}, that of {of}, got {gate.device}")
+    if gate.dtype is x.dtype:
         return gate
-    if gate.dtype in REAL_DTYPES and torch.is_autocast_enabled(u.device.type):
-        return gate.to(u.dtype)
-    raise TypeError(f"{name}: expected dtype {u.dtype}, that of u, got {gate.dtype}")
+    if gate.dtype in REAL_DTYPES and torch.is_autocast_enabled(x.device.type):
+        return gate.to(x.dtype)
+    raise TypeError(f"{name}: expected dtype {x.dtype}, that of {of}, got {gate.dtype}")
 
 
 def fft_conv(
@@ -126,7 +127,9 @@ def fft_conv(
     if k.dim() != 2 or k.shape[0 if last else 1] != d or k.shape[1 if last else 0] == 0:
         raise ValueError(f"k: expected shape {layout}, m >= 1 taps of d={d} channels, got {tuple(k.shape)}")
     k = _real_parameter(k, "k", u)
-    pre_gate, post_gate = _gate(pre_gate, "pre_gate", u), _gate(post_gate, "post_gate", u)
+    pre_gate, post_gate = (
+        check_gate(gate, name, u, "u") for gate, name in ((pre_gate, "pre_gate"), (post_gate, "post_gate"))
+    )
     if skip is not None:
         if not isinstance(skip, Tensor):
             raise TypeError(f"skip: expected a tensor or None, got {type(skip).__name__}")

@@ -23,6 +23,7 @@ from spectrans.layers.mixing import (
     GlobalFilterMixing,
     GlobalFilterMixing2D,
     GridFilterMixing,
+    LongConvMixing,
     MixingLayer,
     RealFourierMixing,
     SeparableFourierMixing,
@@ -55,6 +56,14 @@ def all_pass_grid() -> GridFilterMixing:
     return layer
 
 
+def circular_delay() -> LongConvMixing:
+    layer = LongConvMixing(D, N, filter_init_std=0.0, causal=False)
+    with torch.no_grad():
+        layer.skip.zero_()
+        layer.kernel[3] = 1.0
+    return layer
+
+
 LAYERS: dict[str, Callable[[], MixingLayer]] = {
     "fourier": lambda: FourierMixing(D),
     "fourier backward": lambda: FourierMixing(D, fft_norm="backward"),
@@ -78,10 +87,17 @@ LAYERS: dict[str, Callable[[], MixingLayer]] = {
     "grid": lambda: GridFilterMixing(D, GRID, filter_init_std=0.5),
     "grid fixed": lambda: GridFilterMixing(D, GRID, learnable_filters=False),
     "grid all-pass": all_pass_grid,
+    "long conv": lambda: LongConvMixing(D, N, filter_init_std=0.5),
+    "long conv fixed": lambda: LongConvMixing(D, N, learnable_filters=False),
+    "long conv circular": lambda: LongConvMixing(D, N, filter_init_std=0.5, causal=False),
+    "long conv delay": circular_delay,
     "adaptive": lambda: AdaptiveGlobalFilter(D, N),
     "adaptive, much dropped": lambda: AdaptiveGlobalFilter(D, N, spectral_dropout_p=0.5).eval(),
 }
-UNITARY = {"fourier complex", "fourier 1d complex", "hartley", "filter all-pass", "filter 2d all-pass", "grid all-pass"}
+UNITARY = {
+    "fourier complex", "fourier 1d complex", "hartley", "filter all-pass", "filter 2d all-pass", "grid all-pass",
+    "long conv delay",
+}  # fmt: skip
 
 each_layer = pytest.mark.parametrize("name", LAYERS)
 
@@ -90,6 +106,11 @@ def expected(layer: MixingLayer, x: np.ndarray) -> np.ndarray:
     """The definition of each layer in numpy, written without any of the identities that the layers use."""
     if isinstance(layer, GridFilterMixing):
         return oracle.filtered2d(x, oracle.wide(layer.complex_weight))
+    if isinstance(layer, LongConvMixing):
+        y = oracle.wide(layer.skip) * x
+        for s, taps in enumerate(oracle.wide(layer.kernel)):
+            y = y + taps * np.roll(x, s, -2) * (np.arange(N)[:, None] >= s if layer.causal else 1)
+        return y
     if isinstance(layer, FilterMixingLayer):
         activation = {"sigmoid": lambda w: 1 / (1 + np.exp(-w)), "tanh": np.tanh, "identity": lambda w: w}
         h = [activation[layer.activation](oracle.wide(w)) for w in (layer.filter_real, layer.filter_imag)]
@@ -197,6 +218,9 @@ def test_state_is_real(name: str) -> None:
     if "grid" in name:
         assert {key: value.shape for key, value in state.items()} == {"complex_weight": (3, 3, D, 2)}
         return
+    if "conv" in name:
+        assert {key: value.shape for key, value in state.items()} == {"kernel": (N, D), "skip": (D,)}
+        return
     assert set(state) == ({"filter_real", "filter_imag"} if "filter" in name or "adaptive" in name else set())
     assert all(value.is_floating_point() and value.shape == (N, D) for value in state.values())
 
@@ -291,6 +315,10 @@ def test_drop_in_signatures() -> None:
             "hidden_dim": ..., "grid": ..., "dropout": 0.0, "norm_eps": 1e-5, "learnable_filters": True,
             "filter_init_std": 0.02,
         },
+        "LongConvMixing": {
+            "hidden_dim": ..., "sequence_length": ..., "dropout": 0.0, "norm_eps": 1e-5, "learnable_filters": True,
+            "filter_init_std": 0.02, "causal": True,
+        },
         "AdaptiveGlobalFilter": {
             **filters, "filter_regularization": 0.0, "adaptive_initialization": True, "spectral_dropout_p": 0.0,
         },
@@ -305,5 +333,5 @@ def test_drop_in_signatures() -> None:
 def test_parents() -> None:
     for cls in (FourierMixing, FourierMixing1D, RealFourierMixing, SeparableFourierMixing):
         assert issubclass(cls, UnitaryMixingLayer)
-    for cls in (GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter, GridFilterMixing):
+    for cls in (GlobalFilterMixing, GlobalFilterMixing2D, AdaptiveGlobalFilter, GridFilterMixing, LongConvMixing):
         assert issubclass(cls, FilterMixingLayer)

@@ -11,6 +11,7 @@ from spectrans.layers.mixing.fourier import (
 )
 from spectrans.layers.mixing.global_filter import AdaptiveGlobalFilter, GlobalFilterMixing, GlobalFilterMixing2D
 from spectrans.layers.mixing.grid_filter import GridFilterMixing
+from spectrans.layers.mixing.long_conv import LongConvMixing
 
 __all__ = [
     "AdaptiveGlobalFilter",
@@ -20,6 +21,7 @@ __all__ = [
     "GlobalFilterMixing",
     "GlobalFilterMixing2D",
     "GridFilterMixing",
+    "LongConvMixing",
     "MixingLayer",
     "RealFourierMixing",
     "SeparableFourierMixing",
