@@ -58,7 +58,8 @@ class Record:
     gain : float
         Largest :math:`\|y\| / \|x\|` over the samples.
     operator_norm : float or None
-        The bound of `gain`, dropout aside: the layer's ``compute_operator_norm`` at this call; None where not known.
+        The bound of `gain`, dropout aside: the layer's ``compute_operator_norm`` at this call; None where not known,
+        and where the call had other tensors (gates), of which it says nothing.
     """
 
     layer: str
@@ -97,6 +98,13 @@ class MonitorError(RuntimeError):
 
 
 # -- measuring ---------------------------------------------------------------------------------------------------------
+
+
+def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, bool]:
+    """What a layer was called with, and whether that was the only tensor."""
+    tensors = [value for value in (*args, kwargs.get("x"), *kwargs.values()) if isinstance(value, Tensor)]
+    given = sum(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
+    return _first_tensor(tensors), given == 1
 
 
 def _first_tensor(values: Any) -> Tensor:
@@ -152,12 +160,14 @@ def _energy_tolerance(layer: MixingLayer, x: Tensor) -> float | None:
     return float(getattr(layer, "energy_tolerance", TOLERANCE))
 
 
-def _broken_claim(layer: MixingLayer, record: Record, x: Tensor, y: Tensor, before: Tensor, after: Tensor) -> str:
-    """Which of its claims a layer broke, in words; nothing if none."""
+def _broken_claim(
+    layer: MixingLayer, record: Record, x: Tensor, alone: bool, y: Tensor, before: Tensor, after: Tensor
+) -> str:
+    """Which of its claims a layer broke, in words; nothing if none. alone: there were no gates."""
     for tensor, total, name in ((x, record.energy_in, "input"), (y, record.energy_out, "output")):
         if not math.isfinite(total):  # or the squares of large float64 values are not
             return "" if bool(tensor.isfinite().all()) else f"the {name} is not finite"
-    if _drops(layer) or x.is_complex() or before.shape != after.shape or x.numel() == 0 or y.numel() == 0:
+    if not alone or _drops(layer) or x.is_complex() or before.shape != after.shape or x.numel() == 0 or y.numel() == 0:
         return ""  # claims are about real signals, sample by sample
     # A transform errs by eps times the logarithm of its length, a half is rounded once more at the end, and an element
     # that underflows is off by up to `tiny`, whatever its size was.
@@ -196,6 +206,7 @@ class _Watch:
         self.started: float | None = None
         self.others = 0.0  # what watching had taken at that time
         self.x: Tensor | None = None  # the input, and the energies of its samples, if the call is measured
+        self.alone = True  # the input: there were no gates
         self.energies: Tensor | list[float] | None = None
         self.handles: list[RemovableHandle] = [
             layer.register_forward_pre_hook(self.before, with_kwargs=True),
@@ -219,7 +230,7 @@ class _Watch:
             self.tried += 1
             start = _clock()
             try:
-                x = _first_tensor((*args, *kwargs.values()))
+                x, self.alone = _input(args, kwargs)
                 with torch.no_grad():
                     self.energies = _off_the_heap(_sample_energies(x))  # now, since the layer may work in place
                 self.x = x
@@ -272,14 +283,14 @@ class _Watch:
             energy_out=energy_out,
             energy_error=energy_error,
             gain=gain,
-            operator_norm=self.operator_norm(x),
+            operator_norm=self.operator_norm(x) if self.alone else None,
         )
         self.owner.records.append(record)
         self.measured += 1
         if not self.owner.strict:
             return None
         try:
-            broken = _broken_claim(self.layer, record, x, y, before, after)
+            broken = _broken_claim(self.layer, record, x, self.alone, y, before, after)
         except Exception as exception:
             broken = f"its claims could not be checked: {exception}"
         return MonitorError(record, broken) if broken else None

@@ -347,11 +347,12 @@ def test_modes_from_pairs(strict: bool) -> None:
         torch.testing.assert_close(torch.export.export(Synthesis(), (pairs,), strict=strict).module()(pairs), y)
 
 
+@pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", [name for name in LAYERS if "Filter" in name or "Conv" in name])
-def test_export_of_a_filter_of_any_length(name: str) -> None:
+def test_export_of_a_filter_of_any_length(name: str, strict: bool) -> None:
     layer, sequence = LAYERS[name](), torch.export.Dim("sequence", min=3, max=4096)
     x = oracle.draw(3, 17, 6, dtype=torch.float32)
-    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {1: sequence}})
+    program = torch.export.export(layer, (x,), dynamic_shapes={"x": {1: sequence}}, strict=strict)
     for n in (3, 4, 12, 17, 64):  # its own among them
         x = oracle.draw(3, n, 6, dtype=torch.float32)
         torch.testing.assert_close(program.module()(x), layer(x))

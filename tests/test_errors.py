@@ -31,6 +31,7 @@ from spectrans.layers.mixing import (
     GlobalFilterMixing,
     GlobalFilterMixing2D,
     GridFilterMixing,
+    LongConvMixing,
     RealFourierMixing,
     SeparableFourierMixing,
 )
@@ -135,6 +136,10 @@ CONV: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"pre_gate": U[:1]}, ValueError, "pre_gate: expected shape (2, 8, 4), that of u, got (1, 8, 4)"),
     ({"post_gate": U.double()}, TypeError, "post_gate: expected dtype torch.float32, that of u, got torch.float64"),
     ({"post_gate": U.to("meta")}, ValueError, "post_gate: expected device cpu, that of u, got meta"),
+    *(
+        ({name: t.to_sparse()}, TypeError, f"{name}: expected a dense tensor, got layout torch.sparse_coo")
+        for name, t in (("k", K), ("pre_gate", U), ("post_gate", U), ("skip", K[0]))
+    ),
     ({"skip": 1.0}, TypeError, "skip: expected a tensor or None, got float"),
     ({"skip": K}, ValueError, "skip: expected shape (4,) for d=4, got (8, 4)"),
     ({"skip": K[0].bool()}, TypeError, "skip: expected dtype float16, bfloat16, float32 or float64, got torch.bool"),
@@ -175,6 +180,7 @@ SPECTRUM: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"n": 5, "dim": -1}, ValueError, "spectrum: expected 1 to 3 modes (n//2+1) for n=5, got 4"),
     ({"dim": 0}, ValueError, "dim: expected -2 or -1 (or 1 or 2) for a spectrum of 3 dimensions, got 0"),
     ({"dim": "last"}, TypeError, "dim: expected an int, -2 or -1, got str"),
+    ({"spectrum": Z.to_sparse()}, TypeError, "spectrum: expected a dense tensor, got layout torch.sparse_coo"),
     ({"norm": "unitary"}, ValueError, "norm: expected 'ortho', 'backward' or 'forward', got 'unitary'"),
 ]
 #: A number, not a tensor; whole numbers; a complex dtype without arithmetic.
@@ -371,6 +377,16 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         "x: expected a floating-point or complex dtype, got torch.int64",
     ),
     (
+        lambda: FourierMixing(4, keep_complex=True)(X.to_sparse()),
+        TypeError,
+        "x: expected a dense tensor, got layout torch.sparse_coo",
+    ),
+    (
+        lambda: LongConvMixing(4, 8).to("meta")(X.to("meta"), pre_gate=X.to("meta").double()),
+        TypeError,
+        "pre_gate: expected dtype torch.float32, that of x, got torch.float64",
+    ),
+    (
         lambda: FourierMixing(4, keep_complex=True)(X[:, :0]),
         ValueError,
         "x: expected transformed axes of length 1 or more, got shape (2, 0, 4)",
@@ -383,7 +399,7 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: FourierMixing(4).compute_spectral_norm(X.long()),
         TypeError,
-        "tensor: expected a floating-point or complex dtype, got torch.int64",
+        "tensor: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got torch.int64",
     ),
     (
         lambda: RealFourierMixing(4).verify_orthogonality(torch.zeros(5, 4)),
@@ -400,7 +416,7 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: RealFourierMixing(4).verify_orthogonality(torch.eye(4).long()),
         TypeError,
-        "transform_matrix: expected a floating-point or complex dtype, got torch.int64",
+        "transform_matrix: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got ",
     ),
     (
         lambda: RealFourierMixing(4).verify_energy_preservation([1.0], X),
@@ -410,7 +426,7 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: RealFourierMixing(4).verify_energy_preservation(X, X.long()),
         TypeError,
-        "output_tensor: expected a floating-point or complex dtype, got torch.int64",
+        "output_tensor: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got torch.int64",
     ),
     (
         lambda: RealFourierMixing(4).verify_energy_preservation(X.to_sparse(), X),
@@ -430,7 +446,7 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (
         lambda: FourierMixing(4).compute_spectral_norm(X.to(torch.float8_e5m2)),
         TypeError,
-        "tensor: expected a floating-point or complex dtype, got torch.float8_e5m2",
+        "tensor: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got torch.float8_e5m2",
     ),
     *(
         (

@@ -26,6 +26,7 @@ from spectrans.layers.mixing import (
     GlobalFilterMixing,
     GlobalFilterMixing2D,
     GridFilterMixing,
+    LongConvMixing,
     MixingLayer,
     RealFourierMixing,
     SeparableFourierMixing,
@@ -551,6 +552,25 @@ def test_strict(layer: Claims, message: str) -> None:
     assert isinstance(raised.value, RuntimeError)
     assert watch.records == [raised.value.record]
     assert not layer._forward_hooks
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_strict_says_nothing_of_gates(causal: bool) -> None:
+    layer = LongConvMixing(D, N, filter_init_std=0.0, causal=causal).double()  # the identity, without them
+    x, gate = samples(), 3 + samples().abs()
+    for args, named in (((x, gate, gate), {}), ((x,), {"post_gate": gate}), ((), {"pre_gate": gate, "x": x})):
+        with spectrans.monitor(layer, quiet=True, strict=True, budget=None) as watch:
+            layer(*args, **named)
+        (record,) = watch.records
+        assert record.operator_norm is None
+        assert record.energy_in == pytest.approx(float(x.square().sum()))
+    (record,) = watched(layer, x, strict=True).records
+    assert record.operator_norm == (None if causal else pytest.approx(1.0))
+    with (
+        pytest.raises(spectrans.MonitorError, match="the output is not finite"),
+        spectrans.monitor(layer, quiet=True, strict=True, budget=None),
+    ):
+        layer(x, gate / 0)
 
 
 def test_strict_input() -> None:

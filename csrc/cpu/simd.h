@@ -77,7 +77,7 @@ SPECTRANS_INLINE Halves upper_of(Words words) {
   const __m256i upper = _mm256_srli_epi32(bit_cast<__m256i>(words), 16);
   return bit_cast<Halves>(_mm_packus_epi32(_mm256_castsi256_si128(upper), _mm256_extracti128_si256(upper, 1)));
 }
-#elif defined(__SSE2__)
+#elif defined(__SSE2__) && !defined(__AVX__)
 SPECTRANS_INLINE Words from_upper(Halves upper) {
   const __m128i bits = _mm_set_epi64x(0, bit_cast<long long>(upper));
   return bit_cast<Words>(_mm_unpacklo_epi16(_mm_setzero_si128(), bits));

@@ -11,7 +11,25 @@ from spectrans.ops.library import compute_dtype
 from spectrans.ops.mixing import NORMS
 
 REAL_DTYPES = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
 _NORM_CODES: dict[str | None, int] = {None: 0, **{name: code for code, name in enumerate(NORMS)}}
+
+
+def check_dense(t: Tensor, name: str) -> None:
+    """A tensor with strides."""
+    if t.layout is not torch.strided:
+        raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
+
+
+def check_numbers(t: Tensor, name: str) -> None:
+    """A real or complex tensor, of any shape."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
+    check_dense(t, name)
+    if t.dtype not in REAL_DTYPES and t.dtype not in COMPLEX_DTYPES:
+        raise TypeError(
+            f"{name}: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got {t.dtype}"
+        )
 
 
 def check_signal(x: Tensor, name: str = "x") -> None:
@@ -20,8 +38,7 @@ def check_signal(x: Tensor, name: str = "x") -> None:
         raise TypeError(f"{name}: expected a tensor, got {type(x).__name__}")
     if x.dtype not in REAL_DTYPES:
         raise TypeError(f"{name}: expected dtype float16, bfloat16, float32 or float64, got {x.dtype}")
-    if x.layout is not torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got layout {x.layout}")
+    check_dense(x, name)
     if x.dim() < 2:
         raise ValueError(f"{name}: expected at least 2 dimensions [..., n, d], got shape {tuple(x.shape)}")
 
@@ -62,6 +79,25 @@ def check_count(value: int, name: str) -> None:
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
 
 
+def check_gate(gate: Tensor | None, name: str, x: Tensor, of: str) -> Tensor | None:
+    """A factor of `x`, an argument called `of`, or none; under autocast, cast to what it has to be."""
+    if gate is None:
+        return None
+    if not isinstance(gate, Tensor):
+        raise TypeError(f"{name}: expected a tensor or None, got {type(gate).__name__}")
+    check_dense(gate, name)
+    if gate.shape != x.shape:
+        raise ValueError(f"{name}: expected shape {tuple(x.shape)}, that of {of}, got {tuple(gate.shape)}")
+    if gate.device != x.device:
+        raise ValueError(f"{name}: expected device {x.device}, that of {of}, got {gate.device}")
+    if gate.dtype is x.dtype:
+        return gate
+    device = x.device.type
+    if gate.dtype in REAL_DTYPES and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        return gate.to(x.dtype)
+    raise TypeError(f"{name}: expected dtype {x.dtype}, that of {of}, got {gate.dtype}")
+
+
 def response_pairs(
     response: Tensor,  # complex [frequencies ..., d] or real [frequencies ..., d, 2]
     x: Tensor,  # [..., n, d]
@@ -75,8 +111,7 @@ def response_pairs(
     are_pairs = not response.is_complex()
     if are_pairs and response.dtype not in REAL_DTYPES:
         raise TypeError(f"response: expected a complex or floating-point dtype, got {response.dtype}")
-    if response.layout is not torch.strided:
-        raise TypeError(f"response: expected a dense tensor, got layout {response.layout}")
+    check_dense(response, "response")
     d = x.shape[-1]
     expected = (*frequencies, d, 2) if are_pairs else (*frequencies, d)
     if response.shape != expected:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import REAL_DTYPES, check_flag, check_signal, is_channels_first
+from spectrans.functional.arguments import (
+    REAL_DTYPES,
+    check_dense,
+    check_flag,
+    check_gate,
+    check_signal,
+    is_channels_first,
+)
 from spectrans.ops.conv import conv as _conv
 from spectrans.ops.conv import conv_reference
 from spectrans.ops.library import compute_dtype
@@ -21,27 +27,11 @@ def _real_parameter(
 ) -> Tensor:
     if t.dtype not in REAL_DTYPES:
         raise TypeError(f"{name}: expected dtype float16, bfloat16, float32 or float64, got {t.dtype}")
+    check_dense(t, name)
     if t.device != u.device:
         raise ValueError(f"{name}: expected device {u.device}, that of u, got {t.device}")
     dtype = compute_dtype(u.dtype)
     return t if t.dtype is dtype else t.to(dtype)
-
-
-def check_gate(gate: Tensor | None, name: str, x: Tensor, of: str) -> Tensor | None:
-    """A factor of `x`, an argument called `of`, or none; under autocast, cast to what it has to be."""
-    if gate is None:
-        return None
-    if not isinstance(gate, Tensor):
-        raise TypeError(f"{name}: expected a tensor or None, got {type(gate).__name__}")
-    if gate.shape != x.shape:
-        raise ValueError(f"{name}: expected shape {tuple(x.shape)}, that of {of}, got {tuple(gate.shape)}")
-    if gate.device != x.device:
-        raise ValueError(f"{name}: expected device {x.device}, that of {of}, got {gate.device}")
-    if gate.dtype is x.dtype:
-        return gate
-    if gate.dtype in REAL_DTYPES and torch.is_autocast_enabled(x.device.type):
-        return gate.to(x.dtype)
-    raise TypeError(f"{name}: expected dtype {x.dtype}, that of {of}, got {gate.dtype}")
 
 
 def fft_conv(
@@ -93,8 +83,8 @@ def fft_conv(
     Raises
     ------
     TypeError
-        If `u`, `k` or `skip` is not real floating-point, a gate has another dtype than `u`, `causal` is not a bool, or
-        `dim` not an int.
+        If `u`, `k` or `skip` is not real floating-point, a tensor not dense, `causal` not a bool, or `dim` not an int;
+        outside autocast, if a gate has another dtype than `u`.
     ValueError
         If the shape of another argument does not fit that of `u`, it is on another device, `u` has fewer than two axes
         or no samples along `dim`, `k` has no taps, or `dim` is not one of the last two axes.

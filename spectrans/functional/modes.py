@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import REAL_DTYPES, check_count, check_signal, is_channels_first, norm_code
+from spectrans.functional.arguments import (
+    COMPLEX_DTYPES,
+    REAL_DTYPES,
+    check_count,
+    check_dense,
+    check_signal,
+    is_channels_first,
+    norm_code,
+)
 from spectrans.ops.library import compute_dtype, defaults
 from spectrans.ops.mixing import NORMS
 from spectrans.ops.modes import modes as _modes
@@ -16,7 +24,6 @@ from spectrans.ops.modes import modes_inverse_reference, modes_reference
 __all__ = ["irfft_modes", "rfft_modes"]
 
 _DEFAULTS, _INVERSE_DEFAULTS = defaults(_modes), defaults(_modes_inverse)
-_COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
 
 
 def rfft_modes(
@@ -152,8 +159,9 @@ def irfft_modes(
     """
     if not isinstance(spectrum, Tensor):
         raise TypeError(f"spectrum: expected a tensor, got {type(spectrum).__name__}")
+    check_dense(spectrum, "spectrum")
     given, dtype = spectrum, None  # that of the precision of the spectrum
-    if spectrum.dtype in _COMPLEX_DTYPES:
+    if spectrum.dtype in COMPLEX_DTYPES:
         if spectrum.dim() < 2:
             raise ValueError(
                 f"spectrum: expected at least 2 dimensions [..., modes, d], got shape {tuple(spectrum.shape)}"

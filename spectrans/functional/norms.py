@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import REAL_DTYPES, check_count, check_flag
+from spectrans.functional.arguments import check_count, check_flag, check_numbers
 from spectrans.functional.filter2d import check_grid
 from spectrans.ops import norms as _ops
 from spectrans.ops.filter2d import effective_response
@@ -17,20 +17,7 @@ from spectrans.ops.library import compute_dtype
 
 __all__ = ["energy", "energy_error", "filter_operator_norm", "orthogonality_error", "spectral_norm"]
 
-_COMPLEX_DTYPES = frozenset((torch.complex64, torch.complex128))
-
 # -- arguments ---------------------------------------------------------------------------------------------------------
-
-
-def _check_dtype(t: Tensor, name: str) -> None:
-    if not isinstance(t, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
-    if t.layout is not torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
-    if t.dtype not in REAL_DTYPES and t.dtype not in _COMPLEX_DTYPES:
-        raise TypeError(
-            f"{name}: expected dtype float16, bfloat16, float32, float64, complex64 or complex128, got {t.dtype}"
-        )
 
 
 def _check_axis(axis: int, x: Tensor, argument: str, name: str) -> int:
@@ -155,7 +142,7 @@ def energy(
     >>> torch.allclose(energy(spectrum, n=9), energy(x))
     True
     """
-    _check_dtype(x, "x")
+    check_numbers(x, "x")
     axes = _check_axes(dims, x, "x")
     if n is None:
         return _energy(x, axes)
@@ -213,8 +200,8 @@ def energy_error(
     >>> bool((energy_error(x, spectrum, n=16) < 1e-5).all())
     True
     """
-    _check_dtype(a, "a")
-    _check_dtype(b, "b")
+    check_numbers(a, "a")
+    check_numbers(b, "b")
     of_a, of_b = _check_axes(dims, a, "a"), _check_axes(dims, b, "b")
     left_a, left_b = (
         [s for axis, s in enumerate(t.shape, -t.dim()) if axis not in of] for t, of in ((a, of_a), (b, of_b))
@@ -242,7 +229,7 @@ def energy_error(
 
 
 def _check_matrices(t: Tensor, name: str) -> None:
-    _check_dtype(t, name)
+    check_numbers(t, name)
     if t.dim() < 2:
         raise ValueError(f"{name}: expected at least 2 dimensions [..., m, n], got shape {tuple(t.shape)}")
 
@@ -398,7 +385,7 @@ def filter_operator_norm(
     >>> filter_operator_norm(response), filter_operator_norm(response, n=4)
     (tensor(5.0990), tensor(5.))
     """
-    _check_dtype(response, "response")
+    check_numbers(response, "response")
     check_flag("channel_mixing", channel_mixing)
     if n is not None and grid is not None:
         raise ValueError(f"grid: expected None together with n={n}, got {grid}")

@@ -63,6 +63,7 @@ def test_gradients(backend: str, causal: bool) -> None:
     layer = layer_of(causal)
     inputs = [oracle.draw(2, M, D, seed=seed).requires_grad_() for seed in range(3)]
     assert torch.autograd.gradcheck(layer, inputs)
+    assert torch.autograd.gradgradcheck(layer, inputs)
     parameters = list(layer.parameters())
     ours = torch.autograd.grad(layer(*inputs).pow(2).sum(), parameters)
     theirs = torch.autograd.grad((by_definition(layer, inputs[0] * inputs[1]) * inputs[2]).pow(2).sum(), parameters)
@@ -100,6 +101,9 @@ def test_what_is_unitary() -> None:
     assert layer.get_spectral_properties()["unitary"]
     with torch.no_grad():
         layer.skip[1] = -1.0
+    assert layer.get_spectral_properties()["unitary"]
+    with torch.no_grad():
+        layer.kernel[3, 1] = 1e-6  # as far as circular ones may be, too
     assert layer.get_spectral_properties()["unitary"]
     with torch.no_grad():
         layer.kernel[3, 1] = 0.1

@@ -48,9 +48,9 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
       const std::int64_t r = first + t * kBins;
       const Ahead ahead = Base::rows_ahead(near_ ? next : -1, 2 * r + kBins);
       row_bins(hidden_, re + t * m, im + t * m, [&ahead, a = staged[0], b = staged[1]](std::int64_t block) {
-        const Asked next(ahead, block);
-        return [next, a, b]<int e>(std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
-          next.template fetch<e>(q);
+        const Asked asked(ahead, block);
+        return [asked, a, b]<int e>(std::int64_t q, const Complex<Vector<T>>& z) SPECTRANS_INLINE_LAMBDA {
+          asked.template fetch<e>(q);
           store(a + q, kHartley ? z.re - z.im : z.re);
           store(b + q, kHartley ? z.re + z.im : z.im);
         };

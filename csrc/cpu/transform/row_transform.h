@@ -15,12 +15,17 @@ template <class T>
 SPECTRANS_INLINE Vector<T>& vector_at(Vector<T>* from, std::int64_t lane) {
   return *reinterpret_cast<Vector<T>*>(reinterpret_cast<T*>(from) + lane);
 }
+template <class T>
+SPECTRANS_INLINE const Vector<T>& vector_at(const Vector<T>* from, std::int64_t lane) {
+  return *reinterpret_cast<const Vector<T>*>(reinterpret_cast<const T*>(from) + lane);
+}
 
 // Bins of one row whose vectors have gone through the child plan: put<e>(q, z), lanes q, q + 1, ... of z, eth of what
 // a block leaves, for put = put_block(block). Lanes beyond the row, or beyond what one call is about, hold something
 // else: what a later call puts there counts.
 template <class T, class PutBlock>
-SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, Vector<T>* re, Vector<T>* im, const PutBlock& put_block) {
+SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, const Vector<T>* im,
+                               const PutBlock& put_block) {
   constexpr int lanes = kLanes<T>;
   const std::int64_t m = plan.m, last = m < lanes ? 0 : m - lanes;
   const std::int32_t* bin = plan.bin;

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from spectrans.core.base import SpectralComponent
 from spectrans.functional import energy_error, filter_operator_norm, orthogonality_error, spectral_norm
 from spectrans.functional.arguments import (
-    REAL_DTYPES,
     check_flag,
     check_length,
     check_non_negative,
+    check_numbers,
     check_probability,
 )
 
@@ -73,15 +73,6 @@ def _hermitian_part(
     real = (h[..., 0] + mirrored[..., 0]) / 2
     imag = (h[..., 1] - mirrored[..., 1]) / 2
     return torch.stack((real, imag), dim=-1)
-
-
-def _check_numbers(t: Tensor, name: str) -> None:
-    if not isinstance(t, Tensor):
-        raise TypeError(f"{name}: expected a tensor, got {type(t).__name__}")
-    if not (t.is_complex() or t.dtype in REAL_DTYPES):
-        raise TypeError(f"{name}: expected a floating-point or complex dtype, got {t.dtype}")
-    if t.layout is not torch.strided:
-        raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
 
 
 def _gains(effective: Tensor) -> dict[str, Any]:
@@ -197,7 +188,7 @@ class MixingLayer(SpectralComponent):
         >>> FourierMixing(hidden_dim=2).compute_spectral_norm(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))
         tensor(4.)
         """
-        _check_numbers(tensor, "tensor")
+        check_numbers(tensor, "tensor")
         if tensor.dim() == 0:
             raise ValueError("tensor: expected at least 1 dimension [..., d], got shape ()")
         d = tensor.shape[-1]
@@ -330,8 +321,8 @@ class UnitaryMixingLayer(MixingLayer):
         >>> hartley.verify_energy_preservation(x, hartley(x)), fnet.verify_energy_preservation(x, fnet(x))
         (True, False)
         """
-        _check_numbers(input_tensor, "input_tensor")
-        _check_numbers(output_tensor, "output_tensor")
+        check_numbers(input_tensor, "input_tensor")
+        check_numbers(output_tensor, "output_tensor")
         if output_tensor.device != input_tensor.device:
             raise ValueError(
                 f"output_tensor: expected device {input_tensor.device}, that of input_tensor, "
@@ -380,7 +371,7 @@ class UnitaryMixingLayer(MixingLayer):
         >>> RealFourierMixing(hidden_dim=8).verify_orthogonality(dft)
         True
         """
-        _check_numbers(transform_matrix, "transform_matrix")
+        check_numbers(transform_matrix, "transform_matrix")
         if transform_matrix.dim() < 2 or transform_matrix.shape[-2] > transform_matrix.shape[-1]:
             raise ValueError(
                 "transform_matrix: expected shape [..., m, n] with m <= n (the rows of a taller matrix cannot be "

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 
 from spectrans.functional import fourier_mixing, hartley_mixing
-from spectrans.functional.arguments import check_flag, check_length, check_lengths, check_signal, norm_code
+from spectrans.functional.arguments import (
+    check_dense,
+    check_flag,
+    check_length,
+    check_lengths,
+    check_signal,
+    norm_code,
+)
 from spectrans.functional.mixing import mix
 from spectrans.layers.mixing.base import UnitaryMixingLayer
 from spectrans.ops.library import compute_dtype
@@ -126,6 +133,7 @@ class FourierMixing(_FourierLayer):
             raise TypeError(f"x: expected a tensor, got {type(x).__name__}")
         if not (x.is_floating_point() or x.is_complex()):
             raise TypeError(f"x: expected a floating-point or complex dtype, got {x.dtype}")
+        check_dense(x, "x")
         check_lengths(x, sequence=True, hidden=self._axes == 2)
         if x.is_floating_point():
             x = x.to(compute_dtype(x.dtype))

@@ -96,8 +96,8 @@ class _GlobalFilter(FilterMixingLayer):
         """Real and imaginary part of H for n samples."""
         activate, dtype = _ACTIVATIONS[self.activation], compute_dtype(dtype)
         parts = [activate(part.to(dtype)) for part in (self.filter_real, self.filter_imag)]
-        # Where a tracer leaves n open, too: interpolated at its own frequencies, a response is what it was.
-        fits = not isinstance(n, torch.SymInt) and n == self.sequence_length
+        # An exported program may leave n open: interpolated at its own frequencies, a response is what it was.
+        fits = not torch.compiler.is_exporting() and n == self.sequence_length
         return parts if fits else [_resampled(part, n) for part in parts]
 
     def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
@@ -229,8 +229,10 @@ class GlobalFilterMixing(_GlobalFilter):
         """The frequencies that a real signal has, and no other: folding all of them takes longer than the kernel."""
         parts = self._parts(dtype, n)
         k = torch.arange(n // 2 + 1, device=parts[0].device)
-        # A slice would have a compiler prove that there are so many.
-        real, imag = (part[k] if torch.compiler.is_compiling() else part[: n // 2 + 1] for part in parts)
+        # A slice would have it prove that there are so many.
+        real, imag = (
+            part.index_select(0, k) if torch.compiler.is_exporting() else part[: n // 2 + 1] for part in parts
+        )
         real_mirrored, imag_mirrored = (part.index_select(0, (n - k) % n) for part in parts)
         return torch.stack(((real + real_mirrored) / 2, (imag - imag_mirrored) / 2), dim=-1)
 

@@ -7,9 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import fft_conv, rfft_modes, spectral_filter
-from spectrans.functional.arguments import check_flag, check_lengths, check_non_negative, check_signal
-from spectrans.functional.conv import check_gate
+from spectrans.functional import fft_conv, filter_operator_norm, rfft_modes, spectral_filter
+from spectrans.functional.arguments import (
+    check_flag,
+    check_gate,
+    check_length,
+    check_lengths,
+    check_non_negative,
+    check_signal,
+)
 from spectrans.layers.mixing.base import _UNIT_TOLERANCE, FilterMixingLayer, _gains
 from spectrans.ops.library import compute_dtype
 
@@ -60,7 +66,7 @@ class LongConvMixing(FilterMixingLayer):
     ------
     TypeError, ValueError
         If an argument is of the wrong type or out of range; in the call, if `x` is not real floating-point or its
-        last axis is not `hidden_dim` long, or a gate has not the shape, device and dtype of `x`.
+        last axis is not `hidden_dim` long, or a gate has not the shape, device and (outside autocast) dtype of `x`.
 
     References
     ----------
@@ -148,17 +154,14 @@ class LongConvMixing(FilterMixingLayer):
     def compute_operator_norm(self, sequence_length: int) -> float | None:
         r"""Of a circular convolution the largest :math:`|H|` for that many samples; None for a causal one.
 
-        See :meth:`MixingLayer.compute_operator_norm`. (Causal convolutions amplify by less than that of twice the
-        length; how much less is a matter of the singular values of a matrix of n x n for each channel.)
+        Without gates; see :meth:`MixingLayer.compute_operator_norm`. (That of a causal one is a matter of the singular
+        values of a matrix of n x n for each channel.)
         """
-        norm = super().compute_operator_norm(sequence_length)
+        n = check_length("sequence_length", sequence_length)
         if self.causal:
             return None
-        if norm is not None:
-            return norm
         with torch.no_grad():
-            response = self._response(self.kernel.dtype, sequence_length)
-            return float(response.abs().max())
+            return float(filter_operator_norm(self._response(self.kernel.dtype, n), n=n))
 
     def get_spectral_properties(self) -> dict[str, Any]:
         """What is true of the convolution as it stands, for inputs of `sequence_length`, without gates.
@@ -169,7 +172,8 @@ class LongConvMixing(FilterMixingLayer):
         with torch.no_grad():
             if self.causal:
                 first, later = self.kernel[0] + self.skip, self.kernel[1:]
-                unitary = bool(((first.abs() - 1).abs() <= _UNIT_TOLERANCE).all()) and not bool(later.any())
+                unitary = bool(((first.abs() - 1).abs() <= _UNIT_TOLERANCE).all())
+                unitary = unitary and bool((later.abs().sum(0) <= _UNIT_TOLERANCE).all())
                 gains: dict[str, Any] = {"unitary": unitary, "energy_preserving": unitary}
             else:
                 gains = _gains(self.get_effective_response())
