@@ -102,9 +102,9 @@ class MonitorError(RuntimeError):
 
 def _input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, bool]:
     """What a layer was called with, and whether that was the only tensor."""
-    tensors = [value for value in (*args, kwargs.get("x"), *kwargs.values()) if isinstance(value, Tensor)]
-    given = sum(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
-    return _first_tensor(tensors), given == 1
+    named = (kwargs[name] for name in sorted(kwargs, key=lambda name: name != "x"))  # x before gates, in any order
+    tensors = [value for value in (*args, *named) if isinstance(value, Tensor)]
+    return _first_tensor(tensors), len(tensors) == 1
 
 
 def _first_tensor(values: Any) -> Tensor:

@@ -79,8 +79,14 @@ def check_count(value: int, name: str) -> None:
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
 
 
-def check_gate(gate: Tensor | None, name: str, x: Tensor, of: str) -> Tensor | None:
-    """A factor of `x`, an argument called `of`, or none; under autocast, cast to what it has to be."""
+def check_gates(
+    pre_gate: Tensor | None, post_gate: Tensor | None, x: Tensor, of: str
+) -> tuple[Tensor | None, Tensor | None]:
+    """Factors of `x`, an argument called `of`, and of what becomes of it; under autocast, cast to its dtype."""
+    return _checked_gate(pre_gate, "pre_gate", x, of), _checked_gate(post_gate, "post_gate", x, of)
+
+
+def _checked_gate(gate: Tensor | None, name: str, x: Tensor, of: str) -> Tensor | None:
     if gate is None:
         return None
     if not isinstance(gate, Tensor):

@@ -9,7 +9,7 @@ from spectrans.functional.arguments import (
     REAL_DTYPES,
     check_dense,
     check_flag,
-    check_gate,
+    check_gates,
     check_signal,
     is_channels_first,
 )
@@ -117,9 +117,7 @@ def fft_conv(
     if k.dim() != 2 or k.shape[0 if last else 1] != d or k.shape[1 if last else 0] == 0:
         raise ValueError(f"k: expected shape {layout}, m >= 1 taps of d={d} channels, got {tuple(k.shape)}")
     k = _real_parameter(k, "k", u)
-    pre_gate, post_gate = (
-        check_gate(gate, name, u, "u") for gate, name in ((pre_gate, "pre_gate"), (post_gate, "post_gate"))
-    )
+    pre_gate, post_gate = check_gates(pre_gate, post_gate, u, "u")
     if skip is not None:
         if not isinstance(skip, Tensor):
             raise TypeError(f"skip: expected a tensor or None, got {type(skip).__name__}")

@@ -14,9 +14,11 @@ from spectrans.functional import energy_error, filter_operator_norm, orthogonali
 from spectrans.functional.arguments import (
     check_flag,
     check_length,
+    check_lengths,
     check_non_negative,
     check_numbers,
     check_probability,
+    check_signal,
 )
 
 __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
@@ -526,9 +528,20 @@ class FilterMixingLayer(MixingLayer):
             "passband_energy": _band_shares(energy, _bands(k, n)),
         }
 
-    def _check_device(self, x: Tensor, filter_: Tensor) -> None:
-        if isinstance(x, Tensor) and x.device != filter_.device:
+    def _add_filter(self, name: str, *shape: int) -> None:
+        """A tensor to be filled: a parameter if filters are learned, else a buffer."""
+        if self.learnable_filters:
+            self.register_parameter(name, nn.Parameter(torch.empty(shape)))
+        else:
+            self.register_buffer(name, torch.empty(shape))
+
+    def _check_filtered(self, x: Tensor, filter_: Tensor, hidden: bool = False) -> None:
+        """What every filter wants of its input; hidden: whether that axis is transformed, too."""
+        self._check_input(x)
+        check_signal(x)
+        if x.device != filter_.device:
             raise ValueError(f"x: expected device {filter_.device}, that of the layer's filter, got {x.device}")
+        check_lengths(x, sequence=True, hidden=hidden)
 
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""

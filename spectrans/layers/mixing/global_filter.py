@@ -12,10 +12,8 @@ from spectrans.functional import filter_operator_norm, hartley_mixing, spectral_
 from spectrans.functional.arguments import (
     check_flag,
     check_length,
-    check_lengths,
     check_non_negative,
     check_probability,
-    check_signal,
     norm_code,
 )
 from spectrans.layers.mixing.base import FilterMixingLayer, _gains, _hermitian_part, _negated
@@ -77,11 +75,7 @@ class _GlobalFilter(FilterMixingLayer):
         self.fft_norm = fft_norm
         self.filter_init_std = check_non_negative("filter_init_std", filter_init_std)
         for name in ("filter_real", "filter_imag"):
-            value = torch.empty(sequence_length, hidden_dim)
-            if learnable_filters:
-                self.register_parameter(name, nn.Parameter(value))
-            else:
-                self.register_buffer(name, value)
+            self._add_filter(name, sequence_length, hidden_dim)
         self.filter_real: Tensor  # [sequence_length, d]
         self.filter_imag: Tensor  # [sequence_length, d]
         self.reset_parameters()
@@ -216,10 +210,7 @@ class GlobalFilterMixing(_GlobalFilter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
-        self._check_input(x)
-        check_signal(x)
-        self._check_device(x, self.filter_real)
-        check_lengths(x, sequence=True, hidden=self._axes == 2)
+        self._check_filtered(x, self.filter_real, hidden=self._axes == 2)
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
@@ -369,10 +360,7 @@ class GlobalFilterMixing2D(_GlobalFilter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
-        self._check_input(x)
-        check_signal(x)
-        self._check_device(x, self.filter_real)
-        check_lengths(x, sequence=True, hidden=self._axes == 2)
+        self._check_filtered(x, self.filter_real, hidden=self._axes == 2)
         pairs = torch.stack(self._parts(x.dtype, x.shape[-2]), dim=-1)
         real, imag = _hermitian_part(pairs, self._axes).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end

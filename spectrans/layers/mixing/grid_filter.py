@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from spectrans.functional.arguments import check_lengths, check_non_negative, check_signal
+from spectrans.functional.arguments import check_non_negative
 from spectrans.functional.filter2d import check_grid, spectral_filter2d
 from spectrans.layers.mixing.base import FilterMixingLayer, _band_shares, _bands, _gains, _group_delay
 from spectrans.ops.filter2d import effective_response
@@ -81,11 +81,7 @@ class GridFilterMixing(FilterMixingLayer):
         super().__init__(hidden_dim, h * w, dropout, norm_eps, learnable_filters)
         self.grid = (h, w)
         self.filter_init_std = check_non_negative("filter_init_std", filter_init_std)
-        weight = torch.empty(h, w // 2 + 1, hidden_dim, 2)
-        if learnable_filters:
-            self.register_parameter("complex_weight", nn.Parameter(weight))
-        else:
-            self.register_buffer("complex_weight", weight)
+        self._add_filter("complex_weight", h, w // 2 + 1, hidden_dim, 2)
         self.complex_weight: Tensor  # [h, w//2+1, d, 2]
         self.reset_parameters()
 
@@ -96,10 +92,7 @@ class GridFilterMixing(FilterMixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., h*w, d]; the result has its shape."""
-        self._check_input(x)
-        check_signal(x)
-        self._check_device(x, self.complex_weight)
-        check_lengths(x, sequence=True, hidden=False)
+        self._check_filtered(x, self.complex_weight)
         if x.shape[-2] != self.sequence_length:
             raise ValueError(
                 f"x: expected shape [..., {self.sequence_length}, {self.hidden_dim}] for grid={self.grid}, "

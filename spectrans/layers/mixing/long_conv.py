@@ -8,14 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spectrans.functional import fft_conv, filter_operator_norm, rfft_modes, spectral_filter
-from spectrans.functional.arguments import (
-    check_flag,
-    check_gate,
-    check_length,
-    check_lengths,
-    check_non_negative,
-    check_signal,
-)
+from spectrans.functional.arguments import check_flag, check_gates, check_length, check_non_negative
 from spectrans.layers.mixing.base import _UNIT_TOLERANCE, FilterMixingLayer, _gains
 from spectrans.ops.library import compute_dtype
 
@@ -99,11 +92,8 @@ class LongConvMixing(FilterMixingLayer):
         super().__init__(hidden_dim, sequence_length, dropout, norm_eps, learnable_filters)
         self.filter_init_std = check_non_negative("filter_init_std", filter_init_std)
         self.causal = check_flag("causal", causal)
-        for name, shape in (("kernel", (sequence_length, hidden_dim)), ("skip", (hidden_dim,))):
-            if learnable_filters:
-                self.register_parameter(name, nn.Parameter(torch.empty(shape)))
-            else:
-                self.register_buffer(name, torch.empty(shape))
+        self._add_filter("kernel", sequence_length, hidden_dim)
+        self._add_filter("skip", hidden_dim)
         self.kernel: Tensor  # [sequence_length, d]
         self.skip: Tensor  # [d]
         self.reset_parameters()
@@ -121,13 +111,8 @@ class LongConvMixing(FilterMixingLayer):
         post_gate: Tensor | None = None,  # the shape of x
     ) -> Tensor:
         """Convolve `x`, [..., n, d]; the result has its shape, and so have the gates."""
-        self._check_input(x)
-        check_signal(x)
-        self._check_device(x, self.kernel)
-        check_lengths(x, sequence=True, hidden=False)
-        pre_gate, post_gate = (
-            check_gate(gate, name, x, "x") for gate, name in ((pre_gate, "pre_gate"), (post_gate, "post_gate"))
-        )
+        self._check_filtered(x, self.kernel)
+        pre_gate, post_gate = check_gates(pre_gate, post_gate, x, "x")
         if self.causal:
             return self._drop(fft_conv(x, self.kernel, pre_gate=pre_gate, post_gate=post_gate, skip=self.skip))
         response = self._response(x.dtype, x.shape[-2])
