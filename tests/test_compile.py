@@ -26,6 +26,7 @@ from spectrans.functional import (
 )
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
+    AFNOMixing,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
@@ -45,6 +46,7 @@ LAYERS: dict[str, Callable[[], torch.nn.Module]] = {
     "GlobalFilterMixing": lambda: GlobalFilterMixing(6, 12),
     "GlobalFilterMixing2D": lambda: GlobalFilterMixing2D(6, 12),
     "AdaptiveGlobalFilter": lambda: AdaptiveGlobalFilter(6, 12),
+    "AFNOMixing": lambda: AFNOMixing(6, num_blocks=2, hard_thresholding_fraction=0.7),
     "LongConvMixing": lambda: LongConvMixing(6, 12),
     "LongConvMixing, circular": lambda: LongConvMixing(6, 12, causal=False),
 }

@@ -26,6 +26,7 @@ from spectrans.functional import (
 )
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
+    AFNOMixing,
     FourierMixing,
     FourierMixing1D,
     GlobalFilterMixing,
@@ -355,6 +356,44 @@ LAYERS: list[tuple[Callable[[], Any], type[Exception], str]] = [
         ValueError,
         "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)",
     ),
+    (lambda: AFNOMixing(4), ValueError, "num_blocks: expected a divisor of hidden_dim=4, got 8"),
+    (lambda: AFNOMixing(4, num_blocks=2.0), TypeError, "num_blocks: expected an int, got float"),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, sparsity_threshold=-1.0),
+        ValueError,
+        "sparsity_threshold: expected 0 or more, got -1.0",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, hard_thresholding_fraction=1.5),
+        ValueError,
+        "hard_thresholding_fraction: expected a share between 0 and 1, got 1.5",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, hard_thresholding_fraction=0.0),
+        ValueError,
+        "hard_thresholding_fraction: expected more than 0, got 0",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, hidden_size_factor=0),
+        ValueError,
+        "hidden_size_factor: expected 1 or more, got 0",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, hard_thresholding_fraction=0.1)(X),
+        ValueError,
+        "x: expected so many samples that a frequency is kept, got 8: 5 frequencies, and of those "
+        "hard_thresholding_fraction=0.1 leaves none",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2, grid=(3, 4))(X),
+        ValueError,
+        "x: expected shape [..., 12, 4] for grid=(3, 4), got (2, 8, 4)",
+    ),
+    (
+        lambda: AFNOMixing(4, num_blocks=2)(X.to("meta")),
+        ValueError,
+        "x: expected device cpu, that of the layer's weights, got meta",
+    ),
     (lambda: FourierMixing(3)(X), ValueError, "x: expected shape [..., sequence, 3] for hidden_dim=3, got (2, 8, 4)"),
     (
         lambda: GlobalFilterMixing(3, 8)(X),
@@ -487,6 +526,8 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         GlobalFilterMixing2D(4, 8),
         AdaptiveGlobalFilter(4, 8),
         GridFilterMixing(4, (2, 4)),
+        LongConvMixing(4, 8),
+        AFNOMixing(4, num_blocks=2),
     ],
     ids=lambda layer: type(layer).__name__,
 )

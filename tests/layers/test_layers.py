@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from spectrans.layers import mixing
 from spectrans.layers.mixing import (
     AdaptiveGlobalFilter,
+    AFNOMixing,
     FilterMixingLayer,
     FourierMixing,
     FourierMixing1D,
@@ -64,6 +65,15 @@ def circular_delay() -> LongConvMixing:
     return layer
 
 
+def afno(**settings: object) -> AFNOMixing:
+    """With weights so large that every part of it shows."""
+    layer = AFNOMixing(D, num_blocks=2, sparsity_threshold=0.1, **settings)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(15)
+    return layer
+
+
 LAYERS: dict[str, Callable[[], MixingLayer]] = {
     "fourier": lambda: FourierMixing(D),
     "fourier backward": lambda: FourierMixing(D, fft_norm="backward"),
@@ -92,6 +102,9 @@ LAYERS: dict[str, Callable[[], MixingLayer]] = {
     "long conv circular": lambda: LongConvMixing(D, N, filter_init_std=0.5, causal=False),
     "long conv delay": circular_delay,
     "adaptive": lambda: AdaptiveGlobalFilter(D, N),
+    "afno": afno,
+    "afno, half of it": lambda: afno(hard_thresholding_fraction=0.6, hidden_size_factor=2),
+    "afno, grid": lambda: afno(hard_thresholding_fraction=0.7, grid=GRID),
     "adaptive, much dropped": lambda: AdaptiveGlobalFilter(D, N, spectral_dropout_p=0.5).eval(),
 }
 UNITARY = {
@@ -104,6 +117,18 @@ each_layer = pytest.mark.parametrize("name", LAYERS)
 
 def expected(layer: MixingLayer, x: np.ndarray) -> np.ndarray:
     """The definition of each layer in numpy, written without any of the identities that the layers use."""
+    if isinstance(layer, AFNOMixing):
+        w1, b1, w2, b2 = (oracle.wide(p[0]) + 1j * oracle.wide(p[1]) for p in (layer.w1, layer.b1, layer.w2, layer.b2))
+        parts = lambda f, z: f(z.real) + 1j * f(z.imag)  # noqa: E731
+        grid = layer.grid or (x.shape[-2],)
+        axes = tuple(range(-1 - len(grid), -1))
+        z = np.fft.rfftn(x.reshape(*x.shape[:-2], *grid, D), axes=axes, norm="ortho")
+        v = z.reshape(*z.shape[:-1], layer.num_blocks, D // layer.num_blocks)
+        v = parts(lambda a: np.maximum(a, 0), np.einsum("...bi,bio->...bo", v, w1) + b1)
+        v = np.einsum("...bi,bio->...bo", v, w2) + b2
+        v = parts(lambda a: np.sign(a) * np.maximum(np.abs(a) - layer.sparsity_threshold, 0), v).reshape(z.shape)
+        v[..., int((grid[-1] // 2 + 1) * layer.hard_thresholding_fraction) :, :] = 0
+        return x + np.fft.irfftn(v, s=grid, axes=axes, norm="ortho").reshape(x.shape)
     if isinstance(layer, GridFilterMixing):
         return oracle.filtered2d(x, oracle.wide(layer.complex_weight))
     if isinstance(layer, LongConvMixing):
@@ -215,6 +240,10 @@ def test_copies(name: str) -> None:
 @each_layer
 def test_state_is_real(name: str) -> None:
     state = LAYERS[name]().state_dict()
+    if "afno" in name:
+        assert set(state) == {"w1", "b1", "w2", "b2"}
+        assert all(value.is_floating_point() and value.shape[:2] == (2, 2) for value in state.values())
+        return
     if "grid" in name:
         assert {key: value.shape for key, value in state.items()} == {"complex_weight": (3, 3, D, 2)}
         return
@@ -233,6 +262,8 @@ def test_dropout_is_on_the_output(name: str) -> None:
     y, clean = layer(x), copy.deepcopy(layer).eval()(x)
     if layer.get_spectral_properties().get("spectral_dropout_p"):
         return
+    if isinstance(layer, AFNOMixing):  # on what is added to x
+        y, clean = y - x, clean - x
     dropped = y == 0
     # 1440 fair coins: five standard deviations are 95.
     assert abs(int(dropped.sum()) - y.numel() / 2) < 5 * (y.numel() / 4) ** 0.5
@@ -314,6 +345,10 @@ def test_drop_in_signatures() -> None:
         "GridFilterMixing": {
             "hidden_dim": ..., "grid": ..., "dropout": 0.0, "norm_eps": 1e-5, "learnable_filters": True,
             "filter_init_std": 0.02,
+        },
+        "AFNOMixing": {
+            "hidden_dim": ..., "dropout": 0.0, "norm_eps": 1e-5, "num_blocks": 8, "sparsity_threshold": 0.01,
+            "hard_thresholding_fraction": 1.0, "hidden_size_factor": 1, "grid": None,
         },
         "LongConvMixing": {
             "hidden_dim": ..., "sequence_length": ..., "dropout": 0.0, "norm_eps": 1e-5, "learnable_filters": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spectrans.layers.mixing.afno import AFNOMixing
 from spectrans.layers.mixing.base import FilterMixingLayer, MixingLayer, UnitaryMixingLayer
 from spectrans.layers.mixing.fourier import (
     FourierMixing,
@@ -14,6 +15,7 @@ from spectrans.layers.mixing.grid_filter import GridFilterMixing
 from spectrans.layers.mixing.long_conv import LongConvMixing
 
 __all__ = [
+    "AFNOMixing",
     "AdaptiveGlobalFilter",
     "FilterMixingLayer",
     "FourierMixing",

@@ -234,6 +234,20 @@ class MixingLayer(SpectralComponent):
                 f"got {tuple(x.shape)}"
             )
 
+    def _check_beside(self, x: Tensor, own: Tensor, what: str, hidden: bool = False) -> None:
+        """What a layer with tensors of its own, like `own`, wants of its input; hidden: whether that is transformed."""
+        self._check_input(x)
+        check_signal(x)
+        if x.device != own.device:
+            raise ValueError(f"x: expected device {own.device}, that of the layer's {what}, got {x.device}")
+        check_lengths(x, sequence=True, hidden=hidden)
+
+    def _check_tokens(self, x: Tensor, grid: tuple[int, int]) -> None:
+        if x.shape[-2] != grid[0] * grid[1]:
+            raise ValueError(
+                f"x: expected shape [..., {grid[0] * grid[1]}, {self.hidden_dim}] for grid={grid}, got {tuple(x.shape)}"
+            )
+
     def _drop(self, y: Tensor) -> Tensor:
         if y.is_complex():
             # A complex value is dropped whole: torch's dropout draws no complex mask.
@@ -534,14 +548,6 @@ class FilterMixingLayer(MixingLayer):
             self.register_parameter(name, nn.Parameter(torch.empty(shape)))
         else:
             self.register_buffer(name, torch.empty(shape))
-
-    def _check_filtered(self, x: Tensor, filter_: Tensor, hidden: bool = False) -> None:
-        """What every filter wants of its input; hidden: whether that axis is transformed, too."""
-        self._check_input(x)
-        check_signal(x)
-        if x.device != filter_.device:
-            raise ValueError(f"x: expected device {filter_.device}, that of the layer's filter, got {x.device}")
-        check_lengths(x, sequence=True, hidden=hidden)
 
     def extra_repr(self) -> str:
         """Arguments shown by ``print(layer)``."""

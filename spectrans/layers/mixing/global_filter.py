@@ -210,7 +210,7 @@ class GlobalFilterMixing(_GlobalFilter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
-        self._check_filtered(x, self.filter_real, hidden=self._axes == 2)
+        self._check_beside(x, self.filter_real, "filter", hidden=self._axes == 2)
         return self._drop(spectral_filter(x, self._half_response(x)))
 
     def _half_response(self, x: Tensor) -> Tensor:  # [n//2+1, d, 2] for x [..., n, d]
@@ -360,7 +360,7 @@ class GlobalFilterMixing2D(_GlobalFilter):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
-        self._check_filtered(x, self.filter_real, hidden=self._axes == 2)
+        self._check_beside(x, self.filter_real, "filter", hidden=self._axes == 2)
         pairs = torch.stack(self._parts(x.dtype, x.shape[-2]), dim=-1)
         real, imag = _hermitian_part(pairs, self._axes).unbind(-1)
         spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end

@@ -92,12 +92,8 @@ class GridFilterMixing(FilterMixingLayer):
 
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., h*w, d]; the result has its shape."""
-        self._check_filtered(x, self.complex_weight)
-        if x.shape[-2] != self.sequence_length:
-            raise ValueError(
-                f"x: expected shape [..., {self.sequence_length}, {self.hidden_dim}] for grid={self.grid}, "
-                f"got {tuple(x.shape)}"
-            )
+        self._check_beside(x, self.complex_weight, "filter")
+        self._check_tokens(x, self.grid)
         return self._drop(spectral_filter2d(x, self.complex_weight, self.grid))
 
     def _pairs(self) -> Tensor:  # [h, w//2+1, d, 2]

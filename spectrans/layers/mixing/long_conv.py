@@ -111,7 +111,7 @@ class LongConvMixing(FilterMixingLayer):
         post_gate: Tensor | None = None,  # the shape of x
     ) -> Tensor:
         """Convolve `x`, [..., n, d]; the result has its shape, and so have the gates."""
-        self._check_filtered(x, self.kernel)
+        self._check_beside(x, self.kernel, "filter")
         pre_gate, post_gate = check_gates(pre_gate, post_gate, x, "x")
         if self.causal:
             return self._drop(fft_conv(x, self.kernel, pre_gate=pre_gate, post_gate=post_gate, skip=self.skip))
