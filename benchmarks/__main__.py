@@ -25,6 +25,7 @@ ROOMS = (
     "mixing",
     "filter",
     "filter2d",
+    "filter_plane",
     "conv",
     "modes",
     "norms",

@@ -49,6 +49,11 @@ struct Filter2d : Filter {
   std::int64_t h;
 };
 
+// Over both axes, sequence and channels:
+// y = Re ifft2(fft2(x) H)       response [n, d, 2], contiguous, of which (H[k] + conj H[-k]) / 2 acts
+// Its gradient is that part of 1 / (n d) sum conj(fft2(with)) fft2(x).
+struct FilterPlane : Filter {};
+
 // Linear convolution along the sequence, with v = pre u and lags from -(n - 1) to n - 1:
 //   y[t] = post[t] (sum_s k[s] v[t - s + offset] + skip v[t])      offset 0 where causal, else (k.n - 1) / 2
 //   adjoint: k[s] v[t + s - offset] instead

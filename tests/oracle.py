@@ -175,6 +175,23 @@ def response_grad2d(grad: Array, x: Array, h: int) -> Array:
     return np.stack((weight * p.real, weight * p.imag), -1)
 
 
+def filtered_plane(x: Array, response: Array, adjoint: bool = False) -> Array:
+    if x.size == 0:
+        return x
+    z = response[..., 0] + 1j * response[..., 1]
+    z = (z + np.roll(z[::-1, ::-1], (1, 1), (0, 1)).conj()) / 2  # the adjoint of the part that acts
+    return np.fft.ifft2(np.fft.fft2(x) * (z.conj() if adjoint else z)).real
+
+
+def plane_response_grad(grad: Array, x: Array) -> Array:
+    n, d = x.shape[-2:]
+    if x.size == 0:
+        return np.zeros((n, d, 2))
+    g_spectrum, x_spectrum = (np.fft.fft2(t.reshape(-1, n, d)) for t in (grad, x))
+    p = (x_spectrum.conj() * g_spectrum).sum(0) / (n * d)
+    return np.stack((p.real, p.imag), -1)
+
+
 def _each_line(f: Callable[..., Array], *lines: Array) -> Array:
     """f of every channel of every sample: [..., n, d] and [m, d] -> [..., m, d]."""
     shape = np.broadcast_shapes(*(t.shape[:-2] for t in lines)) + lines[0].shape[-1:]

@@ -22,6 +22,7 @@ from spectrans.functional import (
     rfft_modes,
     spectral_filter,
     spectral_filter2d,
+    spectral_filter_plane,
     spectral_norm,
 )
 from spectrans.layers.mixing import (
@@ -508,6 +509,7 @@ def test_signals(backend: str, x: Any, error: type[Exception], message: str) -> 
         lambda: hartley_mixing(x, 1),
         lambda: spectral_filter(x, H),
         lambda: spectral_filter2d(x, W, (2, 4)),
+        lambda: spectral_filter_plane(x, torch.zeros(8, 4, 2)),
         lambda: rfft_modes(x, 1),
     ]
     for call in calls:
@@ -565,6 +567,38 @@ def test_filter(backend: str, arguments: dict[str, Any], error: type[Exception],
 def test_filter2d(backend: str, arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         spectral_filter2d(X, **{"response": W, "grid": (2, 4), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "message"),
+    [
+        (None, TypeError, "response: expected a tensor, got NoneType"),
+        (torch.zeros(8, 4).long(), TypeError, "response: expected a complex or floating-point dtype, got torch.int64"),
+        (
+            H,
+            ValueError,
+            "response: expected shape (8, 4, 2) (n frequencies, d channels, real and imaginary part) for n=8 and d=4, "
+            "got (5, 4, 2)",
+        ),
+        (
+            torch.zeros(8, 4),
+            ValueError,
+            "response: expected shape (8, 4, 2) (n frequencies, d channels, real and imaginary part) for n=8 and d=4, "
+            "got (8, 4)",
+        ),
+        (torch.zeros(8, 4, 2, device="meta"), ValueError, "response: expected device cpu, that of x, got meta"),
+    ],
+    ids=range(5),
+)
+def test_filter_plane(backend: str, response: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        spectral_filter_plane(X, response)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 4), (2, 8, 0)], ids=str)
+def test_filter_plane_of_nothing(backend: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"axes of length 1 or more, got shape {shape}")):
+        spectral_filter_plane(torch.zeros(shape), torch.zeros(*shape[1:], 2))
 
 
 @pytest.mark.parametrize(("u", "error", "message"), CONV_SIGNAL, ids=range(len(CONV_SIGNAL)))

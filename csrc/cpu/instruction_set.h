@@ -10,6 +10,7 @@ namespace spectrans {
   X(mixing, Mixing)               \
   X(filter, Filter)               \
   X(filter2d, Filter2d)           \
+  X(filter_plane, FilterPlane)    \
   X(conv, Conv)                   \
   X(modes, Modes)                 \
   X(energy, Energies)             \

@@ -36,7 +36,7 @@ class Buffer {
   std::size_t size_ = 0;
 };
 
-thread_local Buffer buffers[2];
+thread_local Buffer buffers[3];
 
 }  // namespace
 

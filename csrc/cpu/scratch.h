@@ -8,8 +8,9 @@
 namespace spectrans {
 
 // At least `bytes` bytes, aligned to a page, contents undefined; valid until the thread's next call with the same
-// room. Two rooms, because a thread that waits for others in the pool also works for them.
-enum class ScratchRoom { shared, worker };
+// room. Two rooms, because a thread that waits for others in the pool also works for them; and one for a kernel that
+// calls another.
+enum class ScratchRoom { shared, worker, caller };
 void* scratch(ScratchRoom room, std::size_t bytes);
 
 }  // namespace spectrans

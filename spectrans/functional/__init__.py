@@ -5,6 +5,7 @@ from __future__ import annotations
 from spectrans.functional.conv import fft_conv
 from spectrans.functional.filter import spectral_filter
 from spectrans.functional.filter2d import spectral_filter2d
+from spectrans.functional.filter_plane import spectral_filter_plane
 from spectrans.functional.mixing import fourier_mixing, hartley_mixing
 from spectrans.functional.modes import irfft_modes, rfft_modes
 from spectrans.functional.norms import (
@@ -27,5 +28,6 @@ __all__ = [
     "rfft_modes",
     "spectral_filter",
     "spectral_filter2d",
+    "spectral_filter_plane",
     "spectral_norm",
 ]

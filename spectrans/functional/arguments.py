@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ def check_dense(t: Tensor, name: str) -> None:
     """A tensor with strides."""
     if t.layout is not torch.strided:
         raise TypeError(f"{name}: expected a dense tensor, got layout {t.layout}")
+    if t.is_nested:
+        raise TypeError(f"{name}: expected a dense tensor, got a nested one")
 
 
 def check_numbers(t: Tensor, name: str) -> None:
@@ -134,25 +137,25 @@ def response_pairs(
     return response if response.dtype is dtype else response.to(dtype)
 
 
-# Of the settings of functions and layers: each returns what it was given.
+# Of the settings of functions and layers: each returns what it was given, numpy's numbers as Python's.
 
 
 def check_length(name: str, value: int) -> int:
     """A number of things: an int, 1 or more."""
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
     if value < 1:
         raise ValueError(f"{name}: expected 1 or more, got {value}")
-    return value
+    return int(value)
 
 
 def check_number(name: str, value: float, low: float, high: float, expected: str) -> float:
     """A number in a range, which `expected` puts into words."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not low <= value <= high:  # NaN fails too
         raise ValueError(f"{name}: expected {expected}, got {value}")
-    return value
+    return value if isinstance(value, (int, float)) else float(value)
 
 
 def check_probability(name: str, value: float) -> float:

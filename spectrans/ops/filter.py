@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype
+from spectrans.ops.library import compute_dtype, from_parts
 
 
 def _self_conjugate_bins(n: int, device: torch.device) -> Tensor:  # bool [n//2+1, 1]
@@ -48,7 +48,7 @@ def filter_response_grad_reference(
     alone = _self_conjugate_bins(n, x.device)
     real = torch.where(alone, product.real, 2 * product.real) / n
     imag = (2 * product.imag).masked_fill(alone, 0.0) / n
-    return torch.stack((real, imag), dim=-1)
+    return from_parts(real, imag)
 
 
 def _response_shape(n: int, d: int) -> tuple[int, ...]:

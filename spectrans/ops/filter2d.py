@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype
+from spectrans.ops.library import compute_dtype, from_parts
 
 
 def _real_columns(w: int, device: torch.device) -> Tensor:  # bool [w//2+1, 1, 1]
@@ -22,7 +22,7 @@ def effective_response(
     """What acts of a response: all of it, but (H[kh] + conj H[-kh]) / 2 in the columns that hold both."""
     real, imag = response.unbind(-1)
     mirrored_real, mirrored_imag = response.flip(0).roll(1, 0).unbind(-1)
-    both = torch.stack(((real + mirrored_real) / 2, (imag - mirrored_imag) / 2), dim=-1)
+    both = from_parts((real + mirrored_real) / 2, (imag - mirrored_imag) / 2)
     return torch.where(_real_columns(w, response.device), both, response)
 
 
@@ -57,7 +57,7 @@ def filter2d_response_grad_reference(
     x_spectrum, grad_spectrum = (torch.fft.rfft2(t.to(dtype).unflatten(-2, (h, w)), dim=(-3, -2)) for t in (x, grad))
     # conj_physical: a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
     product = (x_spectrum.conj_physical() * grad_spectrum).reshape(-1, h, w // 2 + 1, d).sum(0)
-    pairs = torch.stack((product.real, product.imag), dim=-1)
+    pairs = from_parts(product.real, product.imag)
     # Hermitian already, but for rounding: now the imaginary part of a bin that is its own mirror image is exactly zero.
     return torch.where(_real_columns(w, x.device), effective_response(pairs, w), 2 * pairs) / n
 

@@ -51,6 +51,13 @@ def complex_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.complex128 if dtype is torch.float64 else torch.complex64
 
 
+def from_parts(real: torch.Tensor, imag: torch.Tensor) -> torch.Tensor:
+    """(real, imaginary) pairs, [..., 2] of [...], float32 or float64: what stack does, in a tenth of its time."""
+    if torch.compiler.is_compiling():  # there it is made into one loop with what is around it, a complex tensor is not
+        return torch.stack((real, imag), dim=-1)
+    return torch.view_as_real(torch.complex(real, imag))
+
+
 def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     """`result` with the strides of ``torch.empty_like(like)``: what every op promises for its output."""
     out = torch.empty_like(like)

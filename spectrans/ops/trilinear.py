@@ -37,6 +37,7 @@ def define(
     response_grad_reference: Callable[..., Tensor],  # g, x, *grid -> [frequencies ..., d, 2]
     response_shape: Callable[..., tuple[int, ...]],  # n, d, *grid
     grid: tuple[str, ...] = (),  # names of what R needs to know beyond n and d: the first sizes of H
+    mixes_channels: bool = False,  # whether channels have to do with each other
 ) -> tuple[Op, Op, Op]:
     """Define the ops `name` (F and F*), `name`_response_grad (R) and `name`_backward (F* and R in one pass)."""
     more = "".join(f", int {size}" for size in grid)
@@ -145,7 +146,22 @@ def define(
         register_autograd(op.removeprefix("spectrans::"), vjp, setup)
 
     # -- vmap ----------------------------------------------------------------------------------------------------------
-    # A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead.
+    # A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead,
+    # or, where these are mixed, as many calls.
+
+    def one_by_one(op: Op) -> Op:
+        def rule(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+            if op is filter and in_dims[1] is None:
+                return op(args[0].movedim(in_dims[0], 0), *args[1:]), 0
+            calls = [
+                op(*(arg if dim is None else arg.select(dim, i) for arg, dim in zip(args, in_dims, strict=True)))
+                for i in range(info.batch_size)
+            ]
+            if isinstance(calls[0], Tensor):
+                return torch.stack(calls), 0
+            return tuple(torch.stack(results) for results in zip(*calls, strict=True)), (0,) * len(calls[0])
+
+        return rule
 
     def filter_vmap(
         info: Any, in_dims: tuple[Any, ...], x: Tensor, response: Tensor, adjoint: bool = False
@@ -177,6 +193,8 @@ def define(
         return (of_x, of_response), (x_dim, response_dim)
 
     rules: tuple[Op, ...] = (filter_vmap, response_grad_vmap, backward_vmap)
+    if mixes_channels:
+        rules = tuple(map(one_by_one, (filter, response_grad, backward)))
     for op, rule in zip(names, rules, strict=True):
         torch.library.register_vmap(op, rule, lib=library)
     return filter, response_grad, backward

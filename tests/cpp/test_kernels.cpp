@@ -176,6 +176,46 @@ void filter2d(oracle::Report& report, std::int64_t h, std::int64_t w, std::int64
   report.check("grid response gradient", n, oracle::relative_error(gradient, expected_gradient), tolerance<T>(n));
 }
 
+template <class T>
+void filter_plane(oracle::Report& report, std::int64_t n, std::int64_t d, bool adjoint) {
+  if (!report.takes()) return;
+  using Wide = WiderThan<T>;
+  const std::int64_t batch = 3, size = n * d;
+  std::vector<T> x = draw<T>(batch * size, 2), g = draw<T>(batch * size, 3), response = draw<T>(2 * size, 4);
+  std::vector<T> y(x.size()), gradient(response.size());
+  spectrans::FilterPlane call{};
+  call.element = kElement<T>;
+  call.x = oracle::signal(g.data(), batch, n, d);
+  call.with = oracle::signal(x.data(), batch, n, d);
+  call.y = oracle::signal(y.data(), batch, n, d);
+  call.response = response.data();
+  call.response_grad = gradient.data();
+  call.adjoint = adjoint;
+  spectrans::filter_plane(call, oracle::pool(1));
+
+  std::vector<Wide> expected(x.size()), expected_gradient(response.size(), 0);
+  for (std::int64_t b = 0; b < batch; ++b) {
+    std::vector<Complex<Wide>> spectrum = grid_dft(g, b * size, 1, n, d);
+    const std::vector<Complex<Wide>> with = grid_dft(x, b * size, 1, n, d);
+    for (std::int64_t k = 0; k < n; ++k) {
+      for (std::int64_t l = 0; l < d; ++l) {
+        const std::int64_t i = k * d + l, image = (n - k) % n * d + (d - l) % d;
+        const Complex<Wide> product = spectrans::times_conj(spectrum[i], with[i].re, with[i].im);
+        expected_gradient[2 * i] += product.re / size;
+        expected_gradient[2 * i + 1] += product.im / size;
+        const Wide re = (Wide(response[2 * i]) + response[2 * image]) / 2;
+        const Wide im = (Wide(response[2 * i + 1]) - response[2 * image + 1]) / 2;
+        spectrum[i] = spectrans::times(spectrum[i], re, adjoint ? -im : im);
+      }
+    }
+    const std::vector<Complex<Wide>> back = oracle::dft2(spectrum, n, d, 1);
+    for (std::int64_t j = 0; j < size; ++j) expected[b * size + j] = back[j].re / size;
+  }
+  report.check("filter_plane", size, oracle::relative_error(y, expected), tolerance<T>(size));
+  report.check("plane response gradient", size, oracle::relative_error(gradient, expected_gradient),
+               tolerance<T>(size));
+}
+
 // Every gate and the skip, forward and backward, from the definition: as many sums as there are pairs of samples and
 // taps, of numbers that need no wider type.
 template <class T>
@@ -351,6 +391,9 @@ void all(oracle::Report& report) {
     for (const std::int64_t w : {1, 3, 4}) filter2d<T>(report, n, w, w == 3 ? 19 : 2, w == 1);
   }
   filter2d<T>(report, 64, 64, 2, true);
+  for (const std::int64_t n : {1, 2, 3, 8, 17}) {
+    for (const std::int64_t d : {1, 2, 3, 8, 19, 36}) filter_plane<T>(report, n, d, (n + d) % 2 == 0);
+  }
   for (const std::int64_t d : {16, 32, 80, 128, 144, 208, 256}) {  // rows of whole vectors, of some instruction set
     for (const bool hartley : {false, true}) mixing<T>(report, 7, d, true, hartley);
   }

@@ -6,10 +6,10 @@ import oracle
 import pytest
 import torch
 
-from spectrans.ops import conv, filter, filter2d, library, mixing, modes, norms
+from spectrans.ops import conv, filter, filter2d, filter_plane, library, mixing, modes, norms
 
 x, g = oracle.draw(2, 12, 6), oracle.draw(2, 12, 6, seed=1)
-h, h2 = oracle.draw_response(12, 6), oracle.draw_response2d(3, 4, 6)
+h, h2, h3 = oracle.draw_response(12, 6), oracle.draw_response2d(3, 4, 6), oracle.draw(12, 6, 2)
 k = oracle.draw(12, 6, seed=2)
 
 CALLS = (
@@ -20,6 +20,9 @@ CALLS = (
     (filter2d.filter2d, (x, h2, False)),
     (filter2d.filter2d_response_grad, (g, x, 3)),
     (filter2d.filter2d_backward, (g, x, h2)),
+    (filter_plane.filter_plane, (x, h3, True)),
+    (filter_plane.filter_plane_response_grad, (g, x)),
+    (filter_plane.filter_plane_backward, (g, x, h3)),
     (conv.conv, (x, k, g, None, k[0], True, False)),
     (conv.conv_backward, (g, x, k, None, g, None, False)),
     (modes.modes, (x, 4, False, True, 1)),

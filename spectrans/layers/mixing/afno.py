@@ -12,6 +12,7 @@ from spectrans.functional import irfft_modes, rfft_modes
 from spectrans.functional.arguments import check_length, check_non_negative, check_number
 from spectrans.functional.filter2d import check_grid
 from spectrans.layers.mixing.base import MixingLayer
+from spectrans.ops.library import from_parts
 
 __all__ = ["AFNOMixing"]
 
@@ -21,7 +22,7 @@ def _real_matrix(
 ) -> Tensor:  # [blocks, 2i, 2o]
     """What multiplies (real, imaginary) pairs as w does complex numbers: one real product, without complex copies."""
     re, im = w
-    rows = torch.stack((torch.stack((re, im), dim=-1), torch.stack((-im, re), dim=-1)), dim=-3)  # [blocks, i, 2, o, 2]
+    rows = torch.stack((from_parts(re, im), from_parts(-im, re)), dim=-3)  # [blocks, i, 2, o, 2]
     return rows.flatten(-2).flatten(1, 2)
 
 
@@ -57,7 +58,9 @@ class AFNOMixing(MixingLayer):
     layer; under autocast in its precision, otherwise in float32, or float64 where `x` is. The result is rounded once.
 
     The parameters have the names, shapes and initial scale that the authors' ``AFNO1D`` and ``AFNO2D`` give them, so
-    their ``state_dict``\ s interchange, and the outputs are theirs.
+    their ``state_dict``\ s interchange. The outputs are theirs, too, but for grids of which a part is kept: their code
+    counts the frequencies along a row as n // 2 + 1 of all n tokens, and so keeps more columns. (FourCastNet's layer of
+    the same name also drops rows: another network.)
 
     Parameters
     ----------
@@ -182,7 +185,7 @@ class AFNOMixing(MixingLayer):
         dtype = pairs.dtype
         w1, b1, w2, b2 = (p.to(dtype) for p in (self.w1, self.b1, self.w2, self.b2))
         blocks = pairs.reshape(-1, self.num_blocks, 2 * w1.shape[2]).transpose(0, 1)  # [blocks, frequencies, 2i]
-        hidden = torch.baddbmm(_pairs(b1), blocks, _real_matrix(w1)).relu_()
+        hidden = torch.baddbmm(_pairs(b1), blocks, _real_matrix(w1)).relu()
         out = torch.baddbmm(_pairs(b2), hidden, _real_matrix(w2)).to(dtype)
         out = nn.functional.softshrink(out, self.sparsity_threshold)
         return torch.view_as_complex(out.transpose(0, 1).reshape(pairs.shape))

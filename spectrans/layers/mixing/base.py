@@ -20,6 +20,7 @@ from spectrans.functional.arguments import (
     check_probability,
     check_signal,
 )
+from spectrans.ops.library import from_parts
 
 __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
 
@@ -74,7 +75,7 @@ def _hermitian_part(
         mirrored = _negated(mirrored, axis)
     real = (h[..., 0] + mirrored[..., 0]) / 2
     imag = (h[..., 1] - mirrored[..., 1]) / 2
-    return torch.stack((real, imag), dim=-1)
+    return from_parts(real, imag)
 
 
 def _gains(effective: Tensor) -> dict[str, Any]:
@@ -483,7 +484,7 @@ class FilterMixingLayer(MixingLayer):
         if bins == n // 2 + 1:
             k = torch.arange(bins, device=response.device)
             alone = ((2 * k) % n == 0).reshape(-1, *[1] * (response.dim() - 1))
-            pairs = torch.stack((pairs[..., 0], pairs[..., 1].masked_fill(alone, 0.0)), dim=-1)
+            pairs = from_parts(pairs[..., 0], pairs[..., 1].masked_fill(alone, 0.0))
         elif bins == n:
             pairs = _hermitian_part(pairs, 1)
         else:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spectrans.functional import filter_operator_norm, hartley_mixing, spectral_filter
+from spectrans.functional import filter_operator_norm, spectral_filter, spectral_filter_plane
 from spectrans.functional.arguments import (
     check_flag,
     check_length,
@@ -16,8 +16,8 @@ from spectrans.functional.arguments import (
     check_probability,
     norm_code,
 )
-from spectrans.layers.mixing.base import FilterMixingLayer, _gains, _hermitian_part, _negated
-from spectrans.ops.library import compute_dtype
+from spectrans.layers.mixing.base import FilterMixingLayer, _gains, _hermitian_part
+from spectrans.ops.library import compute_dtype, from_parts
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
 
@@ -96,7 +96,7 @@ class _GlobalFilter(FilterMixingLayer):
 
     def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
         """The Hermitian part of H for n samples, at frequencies that have all its moduli: H[-k] has that of H[k]."""
-        return _hermitian_part(torch.stack(self._parts(dtype, n), dim=-1), self._axes)[: n // 2 + 1]
+        return _hermitian_part(from_parts(*self._parts(dtype, n)), self._axes)[: n // 2 + 1]
 
     def get_filter_response(self) -> Tensor:
         """H as parametrised, activation applied: complex [sequence_length, d].
@@ -107,7 +107,7 @@ class _GlobalFilter(FilterMixingLayer):
 
     def get_effective_response(self) -> Tensor:
         r"""The part of H that acts on a real signal, :math:`(H_k + \bar H_{-k}) / 2`: complex [sequence_length, d]."""
-        pairs = torch.stack(self._parts(self.filter_real.dtype, self.sequence_length), dim=-1)
+        pairs = from_parts(*self._parts(self.filter_real.dtype, self.sequence_length))
         return torch.view_as_complex(_hermitian_part(pairs, self._axes))
 
     def compute_operator_norm(self, sequence_length: int) -> float:
@@ -225,7 +225,7 @@ class GlobalFilterMixing(_GlobalFilter):
             part.index_select(0, k) if torch.compiler.is_exporting() else part[: n // 2 + 1] for part in parts
         )
         real_mirrored, imag_mirrored = (part.index_select(0, (n - k) % n) for part in parts)
-        return torch.stack(((real + real_mirrored) / 2, (imag - imag_mirrored) / 2), dim=-1)
+        return from_parts((real + real_mirrored) / 2, (imag - imag_mirrored) / 2)
 
 
 class AdaptiveGlobalFilter(GlobalFilterMixing):
@@ -313,8 +313,8 @@ class GlobalFilterMixing2D(_GlobalFilter):
 
     .. math:: y = \operatorname{Re} F^{-1}(H \odot F x), \qquad F \text{ the 2-D DFT}
 
-    Computed with two Hartley transforms. With a + ib the Hermitian part of H and X the orthonormal Hartley transform
-    of x, which is its own inverse,
+    One native kernel, of two Hartley transforms: with a + ib the Hermitian part of H and X the orthonormal Hartley
+    transform of x, which is its own inverse,
 
     .. math:: y = \operatorname{Hartley}(a_k X_k - b_k X_{-k}).
 
@@ -361,9 +361,4 @@ class GlobalFilterMixing2D(_GlobalFilter):
     def forward(self, x: Tensor) -> Tensor:
         """Filter `x`, [..., n, d]; the result has its shape."""
         self._check_beside(x, self.filter_real, "filter", hidden=self._axes == 2)
-        pairs = torch.stack(self._parts(x.dtype, x.shape[-2]), dim=-1)
-        real, imag = _hermitian_part(pairs, self._axes).unbind(-1)
-        spectrum = hartley_mixing(x.to(real.dtype))  # halves are rounded once, at the end
-        mirrored = _negated(_negated(spectrum, -1), -2)
-        y = hartley_mixing(real * spectrum - imag * mirrored)
-        return self._drop(y.to(x.dtype))
+        return self._drop(spectral_filter_plane(x, from_parts(*self._parts(x.dtype, x.shape[-2]))))
