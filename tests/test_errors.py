@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -683,3 +684,25 @@ def test_filter_operator_norm(backend: str, arguments: dict[str, Any], error: ty
 def test_layers(call: Callable[[], Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+def test_nested_tensors_are_not_dense(backend: str) -> None:
+    for layout in (torch.strided, torch.jagged):
+        x = torch.nested.nested_tensor([torch.zeros(8, 4), torch.zeros(5, 4)], layout=layout)
+        calls: list[Callable[[], Any]] = [
+            lambda x=x: fourier_mixing(x),
+            lambda x=x: energy(x),
+            lambda x=x: LongConvMixing(4, 8)(x),
+        ]
+        for call in calls:
+            with pytest.raises(TypeError, match=r"^x: expected a dense tensor, got "):
+                call()
+
+
+def test_settings_may_be_numbers_of_numpy() -> None:
+    layer = LongConvMixing(np.int64(4), int(np.prod((2, 4))), dropout=np.float32(0.5), filter_init_std=np.float64(0.1))
+    assert type(layer.hidden_dim) is int and type(layer.filter_init_std) is float
+    assert AFNOMixing(np.int32(4), num_blocks=np.uint8(2)).num_blocks == 2
+    for value in (np.bool_(True), np.float32(4.0), torch.tensor(4)):
+        with pytest.raises(TypeError, match=r"^hidden_dim: expected an int, got "):
+            FourierMixing(value)

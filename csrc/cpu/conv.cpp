@@ -257,7 +257,7 @@ class ConvPass {
 
   // Items first .. last of the batch: their gradients, and of.total <- the spectra of that of the kernel.
   void items(const Group& group, std::int64_t first, std::int64_t last, bool streaming, const Workspace& of) const {
-    const std::int64_t slots = group.tiles * spectrum_;
+    const std::int64_t slots = group.tiles * spectrum_, piece = items_per_sum(last - first);
     for (std::int64_t i = 0; i < slots; ++i) of.sum[i] = of.total[i] = Vector<T>{};
     for (std::int64_t item = first; item < last; ++item) {
       storage_.read_staged(rows_, call_.u, call_.pre, item, group, of.u);
@@ -273,7 +273,7 @@ class ConvPass {
       if (call_.pre.data != nullptr) write(call_.grad_pre, call_.u, of.grad);
       write(call_.grad_u, call_.pre, of.grad);
       if (call_.post.data != nullptr) write(call_.grad_post, call_.grad, of.u);
-      const bool full = (item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last;
+      const bool full = (item - first) % piece == piece - 1 || item + 1 == last;
       for (std::int64_t i = 0; full && of.sum != of.total && i < slots; ++i) {
         of.total[i] += of.sum[i];
         of.sum[i] = Vector<T>{};

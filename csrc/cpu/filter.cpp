@@ -37,22 +37,26 @@ class SplitPass {
   SplitPass(const Filter& call, const Storage<T>& storage, const ThreadPool& pool)
       : call_(call), storage_(storage), pool_(pool), split_(call.x.n, call.x.d, call.x.batch), n_(call.x.n),
         d_(call.x.d), bins_(n_ / 2 + 1), size_(split_.spectrum_size()), packs_(split_.packs()),
-        parts_(gradient() ? min(packs_, kTasks) : packs_) {}
+        parts_(gradient() ? min(packs_, kTasks) : packs_), all_(d_ * size_),
+        step_((ceil_div(call.x.batch, parts_) > kItemsPerSum ? 2 : 1) * all_) {}
 
   static bool suits(const Filter& call) { return SplitLines<T>::suits(call.x.n, call.x.d, call.x.batch); }
 
   void run() const {
     T* shared = static_cast<T*>(
-        scratch(ScratchRoom::shared, ((filters() ? 1 : 0) + (gradient() ? parts_ : 0)) * d_ * size_ * sizeof(T)));
-    T* sums = shared + (filters() ? d_ * size_ : 0);
+        scratch(ScratchRoom::shared, ((filters() ? all_ : 0) + (gradient() ? parts_ * step_ : 0)) * sizeof(T)));
+    T* sums = shared + (filters() ? all_ : 0);
     if (filters()) arrange_response(shared);
+    const std::int64_t items = ceil_div(call_.x.batch, parts_);
+    const std::int64_t packs_per_sum = max(1, items_per_sum(items) * d_ / split_.lines());
     parallel(pool_, parts_, split_.tile_slots() * kVectorBytes * ceil_div(packs_, parts_),
              [&](std::int64_t begin, std::int64_t end) {
                const auto space = split_.workspace(0, gradient() ? 1 : 0);
                for (std::int64_t part = begin; part < end; ++part) {
-                 T* sum = sums + part * d_ * size_;
-                 for (std::int64_t i = 0; gradient() && i < d_ * size_; ++i) sum[i] = 0;
-                 for (std::int64_t pack = part * packs_ / parts_; pack < (part + 1) * packs_ / parts_; ++pack) {
+                 T *total = sums + part * step_, *sum = total + step_ - all_;
+                 for (std::int64_t i = 0; gradient() && i < step_; ++i) total[i] = 0;
+                 const std::int64_t first = part * packs_ / parts_, last = (part + 1) * packs_ / parts_;
+                 for (std::int64_t pack = first; pack < last; ++pack) {
                    if (gradient()) {
                      storage_.gather_parts(split_, call_.with, pack, space.tile);
                      split_.forward(pack, space, space.more);
@@ -65,6 +69,11 @@ class SplitPass {
                      }
                      if (filters()) x.multiply(Spectrum<T>(shared + channel * size_, n_));
                    });
+                   const bool full = (pack - first) % packs_per_sum == packs_per_sum - 1 || pack + 1 == last;
+                   for (std::int64_t i = 0; gradient() && sum != total && full && i < all_; ++i) {
+                     total[i] += sum[i];
+                     sum[i] = 0;
+                   }
                    if (!filters()) continue;
                    split_.inverse(pack, space, space.spectra);
                    storage_.scatter_parts(split_, call_.y, pack, space.tile);
@@ -98,7 +107,7 @@ class SplitPass {
 
   void write_gradient(T* sums) const {
     const Divisor<T> n(n_);
-    add_parts(pool_, d_ * size_, parts_ - 1, sums + d_ * size_, d_ * size_, sums);
+    add_parts(pool_, all_, parts_ - 1, sums + step_, step_, sums);
     for (std::int64_t c = 0; c < d_; ++c) {
       const Spectrum<T> sum(sums + c * size_, n_);
       sum.finish();
@@ -119,6 +128,7 @@ class SplitPass {
   const std::int64_t n_, d_, bins_;
   const std::int64_t size_;           // of a spectrum
   const std::int64_t packs_, parts_;  // of the batch
+  const std::int64_t all_, step_;     // values of all channels' spectra, and of the sums of a part
 };
 
 }  // namespace

@@ -128,9 +128,10 @@ class SplitGridPass {
                  Vector<T>*total = totals + 2 * part * size, *sum = total + size;
                  for (std::int64_t i = 0; kGradient && i < 2 * size; ++i) total[i] = Vector<T>{};
                  const std::int64_t first = part * call_.x.batch / parts_, last = (part + 1) * call_.x.batch / parts_;
+                 const std::int64_t piece = items_per_sum(last - first);
                  for (std::int64_t item = first; item < last; ++item) {
                    one(item, response, sum, space, space.more, space.more + numbers);
-                   if (!kGradient || ((item - first) % kItemsPerSum < kItemsPerSum - 1 && item + 1 < last)) continue;
+                   if (!kGradient || ((item - first) % piece < piece - 1 && item + 1 < last)) continue;
                    for (std::int64_t i = 0; i < size; ++i) {
                      total[i] += sum[i];
                      sum[i] = Vector<T>{};

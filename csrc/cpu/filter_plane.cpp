@@ -48,11 +48,12 @@ class PlanePass {
   void run() const {
     const std::int64_t half = rows_ * d_, planes = items_ * size_;
     const std::int64_t taken =
-        (filters_ ? 2 : 0) * half + (sums_ ? 4 : 0) * half + (sums_ ? 2 : 1) * planes + (kHalf ? planes : 0);
+        (filters_ ? 2 : 0) * half + (sums_ ? 6 : 0) * half + (sums_ ? 2 : 1) * planes + (kHalf ? planes : 0);
     Space<T> space(static_cast<T*>(scratch(ScratchRoom::caller, taken * sizeof(T))));
     const Pairs response = filters_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
     const Pairs piece = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
     const Pairs sum = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
+    const Pairs lost = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
     T* const bins = space.take(planes);
     T* const with = sums_ ? space.take(planes) : nullptr;
     T* const staged = kHalf ? space.take(planes) : nullptr;
@@ -63,13 +64,13 @@ class PlanePass {
       if (sums_) transform(some(call_.with, item, count), with, staged);
       for_each_row(count * size_, [&](std::int64_t j) {
         for (std::int64_t i = 0; i < count; ++i) {
-          if (sums_) add(bins + i * size_, with + i * size_, j, item + i, piece, sum);
+          if (sums_) add(bins + i * size_, with + i * size_, j, item + i, piece, sum, lost);
           if (filters_) multiply(bins + i * size_, j, response);
         }
       });
       if (filters_) invert(bins, some(call_.y, item, count), staged);
     }
-    if (sums_) for_each_row(size_, [&](std::int64_t j) { write_gradient(j, piece, sum); });
+    if (sums_) for_each_row(size_, [&](std::int64_t j) { write_gradient(j, piece, sum, lost); });
   }
 
  private:
@@ -189,17 +190,27 @@ class PlanePass {
         });
   }
 
-  // What row j and its mirror image in one item give to the sums.
-  void add(const T* grad, const T* x, std::int64_t j, std::int64_t item, const Pairs& piece, const Pairs& sum) const {
+  // What row j and its mirror image in one item give to the sums: of a few items first, of all then, with what rounding
+  // took of those.
+  void add(const T* grad, const T* x, std::int64_t j, std::int64_t item, const Pairs& piece, const Pairs& sum,
+           const Pairs& lost) const {
     const std::int64_t at = j * d_, mirror = mirrored(j) * d_;
     const Pairs to{piece.even + at, piece.odd + at};
     if (item % kItemsPerSum == 0) {
-      const Pairs all{sum.even + at, sum.odd + at};
-      for (std::int64_t l = 0; l < d_; ++l) {
-        all.even[l] = item == 0 ? T(0) : all.even[l] + to.even[l];
-        all.odd[l] = item == 0 ? T(0) : all.odd[l] + to.odd[l];
-        to.even[l] = to.odd[l] = T(0);
-      }
+      const auto flush = [&](T* from, T* all, T* rest) SPECTRANS_INLINE_LAMBDA {
+        for (std::int64_t l = 0; l < d_; ++l) {
+          if (item == 0) {
+            all[l] = rest[l] = T(0);
+          } else {
+            const T term = from[l] - rest[l], before = all[l];
+            all[l] = before + term;
+            rest[l] = (all[l] - before) - term;
+          }
+          from[l] = T(0);
+        }
+      };
+      flush(to.even, sum.even + at, lost.even + at);
+      flush(to.odd, sum.odd + at, lost.odd + at);
     }
     const T *g = grad + at, *g_mirror = grad + mirror, *v = x + at, *v_mirror = x + mirror;
     const auto single = [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
@@ -221,13 +232,14 @@ class PlanePass {
         single);
   }
 
-  void write_gradient(std::int64_t j, const Pairs& piece, const Pairs& sum) const {
+  void write_gradient(std::int64_t j, const Pairs& piece, const Pairs& sum, const Pairs& lost) const {
     auto* const to = static_cast<T*>(call_.response_grad);
     T *row = to + 2 * j * d_, *mirror = to + 2 * mirrored(j) * d_;
     const T both = T(2) * static_cast<T>(size_);
     for (std::int64_t l = 0; l < d_; ++l) {
       const std::int64_t at = j * d_ + l, other = mirrored_in(l, d_);
-      const T even = (sum.even[at] + piece.even[at]) / both, odd = (sum.odd[at] + piece.odd[at]) / both;
+      const T even = (sum.even[at] + (piece.even[at] - lost.even[at])) / both;
+      const T odd = (sum.odd[at] + (piece.odd[at] - lost.odd[at])) / both;
       mirror[2 * other] = even;
       mirror[2 * other + 1] = -odd;
       row[2 * l] = even;

@@ -125,8 +125,14 @@ class ItemLanes {
   Index lane_{}, first_{};
 };
 
-// Sums over a part of the batch are cut into pieces of this many items, so that float32 sums stay accurate.
+// Sums over a part of the batch are cut into pieces of at least this many items, so that float32 sums stay accurate.
 constexpr std::int64_t kItemsPerSum = 16;
+// Of so many items: no piece has many more items than there are pieces.
+inline std::int64_t items_per_sum(std::int64_t items) {
+  std::int64_t piece = kItemsPerSum;
+  while (piece * piece < items) piece *= 2;
+  return piece;
+}
 // The batch is split until there are this many tasks. The split depends on shapes alone: so do the bits of the sum.
 constexpr std::int64_t kTasks = 16;
 

@@ -134,6 +134,21 @@ class SplitModesPass {
   const Weights<T> weights_;
 };
 
+// A plan for as long as a call takes.
+template <class T>
+class Borrowed {
+ public:
+  explicit Borrowed(const DirectKey& key) : plan(borrow_direct_plan<T>(key)), key_(key) {}
+  Borrowed(const Borrowed&) = delete;
+  Borrowed& operator=(const Borrowed&) = delete;
+  ~Borrowed() { give_back_direct_plan<T>(key_); }
+
+  const DirectPlan<T>& plan;
+
+ private:
+  const DirectKey key_;
+};
+
 template <class T>
 void run(const Modes& call, const Storage<T>& storage, const ThreadPool& pool) {
   const std::int64_t n = call.x.n, count = call.bins.n;
@@ -148,10 +163,10 @@ void run(const Modes& call, const Storage<T>& storage, const ThreadPool& pool) {
     const DecimatedModes<T> transform{decimation<T>(n, count, call.inverse), count};
     return ModesPass<T, DecimatedModes<T>>(call, transform, storage, pool).run();
   }
-  const DirectPlan<T>& plan = direct_plan<T>(n, count, call.inverse ? call.norm : 0);
+  const Borrowed<T> direct({n, count, call.inverse, call.inverse ? call.norm : 0});
   with_element(call.element, [&]<class IO>(IO) {
     if constexpr (std::is_same_v<Compute<IO>, T>) {
-      ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{plan}, storage, pool).run();
+      ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{direct.plan}, storage, pool).run();
     }
   });
 }

@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <list>
+#include <map>
+#include <mutex>
 #include <numeric>
+#include <tuple>
 #include <vector>
 
 #include "butterflies.h"
@@ -14,8 +18,8 @@
 namespace spectrans {
 namespace {
 
-// A table is there for the life of the process.
-constexpr std::int64_t kMostBytes = std::int64_t{4} << 20;
+// Of a table, and of all that nobody is using.
+constexpr std::int64_t kMostBytes = std::int64_t{4} << 20, kKeptBytes = std::int64_t{64} << 20;
 // Entries of the table, a sample, that take as long as a transform: as measured, between AVX2 and AVX-512.
 struct Cost {
   double fixed, per_operation;  // of small radices: mostly memory
@@ -49,7 +53,19 @@ struct Owner {
   std::vector<std::int32_t> slot, re, im;
   DirectPlan<T> plan;
 
-  Owner(std::int64_t n, std::int64_t modes, int norm) : sign(modes, T(1)), slot(n), re(modes), im(modes) {
+  explicit Owner(std::int64_t n) : Owner(n, n / 2 + 1, true, true, 0) {}
+  explicit Owner(const DirectKey& key) : Owner(key.n, key.modes, !key.inverse, key.inverse, key.norm) {}
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+
+  [[nodiscard]] std::int64_t bytes() const {
+    return static_cast<std::int64_t>((forward.size() + inverse.size() + sign.size()) * sizeof(T) +
+                                     (slot.size() + re.size() + im.size()) * sizeof(std::int32_t));
+  }
+
+ private:
+  Owner(std::int64_t n, std::int64_t modes, bool there, bool back, int norm)
+      : sign(modes, T(1)), slot(n), re(modes), im(modes) {
     const double length = static_cast<double>(n);
     std::vector<T> cos(n), sin(n);
     for (std::int64_t i = 0; i < n; ++i) {
@@ -74,14 +90,22 @@ struct Owner {
       }
       return result;
     };
-    if (norm == 0) forward = table(modes, (n - 1) / 2, false);
-    inverse = table(n / 2 + 1, modes - 1, true);
+    if (there) forward = table(modes, (n - 1) / 2, false);
+    if (back) inverse = table(n / 2 + 1, modes - 1, true);
     std::iota(slot.begin(), slot.end(), 0);
     for (std::int64_t k = 0; k < modes; ++k) {
       re[k] = static_cast<std::int32_t>(n + 2 * k);
       im[k] = 2 * k % n == 0 ? -1 : re[k] + 1;
     }
-    plan = {n, modes, n + 2 * modes, forward.data(), inverse.data(), slot.data(), re.data(), im.data(), sign.data()};
+    plan = {n,
+            modes,
+            n + 2 * modes,
+            there ? forward.data() : nullptr,
+            back ? inverse.data() : nullptr,
+            slot.data(),
+            re.data(),
+            im.data(),
+            sign.data()};
   }
 };
 
@@ -91,11 +115,84 @@ struct Verdict {
   Verdict(std::int64_t n, std::int64_t modes, bool inverse) : faster(takes_less<T>(n, modes, inverse)) {}
 };
 
+// Plans that are borrowed, the last ones first.
+template <class T>
+class Library {
+ public:
+  const DirectPlan<T>& borrow(const DirectKey& key) {
+    const std::lock_guard lock(mutex_);
+    const auto [known, is_new] = known_.try_emplace(order(key));
+    if (is_new) {
+      try {
+        books_.emplace_front(key);
+      } catch (...) {
+        known_.erase(known);
+        throw;
+      }
+      known->second = books_.begin();
+      bytes_ += books_.front().owner.bytes();
+    } else {
+      books_.splice(books_.begin(), books_, known->second);
+    }
+    ++books_.front().readers;
+    make_room();
+    return books_.front().owner.plan;
+  }
+
+  void give_back(const DirectKey& key) {
+    const std::lock_guard lock(mutex_);
+    --known_.at(order(key))->readers;
+  }
+
+ private:
+  struct Book {
+    DirectKey key;
+    Owner<T> owner;
+    int readers = 0;
+    explicit Book(const DirectKey& of) : key(of), owner(of) {}
+  };
+  using Books = std::list<Book>;
+  using Order = std::tuple<std::int64_t, std::int64_t, bool, int>;
+
+  static Order order(const DirectKey& key) { return {key.n, key.modes, key.inverse, key.norm}; }
+
+  void make_room() {
+    for (auto book = books_.end(); bytes_ > kKeptBytes && book != books_.begin();) {
+      --book;
+      if (book->readers > 0) continue;
+      bytes_ -= book->owner.bytes();
+      known_.erase(order(book->key));
+      book = books_.erase(book);
+    }
+  }
+
+  std::mutex mutex_;
+  Books books_;
+  std::map<Order, typename Books::iterator> known_;
+  std::int64_t bytes_ = 0;
+};
+
+template <class T>
+Library<T>& library() {
+  static auto* const only = new Library<T>;  // outlives every thread
+  return *only;
+}
+
 }  // namespace
 
 template <class T>
-const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes, int norm) {
-  return made_once<Owner<T>>(n, modes, norm).plan;
+const DirectPlan<T>& direct_plan(std::int64_t n) {
+  return made_once<Owner<T>>(n).plan;
+}
+
+template <class T>
+const DirectPlan<T>& borrow_direct_plan(const DirectKey& key) {
+  return library<T>().borrow(key);
+}
+
+template <class T>
+void give_back_direct_plan(const DirectKey& key) {
+  library<T>().give_back(key);
 }
 
 template <class T>
@@ -103,8 +200,12 @@ bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse) {
   return made_once<Verdict<T>>(n, modes, inverse).faster;
 }
 
-template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t, std::int64_t, int);
-template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t, std::int64_t, int);
+template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t);
+template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t);
+template SPECTRANS_API const DirectPlan<float>& borrow_direct_plan<float>(const DirectKey&);
+template SPECTRANS_API const DirectPlan<double>& borrow_direct_plan<double>(const DirectKey&);
+template SPECTRANS_API void give_back_direct_plan<float>(const DirectKey&);
+template SPECTRANS_API void give_back_direct_plan<double>(const DirectKey&);
 template SPECTRANS_API bool is_direct_faster<float>(std::int64_t, std::int64_t, bool);
 template SPECTRANS_API bool is_direct_faster<double>(std::int64_t, std::int64_t, bool);
 

@@ -26,8 +26,9 @@ struct DirectPlan {
   std::int64_t n, modes;
   std::int64_t slots;  // of a tile: n samples as they come, then a pair (re, im) a bin
   // [rows / kDirectRows, rounded up][columns][rows of this block][cos, sin]
-  const T* forward;  // modes rows, columns q = 1, 2, ...; null where norm > 0
-  const T* inverse;  // n / 2 + 1 rows j, columns k = 1, 2, ...; times c_k n^(-norm / 2), of which no bin needs rounding
+  const T* forward;  // modes rows, columns q = 1, 2, ...; null where it was not asked for
+  const T* inverse;  // likewise; n / 2 + 1 rows j, columns k = 1, 2, ...; times c_k n^(-norm / 2), of which no bin
+                     // needs rounding
   // As in RealPlan.
   const std::int32_t* slot;  // [n]
   const std::int32_t* re;    // [modes]
@@ -35,9 +36,22 @@ struct DirectPlan {
   const T* sign;
 };
 
-// The plan for the first `modes` bins, 1 <= modes <= n / 2 + 1; made once, as other plans are. T: float, double.
+// The plan for all bins, there and back; made once, as other plans are. T: float, double.
 template <class T>
-[[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n, std::int64_t modes, int norm = 0);
+[[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n);
+
+// One for the first `modes` bins, 1 <= modes <= n / 2 + 1, there (norm 0) or back: kept until it is given back as often
+// as it was borrowed and others, borrowed since, take the room. Its table grows with n times modes, and lengths may
+// come without end.
+struct DirectKey {
+  std::int64_t n, modes;
+  bool inverse;
+  int norm;
+};
+template <class T>
+[[nodiscard]] SPECTRANS_API const DirectPlan<T>& borrow_direct_plan(const DirectKey& key);
+template <class T>
+SPECTRANS_API void give_back_direct_plan(const DirectKey& key);
 
 // Whether it takes less time than decimation(n, modes), one way or the other.
 template <class T>

@@ -205,7 +205,7 @@ class Planner {
   void set_prime(Stage& stage) {
     if (stage.radix <= kLargestButterfly) return;
     if (is_direct(stage.radix)) {
-      stage.direct = &direct_plan<T>(stage.radix, stage.radix / 2 + 1);
+      stage.direct = &direct_plan<T>(stage.radix);
     } else if (wide_) {
       stage.wide = Planner<double>::instance().prime(stage.radix);
     } else {

@@ -155,7 +155,7 @@ def check_number(name: str, value: float, low: float, high: float, expected: str
         raise TypeError(f"{name}: expected a number, got {type(value).__name__}")
     if not low <= value <= high:  # NaN fails too
         raise ValueError(f"{name}: expected {expected}, got {value}")
-    return value if isinstance(value, (int, float)) else float(value)
+    return value if type(value) in (int, float) else float(value)
 
 
 def check_probability(name: str, value: float) -> float:

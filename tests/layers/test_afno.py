@@ -106,6 +106,14 @@ def test_only_what_mixes_channels_says_so() -> None:
     assert torch.equal(alone(other)[..., 1:], alone(x)[..., 1:])
 
 
+def test_linearize(backend: str) -> None:
+    layer, x, v = layer_of(), oracle.draw(2, 15, D), oracle.draw(2, 15, D, seed=1)
+    y, derivative = torch.func.linearize(layer, x)
+    torch.testing.assert_close(y, layer(x))
+    step = 1e-6
+    torch.testing.assert_close(derivative(v), (layer(x + step * v) - layer(x - step * v)) / (2 * step))
+
+
 @pytest.mark.parametrize("grid", [None, (3, 5)], ids=str)
 def test_no_items_have_gradients_too(backend: str, grid: tuple[int, int] | None) -> None:
     layer = layer_of(grid=grid)

@@ -201,3 +201,20 @@ def test_nan_stays_in_its_sample_and_channel(backend: str) -> None:
     x[1, 4, 2] = float("nan")
     y = GlobalFilterMixing(5, 12)(x)
     assert y[1, :, 2].isnan().all() and int(y.isnan().sum()) == 12
+
+
+def test_reset_where_parameters_are_shared_out() -> None:
+    # As fully_shard does among processes; here there is one.
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    try:
+        mesh = torch.distributed.init_device_mesh("cpu", (1,))
+        with torch.device("meta"):
+            layer = AdaptiveGlobalFilter(64, 12)
+        torch.distributed.fsdp.fully_shard(layer, mesh=mesh)
+        layer.to_empty(device="cpu")
+        layer.reset_parameters()
+        power = layer.filter_real.full_tensor().square().mean(1)
+        assert float(power[0]) > 3 * float(power[6])  # 7 times, but for chance
+        assert layer(torch.randn(2, 12, 64)).isfinite().all()
+    finally:
+        torch.distributed.destroy_process_group()

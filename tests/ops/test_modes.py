@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -570,3 +571,20 @@ def test_padding_is_interpolation(backend: str, n: int) -> None:
     fine = oracle.tensor(wave).unsqueeze(-1)
     y = irfft_modes(rfft_modes(fine[::4], count, norm="forward"), 4 * n, norm="forward")
     oracle.assert_close(y, wave[:, None], n=4 * n, magnitude=2 * oracle.norm(fine), transforms=2)
+
+
+# A table for each length and number of modes: those of the last ones are kept, and no more.
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's account of the memory")
+@pytest.mark.usefixtures("cpu_kernels")
+def test_lengths_without_end_take_no_memory_without_end() -> None:
+    def resident() -> int:  # KiB
+        status = Path("/proc/self/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon"))
+
+    before = resident()
+    for n in range(3000, 3400):  # 1.6 MB each, there and back
+        x = torch.zeros(1, n, 8)
+        irfft_modes(rfft_modes(x, 64), n)
+    assert resident() - before < 250 * 1024
+    x = oracle.draw(1, 3000, 8, dtype=torch.float32)  # whose table was given up
+    check(rfft_modes(x, 64), x, 64)

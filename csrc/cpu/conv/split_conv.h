@@ -47,7 +47,8 @@ class SplitConv {
     T* kernel = static_cast<T*>(scratch(ScratchRoom::shared, (1 + 2 * parts) * all * sizeof(T)));
     T* totals = kernel + all;
     arrange_kernel(kernel);
-    const std::int64_t packs_per_sum = max(1, kItemsPerSum * d_ / lines_.lines());
+    const std::int64_t items = ceil_div(call_.u.batch, parts);
+    const std::int64_t packs_per_sum = max(1, items_per_sum(items) * d_ / lines_.lines());
     parallel(pool_, parts, lines_.tile_slots() * kVectorBytes * ceil_div(packs_, parts),
              [&](std::int64_t begin, std::int64_t end) {
                const auto space = lines_.workspace(3, 1);

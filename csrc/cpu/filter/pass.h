@@ -252,7 +252,7 @@ class FilterPass {
   // Items first .. last, of the groups of a block, to space.total; after: what comes after them.
   void items(const Blocks::Block& block, std::int64_t first, std::int64_t last, const Next& after,
              const Workspace& space) const {
-    const std::int64_t used = block.groups * slots_;
+    const std::int64_t used = block.groups * slots_, piece = items_per_sum(last - first);
     if (kGradient) {
       for (std::int64_t i = 0; i < used; ++i) space.sum[i] = space.total[i] = Vector<T>{};
     }
@@ -266,7 +266,7 @@ class FilterPass {
         }
         one(groups_[block.first + g], item, next, space, g * slots_);
       }
-      if (kGradient && in_pieces() && ((item - first) % kItemsPerSum == kItemsPerSum - 1 || item + 1 == last)) {
+      if (kGradient && in_pieces() && ((item - first) % piece == piece - 1 || item + 1 == last)) {
         for (std::int64_t i = 0; i < used; ++i) {
           space.total[i] += space.sum[i];
           space.sum[i] = Vector<T>{};

@@ -229,7 +229,8 @@ class MixingLayer(SpectralComponent):
         return f"hidden_dim={self.hidden_dim}"
 
     def _check_input(self, x: Tensor) -> None:
-        if isinstance(x, Tensor) and (x.dim() < 2 or x.shape[-1] != self.hidden_dim):
+        # What is no dense tensor, and may have no sizes, the functions refuse.
+        if isinstance(x, Tensor) and not x.is_nested and (x.dim() < 2 or x.shape[-1] != self.hidden_dim):
             raise ValueError(
                 f"x: expected shape [..., sequence, {self.hidden_dim}] for hidden_dim={self.hidden_dim}, "
                 f"got {tuple(x.shape)}"

@@ -282,9 +282,11 @@ class AdaptiveGlobalFilter(GlobalFilterMixing):
         if not self.adaptive_initialization:
             return
         with torch.no_grad():
-            k = torch.arange(self.sequence_length, device=self.filter_real.device)
-            decay = (1 + torch.minimum(k, self.sequence_length - k)).to(self.filter_real.dtype).rsqrt()
-            weight = (decay / decay.square().mean().sqrt()).unsqueeze(-1)
+            # Counted, as an arange would not be divided among processes as the parameters may be.
+            like = self.filter_real[:, :1]
+            k = torch.ones_like(like, dtype=compute_dtype(like.dtype)).cumsum(0) - 1
+            decay = (1 + torch.minimum(k, self.sequence_length - k)).rsqrt()
+            weight = (decay / decay.square().mean().sqrt()).to(like.dtype)
             self.filter_real.mul_(weight)
             self.filter_imag.mul_(weight)
 
