@@ -15,8 +15,9 @@ namespace {
 // Of the planes of the items that are done together, if these are more than the threads.
 constexpr std::int64_t kPlaneBytes = std::int64_t{1} << 20;
 
-// A row of planes and its mirror image, which may be the same one: bins (j, l) and (-j, -l). Calls visit(l, mirror) for
-// every l of row j, with mirror the place of -l; for whole vectors of l as far as rows differ.
+// A row of planes and its mirror image, which may be the same one: bins (j, l) and (-j, -l). Calls single(l, mirror)
+// for l of row j, mirror being the place of -l; where the rows differ vectors(l, mirror), as far as there are whole
+// ones, of which mirror is where their images begin.
 template <class T, class Vectors, class Single>
 SPECTRANS_INLINE void for_each_pair(std::int64_t d, bool same, const Vectors& vectors, const Single& single) {
   constexpr std::int64_t lanes = kLanes<T>;
@@ -79,10 +80,12 @@ class PlanePass {
     T *even, *odd;
   };
 
-  // A signal of several batch axes that cannot be walked as one is done item by item.
+  // A signal of several batch axes that cannot be walked as one is done item by item. Where an axis is short, mixing
+  // has several items side by side, and their bits depend on how many: not to be a matter of threads.
   std::int64_t items_at_once() const {
     if (max(max(call_.x.axes, filters_ ? call_.y.axes : 0), sums_ ? call_.with.axes : 0) > 1) return 1;
-    const std::int64_t threads = pool_.threads, fitting = kPlaneBytes / (size_ * std::int64_t(sizeof(T)));
+    const std::int64_t threads = min(n_, d_) < 2 * kLanes<T> ? 1 : pool_.threads;
+    const std::int64_t fitting = kPlaneBytes / (size_ * std::int64_t(sizeof(T)));
     return min(call_.x.batch, max(threads, fitting / threads * threads));
   }
 

@@ -235,6 +235,19 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
         assert all(map(torch.equal, run_all(), alone))
 
 
+@pytest.mark.usefixtures("native_library")
+@pytest.mark.parametrize("shape", [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260)], ids=str)
+def test_bits_are_the_same_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:
+    # More than there are cores: as many items as threads may be done at once.
+    x, g = oracle.draw(*shape, dtype=torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+    h = draw_response(*shape[1:], torch.float32)
+    torch.set_num_threads(1)
+    alone = (filter_plane(x, h), *filter_plane_backward(g, x, h))
+    for count in (threads, 3, 7):
+        torch.set_num_threads(count)
+        assert all(map(torch.equal, (filter_plane(x, h), *filter_plane_backward(g, x, h)), alone))
+
+
 @pytest.mark.parametrize(("dtype", "layout"), oracle.OPCHECKED, ids=str)
 def test_opcheck(dtype: torch.dtype, layout: str) -> None:
     x = oracle.LAYOUTS[layout]((2, 6, 5), dtype).requires_grad_()
