@@ -82,7 +82,7 @@ def test_shapes_of_the_derivatives(shape: Shape, dtype: torch.dtype) -> None:
 # Planes of several items fit into what is done at once; of one; of less than one.
 @pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("shape", [(9, 40, 70), (3, 300, 500), (2, 600, 520)], ids=str)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 def test_large_signals(threads: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
     check_all(x, g, draw_response(*shape[1:], oracle.compute(dtype)))
@@ -183,7 +183,7 @@ def test_one_item_does_not_leak_into_another(backend: str) -> None:
     torch.testing.assert_close(y[[0, 2, 3]], clean[[0, 2, 3]])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (1, 4), (3, 2), (2, 3)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 2)], ids=str)
 def test_gradcheck(backend: str, shape: Shape) -> None:
     x, h = oracle.draw(2, *shape).requires_grad_(), draw_response(*shape).requires_grad_()
     for inputs in ((x, h), (x.detach(), h), (x, h.detach())):
