@@ -134,21 +134,6 @@ class SplitModesPass {
   const Weights<T> weights_;
 };
 
-// A plan for as long as a call takes.
-template <class T>
-class Borrowed {
- public:
-  explicit Borrowed(const DirectKey& key) : plan(borrow_direct_plan<T>(key)), key_(key) {}
-  Borrowed(const Borrowed&) = delete;
-  Borrowed& operator=(const Borrowed&) = delete;
-  ~Borrowed() { give_back_direct_plan<T>(key_); }
-
-  const DirectPlan<T>& plan;
-
- private:
-  const DirectKey key_;
-};
-
 template <class T>
 void run(const Modes& call, const Storage<T>& storage, const ThreadPool& pool) {
   const std::int64_t n = call.x.n, count = call.bins.n;
@@ -163,12 +148,17 @@ void run(const Modes& call, const Storage<T>& storage, const ThreadPool& pool) {
     const DecimatedModes<T> transform{decimation<T>(n, count, call.inverse), count};
     return ModesPass<T, DecimatedModes<T>>(call, transform, storage, pool).run();
   }
-  const Borrowed<T> direct({n, count, call.inverse, call.inverse ? call.norm : 0});
-  with_element(call.element, [&]<class IO>(IO) {
-    if constexpr (std::is_same_v<Compute<IO>, T>) {
-      ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{direct.plan}, storage, pool).run();
-    }
-  });
+  const auto use = [&](const DirectPlan<T>& plan) {
+    with_element(call.element, [&]<class IO>(IO) {
+      if constexpr (std::is_same_v<Compute<IO>, T>) {
+        ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{plan}, storage, pool).run();
+      }
+    });
+  };
+  with_direct_plan<T>(
+      {n, count, call.inverse, call.inverse ? call.norm : 0},
+      [](const DirectPlan<T>& plan, const void* context) { (*static_cast<const decltype(use)*>(context))(plan); },
+      &use);
 }
 
 }  // namespace

@@ -186,13 +186,17 @@ const DirectPlan<T>& direct_plan(std::int64_t n) {
 }
 
 template <class T>
-const DirectPlan<T>& borrow_direct_plan(const DirectKey& key) {
-  return library<T>().borrow(key);
-}
-
-template <class T>
-void give_back_direct_plan(const DirectKey& key) {
-  library<T>().give_back(key);
+void with_direct_plan(const DirectKey& key, void (*use)(const DirectPlan<T>&, const void*), const void* context) {
+  struct Loan {
+    const DirectKey& key;
+    const DirectPlan<T>& plan;
+    explicit Loan(const DirectKey& of) : key(of), plan(library<T>().borrow(of)) {}
+    Loan(const Loan&) = delete;
+    Loan& operator=(const Loan&) = delete;
+    ~Loan() { library<T>().give_back(key); }
+  };
+  const Loan loan(key);
+  use(loan.plan, context);
 }
 
 template <class T>
@@ -202,10 +206,10 @@ bool is_direct_faster(std::int64_t n, std::int64_t modes, bool inverse) {
 
 template SPECTRANS_API const DirectPlan<float>& direct_plan<float>(std::int64_t);
 template SPECTRANS_API const DirectPlan<double>& direct_plan<double>(std::int64_t);
-template SPECTRANS_API const DirectPlan<float>& borrow_direct_plan<float>(const DirectKey&);
-template SPECTRANS_API const DirectPlan<double>& borrow_direct_plan<double>(const DirectKey&);
-template SPECTRANS_API void give_back_direct_plan<float>(const DirectKey&);
-template SPECTRANS_API void give_back_direct_plan<double>(const DirectKey&);
+template SPECTRANS_API void with_direct_plan<float>(const DirectKey&, void (*)(const DirectPlan<float>&, const void*),
+                                                    const void*);
+template SPECTRANS_API void with_direct_plan<double>(const DirectKey&, void (*)(const DirectPlan<double>&, const void*),
+                                                     const void*);
 template SPECTRANS_API bool is_direct_faster<float>(std::int64_t, std::int64_t, bool);
 template SPECTRANS_API bool is_direct_faster<double>(std::int64_t, std::int64_t, bool);
 

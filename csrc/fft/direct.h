@@ -40,18 +40,16 @@ struct DirectPlan {
 template <class T>
 [[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n);
 
-// One for the first `modes` bins, 1 <= modes <= n / 2 + 1, there (norm 0) or back: kept until it is given back as often
-// as it was borrowed and others, borrowed since, take the room. Its table grows with n times modes, and lengths may
-// come without end.
+// Calls use(plan, context) with one for the first `modes` bins, 1 <= modes <= n / 2 + 1, there (norm 0) or back. It is
+// kept until others, used since, take the room: its table grows with n times modes, and lengths may come without end.
 struct DirectKey {
   std::int64_t n, modes;
   bool inverse;
   int norm;
 };
 template <class T>
-[[nodiscard]] SPECTRANS_API const DirectPlan<T>& borrow_direct_plan(const DirectKey& key);
-template <class T>
-SPECTRANS_API void give_back_direct_plan(const DirectKey& key);
+SPECTRANS_API void with_direct_plan(const DirectKey& key, void (*use)(const DirectPlan<T>& plan, const void* context),
+                                    const void* context);
 
 // Whether it takes less time than decimation(n, modes), one way or the other.
 template <class T>
