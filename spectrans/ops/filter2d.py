@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype, from_parts
+from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
 
 
 def _real_columns(w: int, device: torch.device) -> Tensor:  # bool [w//2+1, 1, 1]
@@ -20,10 +20,7 @@ def effective_response(
     w: int,
 ) -> Tensor:  # [h, w//2+1, d, 2]
     """What acts of a response: all of it, but (H[kh] + conj H[-kh]) / 2 in the columns that hold both."""
-    real, imag = response.unbind(-1)
-    mirrored_real, mirrored_imag = response.flip(0).roll(1, 0).unbind(-1)
-    both = from_parts((real + mirrored_real) / 2, (imag - mirrored_imag) / 2)
-    return torch.where(_real_columns(w, response.device), both, response)
+    return torch.where(_real_columns(w, response.device), hermitian_part(response, 1), response)
 
 
 def filter2d_reference(

@@ -6,17 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype, from_parts
-
-
-def hermitian_part(
-    response: Tensor,  # [n, d, 2]
-) -> Tensor:  # [n, d, 2]
-    """(H[k] + conj H[-k]) / 2: what acts of a response."""
-    mirrored = response.flip(0, 1).roll((1, 1), (0, 1))
-    real, imag = response.unbind(-1)
-    mirrored_real, mirrored_imag = mirrored.unbind(-1)
-    return from_parts((real + mirrored_real) / 2, (imag - mirrored_imag) / 2)
+from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
 
 
 def filter_plane_reference(
@@ -28,7 +18,7 @@ def filter_plane_reference(
     if x.numel() == 0:
         return x + response.sum().mul(0)  # keeps the (zero) derivative with respect to the response
     n, d = x.shape[-2:]
-    real, imag = hermitian_part(response)[:, : d // 2 + 1].unbind(-1)
+    real, imag = hermitian_part(response, 2)[:, : d // 2 + 1].unbind(-1)
     spectrum = torch.fft.rfft2(x.to(compute_dtype(x.dtype)))
     y: Tensor = torch.fft.irfft2(spectrum * torch.complex(real, -imag if adjoint else imag), s=(n, d))
     return y.to(x.dtype)
@@ -47,7 +37,7 @@ def filter_plane_response_grad_reference(
     # conj_physical: a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
     product = (x_spectrum.conj_physical() * grad_spectrum).reshape(-1, n, d).sum(0)
     # Hermitian already, but for rounding: now the imaginary part of a bin that is its own mirror image is exactly zero.
-    return hermitian_part(from_parts(product.real, product.imag)) / (n * d)
+    return hermitian_part(from_parts(product.real, product.imag), 2) / (n * d)
 
 
 def _response_shape(n: int, d: int) -> tuple[int, ...]:

@@ -58,6 +58,19 @@ def from_parts(real: torch.Tensor, imag: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(torch.complex(real, imag))
 
 
+def hermitian_part(
+    response: torch.Tensor,  # [n, ..., 2], (real, imaginary) pairs
+    axes: int,
+) -> torch.Tensor:  # the shape of the response
+    """(H[k] + conj H[-k]) / 2: all that a real output sees of H. k runs over the first `axes` axes."""
+    mirrored = response
+    for axis in range(axes):
+        mirrored = mirrored.flip(axis).roll(1, axis)
+    real = (response[..., 0] + mirrored[..., 0]) / 2
+    imag = (response[..., 1] - mirrored[..., 1]) / 2
+    return from_parts(real, imag)
+
+
 def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     """`result` with the strides of ``torch.empty_like(like)``: what every op promises for its output."""
     out = torch.empty_like(like)

@@ -20,7 +20,7 @@ from spectrans.functional.arguments import (
     check_probability,
     check_signal,
 )
-from spectrans.ops.library import from_parts
+from spectrans.ops.library import from_parts, hermitian_part
 
 __all__ = ["FilterMixingLayer", "MixingLayer", "UnitaryMixingLayer"]
 
@@ -58,24 +58,6 @@ def _band_shares(
     per_band = torch.zeros_like(energy[:1]).repeat(BANDS, 1).index_add(0, band, energy)
     total = per_band.sum(0)
     return torch.where(total == 0, 1 / BANDS, per_band / torch.where(total == 0, 1.0, total))
-
-
-def _negated(h: Tensor, axis: int) -> Tensor:
-    """H[-k] for every k along `axis`, indices modulo its length."""
-    return h.flip(axis).roll(1, axis)
-
-
-def _hermitian_part(
-    h: Tensor,  # [n, ..., 2], (real, imaginary) pairs
-    axes: int,
-) -> Tensor:  # the shape of h
-    """(H[k] + conj H[-k]) / 2: all that a real output sees of H. k runs over the first `axes` axes."""
-    mirrored = h
-    for axis in range(axes):
-        mirrored = _negated(mirrored, axis)
-    real = (h[..., 0] + mirrored[..., 0]) / 2
-    imag = (h[..., 1] - mirrored[..., 1]) / 2
-    return from_parts(real, imag)
 
 
 def _gains(effective: Tensor) -> dict[str, Any]:
@@ -487,7 +469,7 @@ class FilterMixingLayer(MixingLayer):
             alone = ((2 * k) % n == 0).reshape(-1, *[1] * (response.dim() - 1))
             pairs = from_parts(pairs[..., 0], pairs[..., 1].masked_fill(alone, 0.0))
         elif bins == n:
-            pairs = _hermitian_part(pairs, 1)
+            pairs = hermitian_part(pairs, 1)
         else:
             raise ValueError(
                 f"get_filter_response: expected {n} frequencies or {n // 2 + 1} (n//2+1) along the first axis for "

@@ -16,8 +16,8 @@ from spectrans.functional.arguments import (
     check_probability,
     norm_code,
 )
-from spectrans.layers.mixing.base import FilterMixingLayer, _gains, _hermitian_part
-from spectrans.ops.library import compute_dtype, from_parts
+from spectrans.layers.mixing.base import FilterMixingLayer, _gains
+from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
 
@@ -96,7 +96,7 @@ class _GlobalFilter(FilterMixingLayer):
 
     def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
         """The Hermitian part of H for n samples, at frequencies that have all its moduli: H[-k] has that of H[k]."""
-        return _hermitian_part(from_parts(*self._parts(dtype, n)), self._axes)[: n // 2 + 1]
+        return hermitian_part(from_parts(*self._parts(dtype, n)), self._axes)[: n // 2 + 1]
 
     def get_filter_response(self) -> Tensor:
         """H as parametrised, activation applied: complex [sequence_length, d].
@@ -108,7 +108,7 @@ class _GlobalFilter(FilterMixingLayer):
     def get_effective_response(self) -> Tensor:
         r"""The part of H that acts on a real signal, :math:`(H_k + \bar H_{-k}) / 2`: complex [sequence_length, d]."""
         pairs = from_parts(*self._parts(self.filter_real.dtype, self.sequence_length))
-        return torch.view_as_complex(_hermitian_part(pairs, self._axes))
+        return torch.view_as_complex(hermitian_part(pairs, self._axes))
 
     def compute_operator_norm(self, sequence_length: int) -> float:
         """The largest modulus of the effective response, interpolated for another than the layer's `sequence_length`.
