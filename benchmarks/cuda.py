@@ -30,7 +30,7 @@ from rich.table import Table
 from torch import Tensor
 
 import spectrans
-from benchmarks import conv, filter, filter2d, mixing, modes, norms, record, report
+from benchmarks import conv, filter, filter2d, filter_plane, mixing, modes, norms, record, report
 from benchmarks.measure import FINALISTS, NEAR, errors
 from benchmarks.operation import Contender, Operation, Shape, Target, Tensors
 from benchmarks.overheads import Overhead
@@ -143,6 +143,9 @@ def cases() -> list[Case]:
     result += [Case(both, (64, 512, 768), dtype) for dtype in (fp32, bf16)]
     result.append(Case(filtering, (64, 1000, 768), fp32))
     result.append(Case(grid, (256, 14 * 14, 384), bf16))
+    result += [
+        Case(of(filter_plane.OPERATIONS, "spectral_filter_plane"), (32, 512, 768), dtype) for dtype in (fp32, bf16)
+    ]
     result.append(Case(of(conv.OPERATIONS, "fft_conv"), (64, 1024, 768), fp32))
     result.append(Case(of(modes.OPERATIONS, "rfft_modes"), (64, 1024, 768), fp32))
     result.append(Case(of(norms.OPERATIONS, "spectral_norm"), (1, 4096, 768), fp32))

@@ -22,6 +22,7 @@ from spectrans.functional import (
     rfft_modes,
     spectral_filter,
     spectral_filter2d,
+    spectral_filter_plane,
     spectral_norm,
 )
 
@@ -49,6 +50,7 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "spectral_filter2d": lambda x: spectral_filter2d(
         x, oracle.draw_response2d(8, N // 8, D, torch.float32).cuda(), (8, N // 8)
     ),
+    "spectral_filter_plane": lambda x: spectral_filter_plane(x, torch.view_as_complex(on_gpu(N, D, 2))),
     "fft_conv": lambda x: fft_conv(x, x[0].float().contiguous(), pre_gate=x, post_gate=x),
     "rfft_modes": lambda x: torch.view_as_real(rfft_modes(x, 12)),
     "irfft_modes": lambda x: irfft_modes(rfft_modes(x, 12), N),
@@ -179,7 +181,7 @@ def test_capture_of_a_training_step() -> None:
 
 @each_call
 def test_does_not_wait_for_the_gpu(name: str) -> None:
-    if name in ("spectral_filter", "spectral_filter2d"):
+    if name in ("spectral_filter", "spectral_filter2d", "spectral_filter_plane"):
         pytest.skip("the call itself copies its response from the host")
     call, x = CALLS[name], on_gpu(B, N, D)
     call(x)

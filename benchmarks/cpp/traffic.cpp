@@ -63,6 +63,28 @@ void filters(const char* type, std::int64_t batch, std::int64_t h, std::int64_t 
 }
 
 template <class S>
+void planes(const char* type, std::int64_t batch, std::int64_t n, std::int64_t d) {
+  using T = typename spectrans::cuda::Arithmetic<S>::type;
+  const std::int64_t count = batch * n * d;
+  Buffer<S> x(wave(count)), grad(wave(count)), y(wave(count));
+  Buffer<T> response(wave(2 * n * d)), sums(wave(2 * n * d));
+  spectrans::FilterPlane call{};
+  call.element = element<S>();
+  call.x = signal(x, batch, n, d);
+  call.y = signal(y, batch, n, d);
+  call.response = response.data();
+  const double bytes = static_cast<double>(x.bytes());
+  row(std::string("filter_plane ") + type, shape_of(batch, n, d, false), 2 * bytes + response.bytes(),
+      [&](const auto& stream) { spectrans::cuda::filter_plane(call, stream); });
+  call.x = signal(grad, batch, n, d);
+  call.with = signal(x, batch, n, d);
+  call.response_grad = sums.data();
+  call.adjoint = true;
+  row(std::string("filter_plane backward ") + type, shape_of(batch, n, d, false), 3 * bytes + 2.0 * response.bytes(),
+      [&](const auto& stream) { spectrans::cuda::filter_plane(call, stream); });
+}
+
+template <class S>
 void mixings(const char* type, std::int64_t batch, std::int64_t n, std::int64_t d, bool both_only = false) {
   Buffer<S> x(wave(batch * n * d)), y(wave(batch * n * d));
   spectrans::Mixing call{element<S>(), signal(x, batch, n, d), signal(y, batch, n, d), true, true, false, 1.0};
@@ -140,6 +162,8 @@ int main() {
     filters<__nv_bfloat16>("bfloat16", 4, 1, n, 32);
   }
   filters<float>("float32", 4, 14, 14, 32);
+  planes<float>("float32", 4, 128, 256);
+  planes<__nv_bfloat16>("bfloat16", 4, 128, 256);
   mixings<float>("float32", 2, 128, 256);
   mixings<__nv_bfloat16>("bfloat16", 2, 128, 256);
   for (const std::int64_t n : {512, 1024, 4096}) {  // the longer, the fewer columns in a block

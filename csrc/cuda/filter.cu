@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "lines.h"
 #include "long.h"
+#include "sums.h"
 
 namespace spectrans::cuda {
 namespace {
@@ -105,25 +106,8 @@ __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) filter_odd(const F
 }
 
 // ---- the response's gradient ----------------------------------------------------------------------------------------
-
-// Sums over chunks of the batch, then over the chunks: always in the same order. c / n conj(X) G per bin, c = 1 in the
-// columns 0 and width / 2 of the half spectrum, else 2.
-template <class T>
-struct Sums {
-  Pair<T>* data;  // [chunks, rows, width / 2 + 1, d]
-  int rows, half, d;
-
-  SPECTRANS_DEVICE Pair<T>* at(std::int64_t chunk, int row, int k, int channel) const {
-    return data + ((chunk * rows + row) * half + k) * d + channel;
-  }
-
-  // conj(x) g, to what earlier items of the chunk have left there
-  SPECTRANS_DEVICE void add(Pair<T>* to, Complex<T> x, Complex<T> g, bool first) const {
-    const Complex<T> product = times_conj(g, x.re, x.im);
-    const Pair<T> before = first ? Pair<T>{T(0), T(0)} : load(to);
-    store(to, Pair<T>{before.re + product.re, before.im + product.im});
-  }
-};
+//
+// c / n conj(X) G per bin, c = 1 in the columns 0 and width / 2 of the half spectrum, else 2.
 
 template <class S>
 struct BackwardParameters {
@@ -222,15 +206,12 @@ struct SumParameters {
   T scale;
 };
 
-constexpr int kSumThreads = 256;
-
 // Bin (row, k) of a column that holds bins and their mirror images is the conjugate of (-row, k): one of the two was
 // summed.
 template <class T>
 __global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T> p) {
   const Sums<T>& sums = p.sums;
-  const std::int64_t count = std::int64_t{sums.rows} * sums.half * sums.d;
-  for (std::int64_t i = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x; i < count;
+  for (std::int64_t i = std::int64_t{blockIdx.x} * kSumThreads + threadIdx.x; i < sums.bins();
        i += std::int64_t{gridDim.x} * kSumThreads) {
     const std::int64_t bin = i / sums.d;
     const int channel = static_cast<int>(i - bin * sums.d), row = static_cast<int>(bin / sums.half);
@@ -374,13 +355,6 @@ void run_forward(const Filter& call, std::int64_t h, const Stream& stream) {
   launch(shape.even ? &filter_even<S> : &filter_odd<S>, shape.grid(call.x.batch), stream.stream, parameters);
 }
 
-// Items that one block adds up: few where there would not be enough blocks otherwise. By shapes alone, so that sums
-// are the same on every device.
-std::int64_t chunk_of(std::int64_t batch, std::int64_t d) {
-  constexpr std::int64_t enough = 512, most = 16, channels = 8;
-  return std::clamp(batch * ((d + channels - 1) / channels) / enough, std::int64_t{1}, most);
-}
-
 // The chunks' sums, and the gradient they make.
 template <class T>
 struct Summation {
@@ -389,18 +363,15 @@ struct Summation {
   Sums<T> sums;
 
   Summation(const Filter& call, std::int64_t h, const Stream& stream)
-      : chunk(chunk_of(call.x.batch, call.x.d)), chunks((call.x.batch + chunk - 1) / chunk),
+      : chunk(items_of_sum(call.x.batch, call.x.d)), chunks(ceil_div(call.x.batch, chunk)),
         width(static_cast<int>(call.x.n / h)),
         sums{nullptr, static_cast<int>(h), width / 2 + 1, static_cast<int>(call.x.d)} {
-    sums.data = static_cast<Pair<T>*>(stream.allocate(chunks * bins() * sizeof(Pair<T>), stream.context));
+    sums.data = static_cast<Pair<T>*>(stream.allocate(chunks * sums.bins() * sizeof(Pair<T>), stream.context));
   }
-
-  [[nodiscard]] std::int64_t bins() const { return std::int64_t{sums.rows} * sums.half * sums.d; }
 
   // scale: of the products that were summed
   void finish(const Filter& call, T scale, const Stream& stream) const {
-    const std::int64_t blocks = std::min((bins() + kSumThreads - 1) / kSumThreads, kMaxBlocksAlongY);
-    launch(&add_chunks<T>, {dim3(static_cast<unsigned>(blocks)), kSumThreads, 0}, stream.stream,
+    launch(&add_chunks<T>, grid_of_sums(sums.bins()), stream.stream,
            SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, width, scale / T(call.x.n)});
   }
 };

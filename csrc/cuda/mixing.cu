@@ -4,33 +4,18 @@
 // makes y[m, k] and y[-m, -k].
 //
 // Re X sees only e[j, l] = (x[j, l] + x[-j, -l]) / 2. So rows j <= n / 2 of e are transformed to E[j, k], of which
-// columns are Hermitian in j: their transforms are real, y[., k] itself. Re X - Im X needs all rows of x, and complex
-// transforms along the columns.
-//
-// Two rows, and two real columns, go through one complex transform as its real and imaginary parts. They may share
-// their roundings, NaNs and infinities, for every value of an item's result depends on all of the item.
+// columns are Hermitian in j: their transforms are real, y[., k] itself, and two go through one complex transform as
+// its real and imaginary parts. Re X - Im X needs all rows of x, and complex transforms along the columns.
 #include <algorithm>
-#include <utility>
 
 #include "geometry.h"
 #include "kernels.h"
 #include "lines.h"
 #include "long.h"
+#include "plane.h"
 
 namespace spectrans::cuda {
 namespace {
-
-// Two blocks of the last stage are in registers at once.
-template <class T>
-constexpr int kLast = sizeof(T) == 4 ? 8 : 4;
-template <class T>
-constexpr int kStage = sizeof(T) == 4 ? 16 : 8;
-
-// In float that leaves room for three blocks of 256 threads in a multiprocessor.
-template <class T>
-constexpr int kThreads = sizeof(T) == 4 ? 384 : kMaxThreads;
-template <class T>
-constexpr int kBlocks = sizeof(T) == 4 ? 2 : 1;
 
 constexpr std::int64_t kMaxChannels = 1 << 30;
 
@@ -77,8 +62,8 @@ struct MixedLine {
 // Where neighbouring threads have neighbouring lines they write bins as they come; where they have neighbouring samples
 // of a line, bins go back to shared memory, to be written in their order.
 template <class S, bool kEven>
-__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
-    mix_lines(const LineParameters<S> p) {
+__global__ void __launch_bounds__(kPlaneThreads<typename Arithmetic<S>::type>,
+                                  kPlaneBlocks<typename Arithmetic<S>::type>) mix_lines(const LineParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T, kEven ? Lengths::line : Lengths::odd_line> frame(p.plan, p.layout);
   prepare(frame);
@@ -90,7 +75,7 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
     const MixedLine<S> line{y + frame.column * p.y.d_stride, p.y.n_stride, p.n, p.part};
     if constexpr (kEven) {
       forward(frame, tile, EvenOddSamples<S>(p.x, item, channel, p.channels));
-      middle_pairs<kLast<T>, true, false>(
+      middle_pairs<kLastOfPlane<T>, true, false>(
           frame, tile, [&](const BlockPair& pair, int k, Complex<T> at, Complex<T> mirrored) SPECTRANS_INLINE_LAMBDA {
             if (!direct) {
               if (k == 0) at.im = mirrored.re;  // bins 0 and row are real
@@ -104,11 +89,11 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
     } else {
       forward(frame, tile, RealSamples<S>(p.x, item, channel, p.channels));
       if (direct) {
-        middle<kLast<T>, true, false>(frame, tile, [&](int, int k, Complex<T> value) SPECTRANS_INLINE_LAMBDA {
+        middle<kLastOfPlane<T>, true, false>(frame, tile, [&](int, int k, Complex<T> value) SPECTRANS_INLINE_LAMBDA {
           if (active && 2 * k < row) line.store(k, value);
         });
       } else {
-        last_stage<kLast<T>>(frame, tile);
+        last_stage<kLastOfPlane<T>>(frame, tile);
       }
     }
     __syncthreads();
@@ -175,100 +160,17 @@ __global__ void __launch_bounds__(kRowThreads<typename Arithmetic<S>::type>, 1)
 
 // ---- two axes -------------------------------------------------------------------------------------------------------
 
-// Rows [items of a chunk, rows, pitch] of bins k <= d / 2.
-template <class T>
-struct HalfSpectrum {
-  Pair<T>* data;
-  int rows, bins, pitch;
-
-  SPECTRANS_DEVICE Pair<T>* row(int item, int j) const { return data + (std::int64_t{item} * rows + j) * pitch; }
-  [[nodiscard]] std::int64_t item_bytes() const { return std::int64_t{rows} * pitch * sizeof(Pair<T>); }
-};
-
 template <class S>
-struct PlaneParameters {
+struct ColumnsParameters {
   using T = typename Arithmetic<S>::type;
   Plan plan;
   Layout layout;
-  Lines of;  // x, or y
+  Lines y;
   HalfSpectrum<T> half;
   Part<T> part;
-  Divider by_pitch;
   std::int64_t first_item;
   int items, n, d;
 };
-
-// Rows 2 q and 2 q + 1 as real and imaginary parts; folded: of twice e.
-template <class S>
-struct RowPair {
-  using T = typename Arithmetic<S>::type;
-  struct Row {
-    const S *line, *mirrored;
-    bool active;
-  };
-  Row re, im;
-  std::int64_t stride;
-  int d;
-  bool folded;
-
-  SPECTRANS_DEVICE RowPair(const PlaneParameters<S>& p, const S* plane, int q)
-      : stride(p.of.d_stride), d(p.d), folded(!p.part.hartley) {
-    const auto row = [&](int j) SPECTRANS_INLINE_LAMBDA {
-      const int mirrored = j == 0 ? 0 : p.n - j;
-      return Row{plane + j * p.of.n_stride, plane + mirrored * p.of.n_stride, j < p.half.rows};
-    };
-    re = row(2 * q);
-    im = row(2 * q + 1);
-  }
-
-  SPECTRANS_DEVICE T sample(const Row& row, int l) const {
-    return row.active ? widen(cuda::load(row.line + l * stride)) : T(0);
-  }
-  SPECTRANS_DEVICE T mirrored(const Row& row, int l) const {
-    return row.active ? widen(cuda::load(row.mirrored + (l == 0 ? 0 : d - l) * stride)) : T(0);
-  }
-
-  template <int R>
-  SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
-    if (folded) {
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        const int l = first + i * step;
-        v[i] = {sample(re, l) + mirrored(re, l), sample(im, l) + mirrored(im, l)};
-      });
-    } else {
-      unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-        const int l = first + i * step;
-        v[i] = {sample(re, l), sample(im, l)};
-      });
-    }
-  }
-};
-
-// Rows of x to twice the half spectra of rows; folded: to four times those of e.
-template <class S>
-__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
-    mix_rows(const PlaneParameters<S> p) {
-  using T = typename Arithmetic<S>::type;
-  const Frame<T> frame(p.plan, p.layout);
-  prepare(frame);
-  const int first = blockIdx.x * p.layout.columns, pitch = p.half.pitch;
-  const Tile<T> tile = frame.tile();
-  for (int item = blockIdx.y; item < p.items; item += gridDim.y) {
-    const S* const x = static_cast<const S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
-    forward(frame, tile, RowPair<S>(p, x, first + frame.column));
-    last_stage<kLast<T>>(frame, tile);
-    __syncthreads();
-    for (int i = threadIdx.x; i < p.layout.columns * pitch; i += p.layout.columns * p.layout.workers) {
-      const int column = quotient(i, p.by_pitch), k = i - column * pitch, j = 2 * (first + column);
-      if (k >= p.half.bins) continue;
-      const Tile<T> rows = frame.tile_of(column);
-      const Complex<T> z = rows.load(frame.bin_address(k)), u = rows.load(frame.bin_address(k == 0 ? 0 : p.d - k));
-      if (j < p.half.rows) store(p.half.row(item, j) + k, Pair<T>{z.re + u.re, z.im - u.im});
-      if (j + 1 < p.half.rows) store(p.half.row(item, j + 1) + k, Pair<T>{z.im + u.im, u.re - z.re});
-    }
-    __syncthreads();
-  }
-}
 
 // Column k of the result, and its mirror image.
 template <class S>
@@ -280,8 +182,8 @@ struct MixedColumn {
   bool active, once;  // once: a column that is its own mirror image
   const Part<T>& part;
 
-  SPECTRANS_DEVICE MixedColumn(const PlaneParameters<S>& p, S* plane, int k)
-      : column(plane + k * p.of.d_stride), mirrored(plane + (p.d - k) * p.of.d_stride), stride(p.of.n_stride), n(p.n),
+  SPECTRANS_DEVICE MixedColumn(const ColumnsParameters<S>& p, S* plane, int k)
+      : column(plane + k * p.y.d_stride), mirrored(plane + (p.d - k) * p.y.d_stride), stride(p.y.n_stride), n(p.n),
         active(k < p.half.bins), once(k == 0 || 2 * k == p.d), part(p.part) {}
 
   SPECTRANS_DEVICE void store(int m, Complex<T> bin) const {
@@ -300,7 +202,7 @@ struct MixedColumn {
 template <class S>
 struct ColumnPair {
   using T = typename Arithmetic<S>::type;
-  const PlaneParameters<S>& p;
+  const ColumnsParameters<S>& p;
   S* plane;
   int worker, k, other;
 
@@ -334,15 +236,16 @@ struct ColumnPair {
 
 // Re X: columns of E to columns of y.
 template <class S>
-__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
-    mix_columns(const PlaneParameters<S> p) {
+__global__ void __launch_bounds__(kPlaneThreads<typename Arithmetic<S>::type>,
+                                  kPlaneBlocks<typename Arithmetic<S>::type>)
+    mix_columns(const ColumnsParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
   const int columns = p.layout.columns, k = blockIdx.x * 2 * columns + frame.column, other = k + columns;
   const Tile<T> tile = frame.tile();
   for (int item = blockIdx.y; item < p.items; item += gridDim.y) {
-    first_inverse_stage<kLast<T>>(
+    first_inverse_stage<kLastOfPlane<T>>(
         frame, tile, [&](int j, Complex<T>& at, Complex<T>& mirrored) SPECTRANS_INLINE_LAMBDA {
           const bool upper = 2 * j > p.n;
           const Pair<T>* const row = p.half.row(item, upper ? p.n - j : j);
@@ -353,43 +256,28 @@ __global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlock
           at = upper ? high : low;
           mirrored = upper ? low : high;
         });
-    S* const y = static_cast<S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
+    S* const y = static_cast<S*>(p.y.data) + offset(p.y, p.first_item + item, 0);
     inverse(frame, tile, ColumnPair<S>{p, y, frame.worker, k, other});
     __syncthreads();
   }
 }
 
-template <class S>
-struct SpectrumColumn {
-  using T = typename Arithmetic<S>::type;
-  const Pair<T>* column;
-  int pitch;
-  bool active;
-
-  template <int R>
-  SPECTRANS_DEVICE void load(Complex<T>* v, int first, int step) const {
-    unroll<0, R>([&]<int i>() SPECTRANS_INLINE_LAMBDA {
-      const Pair<T> value = active ? cuda::load(column + std::int64_t{first + i * step} * pitch) : Pair<T>{};
-      v[i] = {value.re, value.im};
-    });
-  }
-};
-
 // Re X - Im X: columns of the rows' half spectra to columns of y.
 template <class S>
-__global__ void __launch_bounds__(kThreads<typename Arithmetic<S>::type>, kBlocks<typename Arithmetic<S>::type>)
-    mix_complex_columns(const PlaneParameters<S> p) {
+__global__ void __launch_bounds__(kPlaneThreads<typename Arithmetic<S>::type>,
+                                  kPlaneBlocks<typename Arithmetic<S>::type>)
+    mix_complex_columns(const ColumnsParameters<S> p) {
   using T = typename Arithmetic<S>::type;
   const Frame<T> frame(p.plan, p.layout);
   prepare(frame);
   const int k = blockIdx.x * p.layout.columns + frame.column;
   const Tile<T> tile = frame.tile();
   for (int item = blockIdx.y; item < p.items; item += gridDim.y) {
-    S* const y = static_cast<S*>(p.of.data) + offset(p.of, p.first_item + item, 0);
+    S* const y = static_cast<S*>(p.y.data) + offset(p.y, p.first_item + item, 0);
     const MixedColumn<S> column(p, y, k);
-    forward(frame, tile, SpectrumColumn<S>{p.half.row(item, 0) + k, p.half.pitch, column.active});
-    middle<kLast<T>, true, false>(frame, tile,
-                                  [&](int, int m, Complex<T> bin) SPECTRANS_INLINE_LAMBDA { column.store(m, bin); });
+    forward(frame, tile, SpectrumColumn<T>(p.half, item, k));
+    middle<kLastOfPlane<T>, true, false>(
+        frame, tile, [&](int, int m, Complex<T> bin) SPECTRANS_INLINE_LAMBDA { column.store(m, bin); });
     __syncthreads();
   }
 }
@@ -402,18 +290,13 @@ struct Axes {
   bool both;
 };
 
-void exchange(Signal& signal) {
-  std::swap(signal.n, signal.d);
-  std::swap(signal.n_stride, signal.d_stride);
-}
-
 // One axis: it is called n. Two: neighbours along d are neighbours in y, where there is such an axis.
 Axes axes(const Mixing& call) {
   Axes result{call.x, call.y, call.sequence && call.hidden && call.x.n > 1 && call.x.d > 1};
   const bool hidden = call.hidden && (!call.sequence || call.x.n == 1);
-  if (result.both ? call.y.d_stride != 1 && call.y.n_stride == 1 : hidden) {
-    exchange(result.x);
-    exchange(result.y);
+  if (result.both ? rows_are_apart(call.y) : hidden) {
+    exchange_axes(result.x);
+    exchange_axes(result.y);
   }
   if (result.both || result.x.d > 1) return result;
   // A single line of each item: items are as good as channels.
@@ -431,25 +314,6 @@ Axes axes(const Mixing& call) {
 
 // Lines of even length are held as half as many complex values.
 std::int64_t line_row(std::int64_t n) { return n % 2 == 0 ? n / 2 : n; }
-
-template <class T>
-Plan plan_of(std::int64_t row) {
-  return plan(1, row, kLast<T>, kStage<T>);
-}
-
-template <class S>
-const char* why_not_transform(std::int64_t row) {
-  using T = typename Arithmetic<S>::type;
-  if (!has_plan(1, row)) return "a length has a prime factor beyond 7, or is too long";
-  const Work work{.channels = 1, .tiles = 1, .storage_size = sizeof(S), .size = sizeof(T), .columns_first = false};
-  if (geometry(plan_of<T>(row), work, kLeastSharedLimit).shared_bytes > 0) return nullptr;
-  return "a length does not fit into a block's shared memory";
-}
-
-dim3 blocks(std::int64_t columns, int columns_in_block, std::int64_t items) {
-  return {static_cast<unsigned>((columns + columns_in_block - 1) / columns_in_block),
-          static_cast<unsigned>(std::min(items, kMaxBlocksAlongY))};
-}
 
 template <class S>
 void run_long_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
@@ -469,13 +333,13 @@ void run_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
   const Signal& x = axes.x;
   const bool even = x.n % 2 == 0;
   if (!has_plan(1, line_row(x.n))) return run_long_lines<S>(axes, call, stream);
-  const Plan transform = plan_of<T>(line_row(x.n));
+  const Plan transform = plane_plan<T>(line_row(x.n));
   const Work work{.channels = x.d,
                   .tiles = 1,
                   .storage_size = sizeof(S),
                   .size = sizeof(T),
                   .columns_first = axes.y.n_stride != 1 || x.n == 1,
-                  .max_threads = kThreads<T>};
+                  .max_threads = kPlaneThreads<T>};
   const Geometry chosen = geometry(transform, work, device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin));
   if (too_long(chosen, work) && has_split(x.n)) return run_long_lines<S>(axes, call, stream);
   const T scale = static_cast<T>(call.scale) / T(even ? 2 : 1);  // bins come doubled
@@ -488,62 +352,43 @@ void run_lines(const Axes& axes, const Mixing& call, const Stream& stream) {
                                      x.batch,
                                      static_cast<int>(x.n),
                                      static_cast<int>(x.d)};
-  const Grid grid{blocks(x.d, chosen.layout.columns, x.batch), chosen.threads(), chosen.shared_bytes};
+  const Grid grid{blocks_of(x.d, chosen.layout.columns, x.batch), chosen.threads(), chosen.shared_bytes};
   launch(even ? &mix_lines<S, true> : &mix_lines<S, false>, grid, stream.stream, parameters);
 }
 
 template <class S>
 void run_planes(const Axes& axes, const Mixing& call, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
-  const int shared_limit = device_attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   const Signal& x = axes.x;
-  const int n = static_cast<int>(x.n), d = static_cast<int>(x.d), bins = d / 2 + 1;
-  HalfSpectrum<T> half{nullptr, call.hartley ? n : n / 2 + 1, bins, (bins + 3) / 4 * 4};  // rows begin with a sector
-
-  const std::int64_t row_pairs = (half.rows + 1) / 2;
-  const Plan along_d = plan_of<T>(d), along_n = plan_of<T>(n);
-  const Geometry of_rows = geometry(along_d,
-                                    {.channels = row_pairs,
-                                     .tiles = 1,
-                                     .storage_size = sizeof(S),
-                                     .size = sizeof(T),
-                                     .columns_first = false,
-                                     .max_threads = kThreads<T>},
-                                    shared_limit);
-  const std::int64_t columns = call.hartley ? bins : (bins + 1) / 2;
-  const Geometry of_columns = geometry(along_n,
-                                       {.channels = columns,
-                                        .tiles = 1,
-                                        .storage_size = sizeof(S),
-                                        .size = sizeof(T),
-                                        .columns_first = true,
-                                        .max_threads = kThreads<T>,
-                                        .segment = 4 * kSector},
-                                       shared_limit);
-
-  // What lies between the kernels takes half of L2 at most, the rest is for what passes through; an item at least.
-  const std::int64_t room = std::max<std::int64_t>(1, device_attribute(cudaDevAttrL2CacheSize) / 2 / half.item_bytes());
-  const std::int64_t chunks = (x.batch + room - 1) / room, chunk = (x.batch + chunks - 1) / chunks;
-  half.data = static_cast<Pair<T>*>(stream.allocate(chunk * half.item_bytes(), stream.context));
-
-  // Bins come doubled from rows in pairs, and again from folded ones.
+  const Planes<S> planes(x, 1, !call.hartley, stream);
+  const HalfSpectrum<T> half = planes.half();
+  const std::int64_t columns = call.hartley ? half.bins : (half.bins + 1) / 2;
+  const Plan transform = plane_plan<T>(x.n);
+  const Geometry chosen = geometry(transform,
+                                   {.channels = columns,
+                                    .tiles = 1,
+                                    .storage_size = sizeof(S),
+                                    .size = sizeof(T),
+                                    .columns_first = true,
+                                    .max_threads = kPlaneThreads<T>,
+                                    .segment = 4 * kSector},
+                                   planes.shared_limit());
   const T scale = static_cast<T>(call.scale) / T(call.hartley ? 2 : 4);
-  PlaneParameters<S> rows{
-      along_d, of_rows.layout, lines(x, sizeof(S)), half, {call.hartley, scale}, divider(half.pitch), 0, 0, n, d};
-  PlaneParameters<S> cols = rows;
-  cols.plan = along_n;
-  cols.layout = of_columns.layout;
-  cols.of = lines(axes.y, sizeof(S));
-  for (std::int64_t item = 0; item < x.batch; item += chunk) {
-    const std::int64_t items = std::min(chunk, x.batch - item);
-    rows.first_item = cols.first_item = item;
-    rows.items = cols.items = static_cast<int>(items);
-    launch(&mix_rows<S>, {blocks(row_pairs, of_rows.layout.columns, items), of_rows.threads(), of_rows.shared_bytes},
-           stream.stream, rows);
-    launch(call.hartley ? &mix_complex_columns<S> : &mix_columns<S>,
-           {blocks(columns, of_columns.layout.columns, items), of_columns.threads(), of_columns.shared_bytes},
-           stream.stream, cols);
-  }
+  planes.each_chunk([&](const Chunk& chunk) {
+    planes.forward(x, chunk);
+    const dim3 blocks = blocks_of(columns, chosen.layout.columns, chunk.items);
+    launch(call.hartley ? &mix_complex_columns<S> : &mix_columns<S>, {blocks, chosen.threads(), chosen.shared_bytes},
+           stream.stream,
+           ColumnsParameters<S>{transform,
+                                chosen.layout,
+                                lines(axes.y, sizeof(S)),
+                                half,
+                                {call.hartley, scale},
+                                chunk.first_item,
+                                static_cast<int>(chunk.items),
+                                static_cast<int>(x.n),
+                                static_cast<int>(x.d)});
+  });
 }
 
 }  // namespace

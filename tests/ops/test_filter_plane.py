@@ -237,7 +237,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 
 @pytest.mark.usefixtures("native_library")
 @pytest.mark.parametrize("shape", [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260)], ids=str)
-def test_bits_are_the_same_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:
+def test_reproducible_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:
     # More than there are cores: as many items as threads may be done at once.
     x, g = oracle.draw(*shape, dtype=torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
     h = draw_response(*shape[1:], torch.float32)
@@ -288,6 +288,6 @@ def test_gradients_of_each_item(backend: str) -> None:
         torch.testing.assert_close(each[i], torch.func.grad(lambda h: spectral_filter_plane(x[i], h).pow(3).sum())(h))  # noqa: B023
 
 
-def test_is_native(cpu_kernels: None) -> None:
+def test_is_native(native_library: None) -> None:
     (step,) = spectrans.explain(spectral_filter_plane, oracle.draw(2, 6, 8), draw_response(6, 8)).steps
     assert (step.op, step.implementation) == ("spectrans::filter_plane", "native")
