@@ -81,7 +81,8 @@ def test_mixing(backend: str, f: Callable[..., torch.Tensor]) -> None:
             torch.testing.assert_close(ours, eager)
 
 
-@pytest.mark.parametrize("dim", [-2, -1])
+# Either axis is brought to its place by the same function for both; compiling a reference takes long.
+@pytest.mark.parametrize(("backend", "dim"), [("native", -2), ("native", -1), ("torch", -1)], indirect=["backend"])
 def test_filter(backend: str, dim: int) -> None:
     f = lambda x, h: spectral_filter(x, h, dim)  # noqa: E731
     g = compiled(f)
@@ -154,7 +155,7 @@ def low_pass(x: torch.Tensor, dim: int = -2) -> torch.Tensor:
     return irfft_modes(rfft_modes(x, n // 4 + 1, dim), n, dim)
 
 
-@pytest.mark.parametrize("dim", [-2, -1])
+@pytest.mark.parametrize(("backend", "dim"), [("native", -2), ("native", -1), ("torch", -1)], indirect=["backend"])
 def test_modes(backend: str, dim: int) -> None:
     for f in (lambda x: rfft_modes(x, 3, dim), lambda x: low_pass(x, dim)):
         g = compiled(f)
@@ -192,19 +193,13 @@ NORMS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
 }
 
 
-# What is compiled of a kernel is one op for each dtype; of a reference, what it is made of: the complex one is more.
-@pytest.mark.parametrize(
-    ("backend", "dtype"),
-    [("native", torch.float32), ("native", torch.complex64), ("torch", torch.complex64)],
-    indirect=["backend"],
-    ids=str,
-)
+# Of complex ones: they are pairs to an op, which real ones, that the tests below have, need not be made.
 @pytest.mark.parametrize("name", NORMS)
-def test_norms(backend: str, name: str, dtype: torch.dtype) -> None:
+def test_norms(backend: str, name: str) -> None:
     f = NORMS[name]
     g = compiled(f)
     for shape in ((2, 12, 6), (3, 10, 4), (4, 7, 5)):
-        x = oracle.draw(*shape, dtype=dtype)
+        x = oracle.draw(*shape, dtype=torch.complex64)
         for ours, eager in zip(with_gradients(g, x), with_gradients(f, x), strict=True):
             torch.testing.assert_close(ours, eager)
             assert ours.stride() == eager.stride()
