@@ -1,12 +1,13 @@
-// Filtering along both axes: two Hartley transforms, and between them the products of bins and their mirror images.
+// Filtering along both axes.
 //
-// With X the Hartley transform of x, but for 1 / (n d) its own inverse, and a + ib the Hermitian part of the response
-// (a even, b odd), y is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is
-// the even part of G[k] X[k] / (n d), and the odd part of -G[k] X[-k] / (n d). The response is divided, not the
-// transforms scaled: a rounded factor would bias every value.
+// By half spectra (filter/plane_spectrum.h), where rows are whole vectors. Elsewhere by two Hartley transforms, those
+// of mixing, and between them the products of bins and their mirror images: with X the Hartley transform of x, but for
+// 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b odd), y is that of
+// (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part of
+// G[k] X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
 //
-// Some items at a time: their transforms, the planes, lie in scratch memory and stay in the caches.
-#include "groups.h"
+// Some items at a time: their spectra lie in scratch memory and stay in the caches.
+#include "filter/plane_spectrum.h"
 #include "instruction_set.h"
 
 namespace spectrans::SPECTRANS_ISA {
@@ -14,6 +15,135 @@ namespace {
 
 // Of the planes of the items that are done together, if these are more than the threads.
 constexpr std::int64_t kPlaneBytes = std::int64_t{1} << 20;
+
+// Items of a batch that are done together.
+std::int64_t items_at_once(std::int64_t batch, int threads, std::int64_t bytes) {
+  return min(batch, max(threads, kPlaneBytes / bytes / threads * threads));
+}
+
+// ---- half spectra ---------------------------------------------------------------------------------------------------
+
+template <class T>
+class SpectrumPass {
+ public:
+  SpectrumPass(const FilterPlane& call, const Storage<T>& storage, const ThreadPool& pool)
+      : call_(call), storage_(storage), pool_(pool), n_(call.x.n), d_(call.x.d), spectrum_(n_, d_),
+        groups_(shared_groups(storage, call.x, pool)), filters_(call.response != nullptr),
+        sums_(call.response_grad != nullptr), streaming_(filters_ && storage.can_stream(call.y)) {}
+
+  void run() const {
+    if (!sums_) {
+      run<true, false>();
+    } else if (!filters_) {
+      run<false, true>();
+    } else {
+      run<true, true>();
+    }
+  }
+
+ private:
+  template <bool kFilter, bool kGradient>
+  void run() const {
+    const std::int64_t batch = call_.x.batch, slots = spectrum_.slots(), bytes = slots * kVectorBytes;
+    // Whole items to each thread, and no barrier between columns and rows, where items do not meet in sums.
+    const std::int64_t whole = kGradient ? 0 : batch - batch % pool_.threads;
+    const std::int64_t together = kGradient ? items_at_once(batch, pool_.threads, bytes) : 1;
+    const std::int64_t of_tiles = whole == batch ? 0 : (kGradient ? 2 : 1) * together * slots * kLanes<T>;
+    const std::int64_t of_rows =
+        (kFilter ? PlaneRows<T>::values(n_, d_) : 0) + (kGradient ? PlaneSums<T>::values(call_.x) : 0);
+    Space<T> space(scratch(ScratchRoom::shared, (of_tiles + of_rows) * sizeof(T)));
+    auto* const tiles = reinterpret_cast<Vector<T>*>(space.take(of_tiles));  // first: they are aligned
+    Vector<T>* const with = tiles + together * slots;
+    const PlaneRows<T> response = kFilter ? PlaneRows<T>(space, n_, d_) : PlaneRows<T>();
+    const PlaneSums<T> sums = kGradient ? PlaneSums<T>(space, call_.x) : PlaneSums<T>();
+    if constexpr (kFilter) {
+      for_each(n_ / 2 + 1, spectrum_.row_bytes(), [&](std::int64_t j, Vector<T>* work) {
+        const PlaneRows<T> row = row_in_order(work);
+        fold_response(call_, j, row);
+        spectrum_.arrange(row, response.row(j));
+      });
+    }
+    parallel(pool_, whole, bytes, [&](std::int64_t begin, std::int64_t end) {
+      auto* own =
+          static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + spectrum_.work_slots()) * kVectorBytes));
+      for (std::int64_t item = begin; item < end; ++item) {
+        for (std::int64_t g = 0; g < groups_.count; ++g) forward(call_.x, item, g, own, own + slots);
+        for (std::int64_t task = 0; task < spectrum_.row_tasks(); ++task) {
+          spectrum_.template rows<kFilter, false>(task, own, nullptr, response, sums, item, own + slots);
+        }
+        for (std::int64_t g = 0; g < groups_.count; ++g) inverse(item, g, own, own + slots);
+      }
+      if (streaming_) fence_streams();
+    });
+    for (std::int64_t first = whole; first < batch; first += together) {
+      const std::int64_t count = min(together, batch - first);
+      for_each_group(count, [&](std::int64_t i, std::int64_t g, Vector<T>* work) {
+        forward(call_.x, first + i, g, tiles + i * slots, work);
+        if constexpr (kGradient) forward(call_.with, first + i, g, with + i * slots, work);
+      });
+      for_each(spectrum_.row_tasks(), count * spectrum_.row_bytes(), [&](std::int64_t task, Vector<T>* work) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          spectrum_.template rows<kFilter, kGradient>(task, tiles + i * slots, with + i * slots, response, sums,
+                                                      first + i, work);
+        }
+      });
+      if constexpr (!kFilter) continue;
+      for_each_group(count, [&](std::int64_t i, std::int64_t g, Vector<T>* work) {
+        inverse(first + i, g, tiles + i * slots, work);
+        if (streaming_) fence_streams();
+      });
+    }
+    if constexpr (kGradient) {
+      for_each(n_ / 2 + 1, spectrum_.row_bytes(), [&](std::int64_t j, Vector<T>* work) {
+        const PlaneRows<T> row = row_in_order(work);
+        spectrum_.arrange_back(sums.total(j), row);
+        write_gradient(call_, j, row, static_cast<T>(n_ * d_));
+      });
+    }
+  }
+
+  // In what there is to work in.
+  PlaneRows<T> row_in_order(Vector<T>* work) const {
+    PlaneRows<T> row;
+    row.re = reinterpret_cast<T*>(work);
+    row.im = row.re + d_;
+    return row;
+  }
+
+  void forward(const Signal& x, std::int64_t item, std::int64_t g, Vector<T>* tiles, Vector<T>* work) const {
+    const std::int64_t next = item * groups_.count + g + 1, end = (item + 1) * groups_.count;
+    with_rows_ahead(storage_, x, groups_, next, end,
+                    [&](const auto& ahead) { spectrum_.forward(storage_, x, item, groups_[g], tiles, work, ahead); });
+  }
+  void inverse(std::int64_t item, std::int64_t g, Vector<T>* tiles, Vector<T>* work) const {
+    spectrum_.inverse(storage_, call_.y, item, groups_[g], streaming_, tiles, work);
+  }
+
+  // Calls body(task, work).
+  template <class Body>
+  void for_each(std::int64_t tasks, std::int64_t bytes, const Body& body) const {
+    parallel(pool_, tasks, bytes, [&](std::int64_t begin, std::int64_t end) {
+      auto* work = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, spectrum_.work_slots() * kVectorBytes));
+      for (std::int64_t task = begin; task < end; ++task) body(task, work);
+    });
+  }
+  // Calls body(item, group, work).
+  template <class Body>
+  void for_each_group(std::int64_t items, const Body& body) const {
+    for_each(items * groups_.count, spectrum_.slots() * kVectorBytes / groups_.count,
+             [&](std::int64_t task, Vector<T>* work) { body(task / groups_.count, task % groups_.count, work); });
+  }
+
+  const FilterPlane& call_;
+  const Storage<T>& storage_;
+  const ThreadPool& pool_;
+  const std::int64_t n_, d_;
+  const PlaneSpectrum<T> spectrum_;
+  const Groups<T> groups_;
+  const bool filters_, sums_, streaming_;
+};
+
+// ---- Hartley transforms ---------------------------------------------------------------------------------------------
 
 // A row of planes and its mirror image, which may be the same one: bins (j, l) and (-j, -l). Calls single(l, mirror)
 // for l of row j, mirror being the place of -l; where the rows differ vectors(l, mirror), as far as there are whole
@@ -37,56 +167,50 @@ SPECTRANS_INLINE Vector<T> load_reversed(const T* from) {
 }
 
 template <class IO>
-class PlanePass {
+class HartleyPass {
   using T = Compute<IO>;
   static constexpr bool kHalf = sizeof(IO) != sizeof(T);
 
  public:
-  PlanePass(const FilterPlane& call, const ThreadPool& pool)
+  HartleyPass(const FilterPlane& call, const ThreadPool& pool)
       : call_(call), pool_(pool), n_(call.x.n), d_(call.x.d), size_(n_ * d_), rows_(n_ / 2 + 1),
-        filters_(call.response != nullptr), sums_(call.response_grad != nullptr), items_(items_at_once()) {}
+        filters_(call.response != nullptr), sums_(call.response_grad != nullptr), items_(together()) {}
 
   void run() const {
-    const std::int64_t half = rows_ * d_, planes = items_ * size_;
-    const std::int64_t taken =
-        (filters_ ? 2 : 0) * half + (sums_ ? 6 : 0) * half + (sums_ ? 2 : 1) * planes + (kHalf ? planes : 0);
-    Space<T> space(static_cast<T*>(scratch(ScratchRoom::caller, taken * sizeof(T))));
-    const Pairs response = filters_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
-    const Pairs piece = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
-    const Pairs sum = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
-    const Pairs lost = sums_ ? Pairs{space.take(half), space.take(half)} : Pairs{};
+    const std::int64_t planes = items_ * size_;
+    const std::int64_t taken = (filters_ ? PlaneRows<T>::values(n_, d_) : 0) +
+                               (sums_ ? PlaneSums<T>::values(call_.x) : 0) + (sums_ ? 2 : 1) * planes +
+                               (kHalf ? planes : 0);
+    Space<T> space(scratch(ScratchRoom::caller, taken * sizeof(T)));
+    const PlaneRows<T> response = filters_ ? PlaneRows<T>(space, n_, d_) : PlaneRows<T>();
+    const PlaneSums<T> sums = sums_ ? PlaneSums<T>(space, call_.x) : PlaneSums<T>();
     T* const bins = space.take(planes);
     T* const with = sums_ ? space.take(planes) : nullptr;
     T* const staged = kHalf ? space.take(planes) : nullptr;
-    if (filters_) fold_response(response);
+    if (filters_) for_each_row(size_, [&](std::int64_t j) { fold_response(call_, j, response.row(j)); });
     for (std::int64_t item = 0; item < call_.x.batch; item += items_) {
       const std::int64_t count = min(items_, call_.x.batch - item);
       transform(some(call_.x, item, count), bins, staged);
       if (sums_) transform(some(call_.with, item, count), with, staged);
       for_each_row(count * size_, [&](std::int64_t j) {
         for (std::int64_t i = 0; i < count; ++i) {
-          if (sums_) add(bins + i * size_, with + i * size_, j, item + i, piece, sum, lost);
-          if (filters_) multiply(bins + i * size_, j, response);
+          if (sums_) add(bins + i * size_, with + i * size_, j, sums.row(j, item + i));
+          if (filters_) multiply(bins + i * size_, j, response.row(j));
         }
       });
       if (filters_) invert(bins, some(call_.y, item, count), staged);
     }
-    if (sums_) for_each_row(size_, [&](std::int64_t j) { write_gradient(j, piece, sum, lost); });
+    const T both = T(2) * static_cast<T>(size_);
+    if (sums_) for_each_row(size_, [&](std::int64_t j) { write_gradient(call_, j, sums.total(j), both); });
   }
 
  private:
-  // Even and odd parts: rows 0 .. n / 2 of a plane, the others are their mirror images.
-  struct Pairs {
-    T *even, *odd;
-  };
-
   // A signal of several batch axes that cannot be walked as one is done item by item. Where an axis is short, mixing
   // has several items side by side, and their bits depend on how many: not to be a matter of threads.
-  std::int64_t items_at_once() const {
+  std::int64_t together() const {
     if (max(max(call_.x.axes, filters_ ? call_.y.axes : 0), sums_ ? call_.with.axes : 0) > 1) return 1;
-    const std::int64_t threads = min(n_, d_) < 2 * kLanes<T> ? 1 : pool_.threads;
-    const std::int64_t fitting = kPlaneBytes / (size_ * std::int64_t(sizeof(T)));
-    return min(call_.x.batch, max(threads, fitting / threads * threads));
+    const int threads = min(n_, d_) < 2 * kLanes<T> ? 1 : pool_.threads;
+    return items_at_once(call_.x.batch, threads, size_ * std::int64_t(sizeof(T)));
   }
 
   template <class Body>
@@ -95,9 +219,6 @@ class PlanePass {
       for (std::int64_t j = begin; j < end; ++j) body(j);
     });
   }
-
-  std::int64_t mirrored(std::int64_t j) const { return j == 0 ? 0 : n_ - j; }
-  static std::int64_t mirrored_in(std::int64_t l, std::int64_t d) { return l == 0 ? 0 : d - l; }
 
   // Items of a signal as one.
   static Signal some(const Signal& signal, std::int64_t first, std::int64_t count) {
@@ -160,24 +281,10 @@ class PlanePass {
     });
   }
 
-  void fold_response(const Pairs& to) const {
-    const auto* h = static_cast<const T*>(call_.response);
-    const T both = T(2) * static_cast<T>(size_), both_or_minus = call_.adjoint ? -both : both;
-    for_each_row(size_, [&](std::int64_t j) {
-      const T *row = h + 2 * j * d_, *mirror = h + 2 * mirrored(j) * d_;
-      T *even = to.even + j * d_, *odd = to.odd + j * d_;
-      for (std::int64_t l = 0; l < d_; ++l) {
-        const std::int64_t other = mirrored_in(l, d_);
-        even[l] = (row[2 * l] + mirror[2 * other]) / both;
-        odd[l] = (row[2 * l + 1] - mirror[2 * other + 1]) / both_or_minus;
-      }
-    });
-  }
-
   // Rows j and -j of a plane, in place.
-  void multiply(T* plane, std::int64_t j, const Pairs& response) const {
-    T *row = plane + j * d_, *mirror = plane + mirrored(j) * d_;
-    const T *even = response.even + j * d_, *odd = response.odd + j * d_;
+  void multiply(T* plane, std::int64_t j, const PlaneRows<T>& response) const {
+    T *row = plane + j * d_, *mirror = plane + mirrored_in(j, n_) * d_;
+    const T *even = response.re, *odd = response.im;
     for_each_pair<T>(
         d_, row == mirror,
         [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
@@ -193,32 +300,13 @@ class PlanePass {
         });
   }
 
-  // What row j and its mirror image in one item give to the sums: of a few items first, of all then, with what rounding
-  // took of those.
-  void add(const T* grad, const T* x, std::int64_t j, std::int64_t item, const Pairs& piece, const Pairs& sum,
-           const Pairs& lost) const {
-    const std::int64_t at = j * d_, mirror = mirrored(j) * d_;
-    const Pairs to{piece.even + at, piece.odd + at};
-    if (item % kItemsPerSum == 0) {
-      const auto flush = [&](T* from, T* all, T* rest) SPECTRANS_INLINE_LAMBDA {
-        for (std::int64_t l = 0; l < d_; ++l) {
-          if (item == 0) {
-            all[l] = rest[l] = T(0);
-          } else {
-            const T term = from[l] - rest[l], before = all[l];
-            all[l] = before + term;
-            rest[l] = (all[l] - before) - term;
-          }
-          from[l] = T(0);
-        }
-      };
-      flush(to.even, sum.even + at, lost.even + at);
-      flush(to.odd, sum.odd + at, lost.odd + at);
-    }
+  // What row j and its mirror image in one item give to the sums.
+  void add(const T* grad, const T* x, std::int64_t j, const PlaneRows<T>& to) const {
+    const std::int64_t at = j * d_, mirror = mirrored_in(j, n_) * d_;
     const T *g = grad + at, *g_mirror = grad + mirror, *v = x + at, *v_mirror = x + mirror;
     const auto single = [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
-      to.even[l] += g[l] * v[l] + g_mirror[other] * v_mirror[other];
-      to.odd[l] += g_mirror[other] * v[l] - g[l] * v_mirror[other];
+      to.re[l] += g[l] * v[l] + g_mirror[other] * v_mirror[other];
+      to.im[l] += g_mirror[other] * v[l] - g[l] * v_mirror[other];
     };
     if (at == mirror) {
       for (std::int64_t l = 0; l < d_; ++l) single(l, mirrored_in(l, d_));
@@ -229,25 +317,10 @@ class PlanePass {
         [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
           const Vector<T> a = load(g + l), b = load_reversed(g_mirror + other);
           const Vector<T> c = load(v + l), e = load_reversed(v_mirror + other);
-          store(to.even + l, load(to.even + l) + (a * c + b * e));
-          store(to.odd + l, load(to.odd + l) + (b * c - a * e));
+          store(to.re + l, load(to.re + l) + (a * c + b * e));
+          store(to.im + l, load(to.im + l) + (b * c - a * e));
         },
         single);
-  }
-
-  void write_gradient(std::int64_t j, const Pairs& piece, const Pairs& sum, const Pairs& lost) const {
-    auto* const to = static_cast<T*>(call_.response_grad);
-    T *row = to + 2 * j * d_, *mirror = to + 2 * mirrored(j) * d_;
-    const T both = T(2) * static_cast<T>(size_);
-    for (std::int64_t l = 0; l < d_; ++l) {
-      const std::int64_t at = j * d_ + l, other = mirrored_in(l, d_);
-      const T even = (sum.even[at] + (piece.even[at] - lost.even[at])) / both;
-      const T odd = (sum.odd[at] + (piece.odd[at] - lost.odd[at])) / both;
-      mirror[2 * other] = even;
-      mirror[2 * other + 1] = -odd;
-      row[2 * l] = even;
-      row[2 * l + 1] = odd;
-    }
   }
 
   const FilterPlane& call_;
@@ -260,7 +333,13 @@ class PlanePass {
 }  // namespace
 
 void filter_plane(const FilterPlane& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) { PlanePass<IO>(call, pool).run(); });
+  with_element(call.element, [&]<class IO>(IO) {
+    if (PlaneSpectrum<Compute<IO>>::suits(call.x.d)) {
+      SpectrumPass<Compute<IO>>(call, storage_of<Compute<IO>>(call.element), pool).run();
+    } else {
+      HartleyPass<IO>(call, pool).run();
+    }
+  });
 }
 
 }  // namespace spectrans::SPECTRANS_ISA

@@ -1,14 +1,12 @@
 // Mixing over both axes (plane.h): rows one after the other, as vectors of neighbouring channels.
 #pragma once
 
+#include "../transform/half_rows.h"
 #include "../transform/row_transform.h"
 #include "plane.h"
 
 namespace spectrans {
 namespace {
-
-// Bins between one whose row is transformed and one that is asked for.
-constexpr std::int64_t kBinsAhead = 8;
 
 // Rows one after the other: a vector holds neighbouring channels of one bin, as the columns leave them, so that values
 // are turned once, on their way out (row_transform.h). The mixed rows of two bins, both real, are the real and the
@@ -81,43 +79,22 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
     const IO* row_[kBins];
   };
 
-  // Which bin row r is of: where tiles are far, neighbours in a cache line are done together.
-  std::int64_t bin(std::int64_t r) const { return kVectorBytes < kLine && !near_ ? sequence_.bin[r] : r; }
-
-  // The bin of row r, of the channels of each tile.
-  struct Bin {
-    const Vector<T>*re, *im;
-    std::int64_t pitch;
-    T sign;
-
-    Bin(const ChannelsInLanes& plane, const Vector<T>* tiles, std::int64_t r) : pitch(plane.pitch_) {
-      const RealPlan<T>& plan = plane.sequence_;
-      const std::int64_t bin = plane.bin(min(r, plane.bins_ - 1));
-      const bool real = plan.im[bin] < 0;
-      re = tiles + plan.re[bin];
-      im = real ? re : tiles + plan.im[bin];
-      sign = real ? T(0) : plan.sign[bin];
-    }
-
-    SPECTRANS_INLINE Complex<Vector<T>> operator()(std::int64_t k) const {
-      return {re[k * pitch], im[k * pitch] * sign};
-    }
-    SPECTRANS_INLINE void fetch(std::int64_t k) const {
-      spectrans::fetch(re + k * pitch);
-      spectrans::fetch(im + k * pitch);
-    }
-  };
+  std::int64_t bin(std::int64_t r) const { return bin_in_order(sequence_, r, near_); }
+  // The last one stands for those that are not there.
+  HalfRow<T, const Vector<T>> row(const Vector<T>* tiles, std::int64_t r) const {
+    return {sequence_, tiles, pitch_, bin(min(r, bins_ - 1))};
+  }
 
   // What a transform starts from, of rows r, .. r + kBins - 1. Meanwhile, if the next item has room beside the tiles,
   // the first of the rows are asked for that stand for as many bins; else bins to come.
   void bring(const Vector<T>* tiles, std::int64_t r, std::int64_t next, Vector<T>* re, Vector<T>* im) const {
-    const Bin e(*this, tiles, r), f(*this, tiles, r + 1);
+    const auto e = row(tiles, r), f = row(tiles, r + 1);
     if (near_) {
       bring(e, f, re, im, [ahead = Base::rows_ahead(next, 2 * r)](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
         for (int i = 0; i < kBins; ++i) ahead.fetch(i, a * lanes * sizeof(IO));
       });
     } else {
-      const Bin g(*this, tiles, r + kBinsAhead), h(*this, tiles, r + kBinsAhead + 1);
+      const auto g = row(tiles, r + kBinsAhead), h = row(tiles, r + kBinsAhead + 1);
       bring(e, f, re, im, [&, last = Base::tiles()](std::int64_t a) SPECTRANS_INLINE_LAMBDA {
         if (a >= last) return;
         g.fetch(a);
@@ -127,8 +104,8 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
   }
 
   // re + i im <- E, or E + i F, both Hermitian: E[-l] = conj E[l].
-  template <class Fetch>
-  void bring(const Bin& e, const Bin& f, Vector<T>* re, Vector<T>* im, const Fetch& fetch) const {
+  template <class Row, class Fetch>
+  void bring(const Row& e, const Row& f, Vector<T>* re, Vector<T>* im, const Fetch& fetch) const {
     const std::int32_t* sample = hidden_.sample;
     const std::int64_t m = hidden_.m, direct = Base::tiles();
     for (std::int64_t a = 0; a < direct; ++a) {
