@@ -145,27 +145,6 @@ class SpectrumPass {
 
 // ---- Hartley transforms ---------------------------------------------------------------------------------------------
 
-// A row of planes and its mirror image, which may be the same one: bins (j, l) and (-j, -l). Calls single(l, mirror)
-// for l of row j, mirror being the place of -l; where the rows differ vectors(l, mirror), as far as there are whole
-// ones, of which mirror is where their images begin.
-template <class T, class Vectors, class Single>
-SPECTRANS_INLINE void for_each_pair(std::int64_t d, bool same, const Vectors& vectors, const Single& single) {
-  constexpr std::int64_t lanes = kLanes<T>;
-  single(0, 0);
-  std::int64_t l = 1;
-  if (same) {
-    for (; 2 * l <= d; ++l) single(l, d - l);
-    return;
-  }
-  for (; l + lanes <= d; l += lanes) vectors(l, d - l - lanes + 1);
-  for (; l < d; ++l) single(l, d - l);
-}
-
-template <class T>
-SPECTRANS_INLINE Vector<T> load_reversed(const T* from) {
-  return ShufflesOf<T>::reverse(load(from));
-}
-
 template <class IO>
 class HartleyPass {
   using T = Compute<IO>;

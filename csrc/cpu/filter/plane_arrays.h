@@ -27,6 +27,27 @@ struct PlaneRows {
 
 SPECTRANS_INLINE std::int64_t mirrored_in(std::int64_t i, std::int64_t n) { return i == 0 ? 0 : n - i; }
 
+// A row of planes and its mirror image, which may be the same one: bins (j, l) and (-j, -l). Calls single(l, mirror)
+// for l of row j, mirror being the place of -l; where the rows differ vectors(l, mirror), as far as there are whole
+// ones, of which mirror is where their images begin.
+template <class T, class Vectors, class Single>
+SPECTRANS_INLINE void for_each_pair(std::int64_t d, bool same, const Vectors& vectors, const Single& single) {
+  constexpr std::int64_t lanes = kLanes<T>;
+  single(0, 0);
+  std::int64_t l = 1;
+  if (same) {
+    for (; 2 * l <= d; ++l) single(l, d - l);
+    return;
+  }
+  for (; l + lanes <= d; l += lanes) vectors(l, d - l - lanes + 1);
+  for (; l < d; ++l) single(l, d - l);
+}
+
+template <class T>
+SPECTRANS_INLINE Vector<T> load_reversed(const T* from) {
+  return ShufflesOf<T>::reverse(load(from));
+}
+
 // Row j of (H[k] + conj H[-k]) / (2 n d), conjugated for the adjoint: divided, for scaling by a rounded factor would
 // bias every value.
 template <class T>
@@ -35,11 +56,18 @@ void fold_response(const FilterPlane& call, std::int64_t j, const PlaneRows<T>& 
   const auto* h = static_cast<const T*>(call.response);
   const T both = T(2) * static_cast<T>(n * d), both_or_minus = call.adjoint ? -both : both;
   const T *row = h + 2 * j * d, *mirror = h + 2 * mirrored_in(j, n) * d;
-  for (std::int64_t l = 0; l < d; ++l) {
-    const std::int64_t other = mirrored_in(l, d);
-    of.re[l] = (row[2 * l] + mirror[2 * other]) / both;
-    of.im[l] = (row[2 * l + 1] - mirror[2 * other + 1]) / both_or_minus;
-  }
+  for_each_pair<T>(
+      d, false,
+      [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
+        const Complex<Vector<T>> value = load_pairs(row + 2 * l, kLanes<T>);
+        const Complex<Vector<T>> image = load_pairs(mirror + 2 * other, kLanes<T>);
+        store(of.re + l, (value.re + ShufflesOf<T>::reverse(image.re)) / both);
+        store(of.im + l, (value.im - ShufflesOf<T>::reverse(image.im)) / both_or_minus);
+      },
+      [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
+        of.re[l] = (row[2 * l] + mirror[2 * other]) / both;
+        of.im[l] = (row[2 * l + 1] - mirror[2 * other + 1]) / both_or_minus;
+      });
 }
 
 // Sums over the batch: of a few items first; where there are more, of all then, with what rounding took of those.
@@ -100,17 +128,23 @@ class PlaneSums {
 // twice: half of it is taken, of which values that are their own are real.
 template <class T>
 void write_gradient(const FilterPlane& call, std::int64_t j, const PlaneRows<T>& sum, T divisor) {
-  const std::int64_t n = call.x.n, d = call.x.d, mirrored_j = mirrored_in(j, n), end = j == mirrored_j ? d / 2 + 1 : d;
+  const std::int64_t d = call.x.d, mirrored_j = mirrored_in(j, call.x.n);
   auto* const to = static_cast<T*>(call.response_grad);
   T *row = to + 2 * j * d, *mirror = to + 2 * mirrored_j * d;
-  for (std::int64_t l = 0; l < end; ++l) {
-    const std::int64_t other = mirrored_in(l, d);
-    const T re = sum.re[l] / divisor, im = j == mirrored_j && l == other ? T(0) : sum.im[l] / divisor;
-    mirror[2 * other] = re;
-    mirror[2 * other + 1] = -im;
-    row[2 * l] = re;
-    row[2 * l + 1] = im;
-  }
+  for_each_pair<T>(
+      d, row == mirror,
+      [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
+        const Vector<T> re = load(sum.re + l) / divisor, im = load(sum.im + l) / divisor;
+        store_pairs(mirror + 2 * other, kLanes<T>, ShufflesOf<T>::reverse(re), -ShufflesOf<T>::reverse(im));
+        store_pairs(row + 2 * l, kLanes<T>, re, im);
+      },
+      [=](std::int64_t l, std::int64_t other) SPECTRANS_INLINE_LAMBDA {
+        const T re = sum.re[l] / divisor, im = row == mirror && l == other ? T(0) : sum.im[l] / divisor;
+        mirror[2 * other] = re;
+        mirror[2 * other + 1] = -im;
+        row[2 * l] = re;
+        row[2 * l + 1] = im;
+      });
 }
 
 }  // namespace
