@@ -1,10 +1,10 @@
 // Filtering along both axes.
 //
-// By half spectra (filter/plane_spectrum.h), where rows are whole vectors. Elsewhere by two Hartley transforms, those
-// of mixing, and between them the products of bins and their mirror images: with X the Hartley transform of x, but for
-// 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b odd), y is that of
-// (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part of
-// G[k] X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
+// By half spectra (filter/plane_spectrum.h), where d is a multiple of the square of a vector's lanes. Elsewhere by two
+// Hartley transforms, those of mixing, and between them the products of bins and their mirror images: with X the
+// Hartley transform of x, but for 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b
+// odd), y is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part
+// of G[k] X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
 //
 // Some items at a time: their spectra lie in scratch memory and stay in the caches.
 #include "filter/plane_spectrum.h"
@@ -13,13 +13,8 @@
 namespace spectrans::SPECTRANS_ISA {
 namespace {
 
-// Of the planes of the items that are done together, if these are more than the threads.
+// Of the planes of the items that are done together, if these are more than one, or than the threads.
 constexpr std::int64_t kPlaneBytes = std::int64_t{1} << 20;
-
-// Items of a batch that are done together.
-std::int64_t items_at_once(std::int64_t batch, int threads, std::int64_t bytes) {
-  return min(batch, max(threads, kPlaneBytes / bytes / threads * threads));
-}
 
 // ---- half spectra ---------------------------------------------------------------------------------------------------
 
@@ -28,8 +23,9 @@ class SpectrumPass {
  public:
   SpectrumPass(const FilterPlane& call, const Storage<T>& storage, const ThreadPool& pool)
       : call_(call), storage_(storage), pool_(pool), n_(call.x.n), d_(call.x.d), spectrum_(n_, d_),
-        groups_(shared_groups(storage, call.x, pool)), filters_(call.response != nullptr),
-        sums_(call.response_grad != nullptr), streaming_(filters_ && storage.can_stream(call.y)) {}
+        filters_(call.response != nullptr), sums_(call.response_grad != nullptr),
+        whole_(sums_ ? 0 : call.x.batch - call.x.batch % pool.threads), together_(items_together()),
+        groups_(groups_of_items()), streaming_(filters_ && storage.can_stream(call.y)) {}
 
   void run() const {
     if (!sums_) {
@@ -45,15 +41,12 @@ class SpectrumPass {
   template <bool kFilter, bool kGradient>
   void run() const {
     const std::int64_t batch = call_.x.batch, slots = spectrum_.slots(), bytes = slots * kVectorBytes;
-    // Whole items to each thread, and no barrier between columns and rows, where items do not meet in sums.
-    const std::int64_t whole = kGradient ? 0 : batch - batch % pool_.threads;
-    const std::int64_t together = kGradient ? items_at_once(batch, pool_.threads, bytes) : 1;
-    const std::int64_t of_tiles = whole == batch ? 0 : (kGradient ? 2 : 1) * together * slots * kLanes<T>;
+    const std::int64_t of_tiles = whole_ == batch ? 0 : (kGradient ? 2 : 1) * together_ * slots * kLanes<T>;
     const std::int64_t of_rows =
         (kFilter ? PlaneRows<T>::values(n_, d_) : 0) + (kGradient ? PlaneSums<T>::values(call_.x) : 0);
     Space<T> space(scratch(ScratchRoom::shared, (of_tiles + of_rows) * sizeof(T)));
     auto* const tiles = reinterpret_cast<Vector<T>*>(space.take(of_tiles));  // first: they are aligned
-    Vector<T>* const with = tiles + together * slots;
+    Vector<T>* const with = tiles + together_ * slots;
     const PlaneRows<T> response = kFilter ? PlaneRows<T>(space, n_, d_) : PlaneRows<T>();
     const PlaneSums<T> sums = kGradient ? PlaneSums<T>(space, call_.x) : PlaneSums<T>();
     if constexpr (kFilter) {
@@ -63,9 +56,8 @@ class SpectrumPass {
         spectrum_.arrange(row, response.row(j));
       });
     }
-    parallel(pool_, whole, bytes, [&](std::int64_t begin, std::int64_t end) {
-      auto* own =
-          static_cast<Vector<T>*>(scratch(ScratchRoom::worker, (slots + spectrum_.work_slots()) * kVectorBytes));
+    parallel(pool_, whole_, bytes, [&](std::int64_t begin, std::int64_t end) {
+      Vector<T>* const own = workspace();
       for (std::int64_t item = begin; item < end; ++item) {
         for (std::int64_t g = 0; g < groups_.count; ++g) forward(call_.x, item, g, own, own + slots);
         for (std::int64_t task = 0; task < spectrum_.row_tasks(); ++task) {
@@ -75,8 +67,8 @@ class SpectrumPass {
       }
       if (streaming_) fence_streams();
     });
-    for (std::int64_t first = whole; first < batch; first += together) {
-      const std::int64_t count = min(together, batch - first);
+    for (std::int64_t first = whole_; first < batch; first += together_) {
+      const std::int64_t count = min(together_, batch - first);
       for_each_group(count, [&](std::int64_t i, std::int64_t g, Vector<T>* work) {
         forward(call_.x, first + i, g, tiles + i * slots, work);
         if constexpr (kGradient) forward(call_.with, first + i, g, with + i * slots, work);
@@ -102,6 +94,17 @@ class SpectrumPass {
     }
   }
 
+  // Whole items to each thread, and no barrier between columns and rows, where items do not meet in sums. Else some
+  // together, so that threads wait for each other less often.
+  std::int64_t items_together() const {
+    const std::int64_t fitting = kPlaneBytes / (spectrum_.slots() * kVectorBytes);
+    return sums_ ? max(1, min(call_.x.batch, fitting)) : 1;
+  }
+  Groups<T> groups_of_items() const {
+    const Groups<T> groups(n_, d_, call_.x.batch, channels_first(call_.x) ? 1 : kMaxTiles);
+    return groups.shared(whole_ > 0 ? whole_ : together_, pool_.threads, storage_.tiles_of_line);
+  }
+
   // In what there is to work in.
   PlaneRows<T> row_in_order(Vector<T>* work) const {
     PlaneRows<T> row;
@@ -119,11 +122,18 @@ class SpectrumPass {
     spectrum_.inverse(storage_, call_.y, item, groups_[g], streaming_, tiles, work);
   }
 
+  // A thread's: the tiles of an item of its own, where it has such, and space to work in. Always as much: memory that
+  // was given back in between would have to be faulted in again.
+  Vector<T>* workspace() const {
+    const std::int64_t slots = (whole_ > 0 ? spectrum_.slots() : 0) + spectrum_.work_slots();
+    return static_cast<Vector<T>*>(scratch(ScratchRoom::worker, slots * kVectorBytes));
+  }
+
   // Calls body(task, work).
   template <class Body>
   void for_each(std::int64_t tasks, std::int64_t bytes, const Body& body) const {
     parallel(pool_, tasks, bytes, [&](std::int64_t begin, std::int64_t end) {
-      auto* work = static_cast<Vector<T>*>(scratch(ScratchRoom::worker, spectrum_.work_slots() * kVectorBytes));
+      Vector<T>* const work = workspace() + (whole_ > 0 ? spectrum_.slots() : 0);
       for (std::int64_t task = begin; task < end; ++task) body(task, work);
     });
   }
@@ -139,8 +149,10 @@ class SpectrumPass {
   const ThreadPool& pool_;
   const std::int64_t n_, d_;
   const PlaneSpectrum<T> spectrum_;
+  const bool filters_, sums_;
+  const std::int64_t whole_, together_;  // items that are done by one thread each, and others
   const Groups<T> groups_;
-  const bool filters_, sums_, streaming_;
+  const bool streaming_;
 };
 
 // ---- Hartley transforms ---------------------------------------------------------------------------------------------
@@ -188,8 +200,9 @@ class HartleyPass {
   // has several items side by side, and their bits depend on how many: not to be a matter of threads.
   std::int64_t together() const {
     if (max(max(call_.x.axes, filters_ ? call_.y.axes : 0), sums_ ? call_.with.axes : 0) > 1) return 1;
-    const int threads = min(n_, d_) < 2 * kLanes<T> ? 1 : pool_.threads;
-    return items_at_once(call_.x.batch, threads, size_ * std::int64_t(sizeof(T)));
+    const std::int64_t threads = min(n_, d_) < 2 * kLanes<T> ? 1 : pool_.threads;
+    const std::int64_t fitting = kPlaneBytes / (size_ * std::int64_t(sizeof(T)));
+    return min(call_.x.batch, max(threads, fitting / threads * threads));
   }
 
   template <class Body>

@@ -123,11 +123,8 @@ struct BackwardParameters {
   bool filters;  // or the response's gradient alone
 };
 
-// Four blocks of the last stage are in registers at once. The two signals are read by the same code, one after the
-// other: compiling it for each of them would take long, and they wait for each other anyway.
-template <class T>
-constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
-
+// The two signals are read by the same code, one after the other: compiling it for each of them would take long, and
+// they wait for each other anyway.
 template <class S>
 __global__ void __launch_bounds__(kBound<ArithmeticOf<S>>, 1) backward_even(const BackwardParameters<S> p) {
   using T = typename Arithmetic<S>::type;

@@ -81,9 +81,6 @@ __global__ void __launch_bounds__(kPlaneThreads<T>, kPlaneBlocks<T>) filter_colu
 
 // ---- backward -------------------------------------------------------------------------------------------------------
 
-// Four blocks of the last stage are in registers at once.
-template <class T>
-constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
 template <class T>
 constexpr int kBackwardThreads = sizeof(T) == 4 ? 384 : 256;
 
@@ -171,6 +168,14 @@ FilterPlane by_rows(const FilterPlane& call) {
   return result;
 }
 
+// Tiles of columns that a block has, and the largest radix of their last stage.
+int tiles(const FilterPlane& call) { return call.response_grad != nullptr ? 2 : 1; }
+template <class S>
+int last_limit(const FilterPlane& call) {
+  using T = typename Arithmetic<S>::type;
+  return call.response_grad != nullptr ? kLastOfTwo<T> : kLastOfPlane<T>;
+}
+
 template <class S>
 class PlaneFilter {
  public:
@@ -178,11 +183,11 @@ class PlaneFilter {
 
   PlaneFilter(const FilterPlane& call, const Stream& stream)
       : x_(by_rows(call).x), y_(by_rows(call).y), with_(by_rows(call).with), call_(call), stream_(stream),
-        sums_(call.response_grad != nullptr), planes_(x_, sums_ ? 2 : 1, false, stream),
-        transform_(plan(1, x_.n, sums_ ? kLastOfTwo<T> : kLastOfPlane<T>, kStageOfPlane<T>)),
+        sums_(call.response_grad != nullptr), planes_(x_, tiles(call), false, stream),
+        transform_(plane_plan<T>(x_.n, last_limit<S>(call))),
         chosen_(geometry(transform_,
                          {.channels = planes_.half().bins,
-                          .tiles = sums_ ? 2 : 1,
+                          .tiles = tiles(call),
                           .storage_size = sizeof(Pair<T>),
                           .size = sizeof(T),
                           .columns_first = true,
@@ -257,7 +262,7 @@ const char* why_not(const FilterPlane& call) {
   const char* reason = nullptr;
   with_storage(call.element, [&]<class S>(S) {
     reason = why_not_transform<S>(of.x.d);
-    if (reason == nullptr) reason = why_not_transform<S>(of.x.n, call.response_grad != nullptr ? 2 : 1);
+    if (reason == nullptr) reason = why_not_transform<S>(of.x.n, tiles(call), last_limit<S>(call));
   });
   return reason;
 }

@@ -284,7 +284,6 @@ __global__ void __launch_bounds__(kPlaneThreads<typename Arithmetic<S>::type>,
 
 // ---- calls ----------------------------------------------------------------------------------------------------------
 
-// The axes by what is done along them: a transform does not mind which axis is which.
 struct Axes {
   Signal x, y;
   bool both;

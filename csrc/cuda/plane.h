@@ -75,17 +75,19 @@ inline void exchange_axes(Signal& signal) {
 }
 
 template <class T>
-[[nodiscard]] Plan plane_plan(std::int64_t length) {
-  return plan(1, length, kLastOfPlane<T>, kStageOfPlane<T>);
+[[nodiscard]] Plan plane_plan(std::int64_t length, int last_limit = kLastOfPlane<T>) {
+  return plan(1, length, last_limit, kStageOfPlane<T>);
 }
 
-// Why no block of every GPU holds a line of that many complex values, or so many tiles of them; or null.
+// Why no block of every GPU holds a line of that many complex values, or so many tiles of them, of a plan with such a
+// last stage; or null.
 template <class S>
-[[nodiscard]] const char* why_not_transform(std::int64_t length, int tiles = 1) {
+[[nodiscard]] const char* why_not_transform(std::int64_t length, int tiles = 1,
+                                            int last_limit = kLastOfPlane<typename Arithmetic<S>::type>) {
   using T = typename Arithmetic<S>::type;
   if (!has_plan(1, length)) return "a length has a prime factor beyond 7, or is too long";
   const Work work{.channels = 1, .tiles = tiles, .storage_size = sizeof(S), .size = sizeof(T), .columns_first = false};
-  if (geometry(plane_plan<T>(length), work, kLeastSharedLimit).shared_bytes > 0) return nullptr;
+  if (geometry(plane_plan<T>(length, last_limit), work, kLeastSharedLimit).shared_bytes > 0) return nullptr;
   return "a length does not fit into a block's shared memory";
 }
 

@@ -26,6 +26,11 @@ struct Sums {
   }
 };
 
+// Largest radix of the last stage where products of two signals' bins are taken: four blocks of it are in registers at
+// once.
+template <class T>
+constexpr int kLastOfTwo = sizeof(T) == 4 ? 4 : 2;
+
 // Items of a chunk, which one block adds up: few where there would not be enough blocks otherwise, and not many more
 // than there are chunks, so that sums of float32 stay accurate. By shapes alone, so that sums are the same on every
 // device.

@@ -17,6 +17,10 @@ struct Line {
   static Tensor held(const Tensor& response) {
     return response.stride(0) == 2 || response.stride(1) == 2 ? response : as_contiguous(response);
   }
+  static void set_strides(Call& call, const Tensor& held) {
+    call.bin_stride = held.stride(0);
+    call.channel_stride = held.stride(1);
+  }
 };
 using Ops = FilterOps<Line>;
 

@@ -14,7 +14,8 @@ namespace spectrans::torch_ops {
 //   Call             what its kernel, `run`, is asked
 //   call_of          the call for x, without operands; after x's name comes its response, or what tells the shape of it
 //   shape(call)      that shape, and kShape, in words
-//   held(response)   the response, its strides such that the kernel takes it
+//   held(response)   the response, as the kernel takes it; set_strides(call, held): its strides. (An axis of size 1 of
+//                    what torch takes for contiguous has any.)
 template <class Kind>
 struct FilterOps {
   using Call = typename Kind::Call;
@@ -70,8 +71,7 @@ struct FilterOps {
     expect(response.scalar_type() == compute_type(call.element), "response must have the dtype x is computed in");
     const Tensor held = aligned_pairs(Kind::held(response));
     call.response = held.data_ptr();
-    call.bin_stride = held.stride(held.dim() - 3);
-    call.channel_stride = held.stride(held.dim() - 2);
+    Kind::set_strides(call, held);
     return held;
   }
 

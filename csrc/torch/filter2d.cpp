@@ -20,6 +20,10 @@ struct Grid {
   }
   static std::array<int64_t, 4> shape(const Call& call) { return {call.h, call.x.n / call.h / 2 + 1, call.x.d, 2}; }
   static Tensor held(const Tensor& response) { return as_contiguous(response); }
+  static void set_strides(Call& call, const Tensor&) {
+    call.bin_stride = 2 * call.x.d;
+    call.channel_stride = 2;
+  }
 };
 using Ops = FilterOps<Grid>;
 

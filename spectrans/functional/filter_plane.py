@@ -22,7 +22,7 @@ def spectral_filter_plane(
 
     A real result sees only the Hermitian part of H, :math:`a + ib = (H_k + \bar H_{-k}) / 2`, and so does the gradient.
     With X the orthonormal Hartley transform of x, its own inverse, y is the Hartley transform of
-    :math:`a_k X_k - b_k X_{-k}`: two real transforms, and no complex number in between.
+    :math:`a_k X_k - b_k X_{-k}`.
 
     Parameters
     ----------

@@ -55,10 +55,12 @@ def test_grids(backend: str, grid: Grid, dtype: torch.dtype) -> None:
 # Their rows share a register's lanes; so do, then, neighbouring columns: one of them, less than a register's, more.
 @pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize(
-    "grid", [(300, 1), (1, 300), (150, 2), (2, 150), (16, 16), (17, 19), (31, 16), (71, 88)], ids=str
+    ("case", "grid"),
+    list(enumerate([(300, 1), (150, 2), (71, 88), (1, 300), (2, 150), (17, 19), (16, 16), (31, 16)])),
+    ids=str,
 )
-def test_rows_in_lanes(grid: Grid) -> None:
-    for batch, d, dtype in oracle.lines(sum(grid)):
+def test_rows_in_lanes(case: int, grid: Grid) -> None:
+    for batch, d, dtype in oracle.lines(case):
         x, g = draw(batch, grid=grid, d=d, dtype=dtype), draw(batch, grid=grid, d=d, dtype=dtype, seed=1)
         h = oracle.draw_response2d(*grid, d, oracle.compute(dtype))
         check(filter2d(x, h, False), x, h)
@@ -197,6 +199,16 @@ def test_response_layouts(backend: str, d: int) -> None:
         before = h.clone()
         check(spectral_filter2d(x, h, (4, 6)), x, h)
         assert torch.equal(h, before)
+
+
+@pytest.mark.parametrize(("grid", "d"), [((8, 1), 4), ((8, 4), 1), ((6, 5), 1), ((5, 9), 1), ((3, 1), 1)], ids=str)
+def test_strides_of_axes_of_one_response(backend: str, grid: Grid, d: int) -> None:
+    # That torch takes for contiguous, whatever these are.
+    x, h = draw(2, grid=grid, d=d, dtype=torch.float32), oracle.draw_response2d(*grid, d, torch.float32)
+    strides = [stride if size > 1 else 17 for size, stride in zip(h.shape, h.stride(), strict=True)]
+    odd = torch.as_strided(h, h.shape, strides)
+    assert odd.is_contiguous() and odd.stride() != h.stride()
+    check(spectral_filter2d(x, odd, grid), x, h)
 
 
 @few_grids

@@ -27,7 +27,19 @@ SHAPES: tuple[Shape, ...] = (
     (17, 17), (7, 32), (32, 7), (13, 64), (15, 81), (60, 50), (37, 41), (3, 100), (100, 3), (2, 257), (257, 2),
     (1, 64), (2, 64), (3, 128), (5, 256), (37, 64), (60, 128), (17, 256), (4, 512),
 )  # fmt: skip
-FEW_SHAPES: tuple[Shape, ...] = ((1, 1), (1, 6), (5, 1), (2, 2), (3, 4), (4, 3), (7, 8), (17, 2), (2, 17), (6, 20), (5, 16))
+FEW_SHAPES: tuple[Shape, ...] = (
+    (1, 1),
+    (1, 6),
+    (5, 1),
+    (2, 2),
+    (3, 4),
+    (4, 3),
+    (7, 8),
+    (17, 2),
+    (2, 17),
+    (6, 20),
+    (5, 16),
+)
 
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 few_shapes = pytest.mark.parametrize("shape", FEW_SHAPES, ids=str)
@@ -241,7 +253,11 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 
 
 @pytest.mark.usefixtures("native_library")
-@pytest.mark.parametrize("shape", [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260), (5, 300, 256), (21, 40, 64)], ids=str)
+@pytest.mark.parametrize(
+    "shape",
+    [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260), (5, 300, 256), (21, 40, 64), (3, 600, 512)],
+    ids=str,
+)
 def test_reproducible_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:
     # More than there are cores: as many items as threads may be done at once.
     x, g = oracle.draw(*shape, dtype=torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)

@@ -2,6 +2,7 @@
 // an item: row k is bin k of every channel, a vector in each tile.
 #pragma once
 
+#include "../memory/lines.h"
 #include "transform.h"
 
 namespace spectrans {

@@ -315,8 +315,8 @@ class GlobalFilterMixing2D(_GlobalFilter):
 
     .. math:: y = \operatorname{Re} F^{-1}(H \odot F x), \qquad F \text{ the 2-D DFT}
 
-    One native kernel, of two Hartley transforms: with a + ib the Hermitian part of H and X the orthonormal Hartley
-    transform of x, which is its own inverse,
+    One native kernel. Only the Hermitian part a + ib of H acts: with X the orthonormal Hartley transform of x, which is
+    its own inverse,
 
     .. math:: y = \operatorname{Hartley}(a_k X_k - b_k X_{-k}).
 

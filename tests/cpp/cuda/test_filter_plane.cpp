@@ -2,6 +2,7 @@
 #include <string>
 
 #include "../oracle.h"
+#include "cuda/geometry.h"
 #include "cuda/kernels.h"
 #include "queue.h"
 
@@ -204,6 +205,20 @@ void check_refusals(oracle::Report& report) {
   expect("longer", {1, 32768, 8}, false, false);
 }
 
+// What is taken fits into a block of the device that has the least shared memory for one.
+template <class S>
+void check_longest(oracle::Report& report, bool sums, std::int64_t at_least) {
+  const Limited device(spectrans::cuda::kLeastSharedLimit);
+  const auto taken = [&](std::int64_t n) {
+    Operands<S> of({1, n, 2}, false);
+    return spectrans::cuda::why_not(of.call(true, sums, false)) == nullptr;
+  };
+  std::int64_t n = 16384;
+  while (!taken(n)) --n;
+  report.check(name("longest", {1, n, 2}).c_str(), n, n >= at_least ? 0 : 1, 0);
+  check<S>(report, {1, n, 2}, false, true, sums, false);
+}
+
 template <class S>
 void shapes(oracle::Report& report) {
   for (const std::int64_t n : {1, 2, 3, 4, 5, 6, 7, 8, 12, 15, 16, 30, 49, 64}) {
@@ -227,12 +242,19 @@ int main() {
     check_isolation<float>(report, shape);
     check_isolation<__nv_bfloat16>(report, shape);
   }
-  // Of items that are added up 16 at a time, and of others.
+  // Items that are added up two at a time, and more; and one by one.
+  check<float>(report, {70, 12, 250}, false, true, true, true);
+  check<double>(report, {70, 12, 250}, true, true, true, false);
+  check<float>(report, {600, 3, 14}, false, false, true, false);
   for (const Shape& shape : {Shape{70, 12, 250}, {5, 9, 15}}) {
     check_chunks<float>(report, shape);
     check_chunks<double>(report, shape);
   }
   check_second_items(report);
+  check_longest<float>(report, false, 8192);
+  check_longest<float>(report, true, 4096);
+  check_longest<double>(report, false, 3840);
+  check_longest<double>(report, true, 1024);
   check_traffic(report, {2, 128, 96});
   check_traffic(report, {1, 512, 256});
   return report.finish();
