@@ -40,7 +40,7 @@ class SpectrumPass {
  private:
   template <bool kFilter, bool kGradient>
   void run() const {
-    const std::int64_t batch = call_.x.batch, slots = spectrum_.slots(), bytes = slots * kVectorBytes;
+    const std::int64_t batch = call_.x.batch, slots = spectrum_.slots();
     const std::int64_t of_tiles = whole_ == batch ? 0 : (kGradient ? 2 : 1) * together_ * slots * kLanes<T>;
     const std::int64_t of_rows =
         (kFilter ? PlaneRows<T>::values(n_, d_) : 0) + (kGradient ? PlaneSums<T>::values(call_.x) : 0);
@@ -56,17 +56,7 @@ class SpectrumPass {
         spectrum_.arrange(row, response.row(j));
       });
     }
-    parallel(pool_, whole_, bytes, [&](std::int64_t begin, std::int64_t end) {
-      Vector<T>* const own = workspace();
-      for (std::int64_t item = begin; item < end; ++item) {
-        for (std::int64_t g = 0; g < groups_.count; ++g) forward(call_.x, item, g, own, own + slots);
-        for (std::int64_t task = 0; task < spectrum_.row_tasks(); ++task) {
-          spectrum_.template rows<kFilter, false>(task, own, nullptr, response, sums, item, own + slots);
-        }
-        for (std::int64_t g = 0; g < groups_.count; ++g) inverse(item, g, own, own + slots);
-      }
-      if (streaming_) fence_streams();
-    });
+    if constexpr (!kGradient) filter_whole(response);
     for (std::int64_t first = whole_; first < batch; first += together_) {
       const std::int64_t count = min(together_, batch - first);
       for_each_group(count, [&](std::int64_t i, std::int64_t g, Vector<T>* work) {
@@ -94,8 +84,23 @@ class SpectrumPass {
     }
   }
 
-  // Whole items to each thread, and no barrier between columns and rows, where items do not meet in sums. Else some
-  // together, so that threads wait for each other less often.
+  // Items that do not meet in sums: whole ones to each thread, and no barrier between columns and rows.
+  void filter_whole(const PlaneRows<T>& response) const {
+    const std::int64_t slots = spectrum_.slots();
+    parallel(pool_, whole_, slots * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
+      Vector<T>* const tiles = workspace();
+      for (std::int64_t item = begin; item < end; ++item) {
+        for (std::int64_t g = 0; g < groups_.count; ++g) forward(call_.x, item, g, tiles, tiles + slots);
+        for (std::int64_t task = 0; task < spectrum_.row_tasks(); ++task) {
+          spectrum_.template rows<true, false>(task, tiles, nullptr, response, {}, item, tiles + slots);
+        }
+        for (std::int64_t g = 0; g < groups_.count; ++g) inverse(item, g, tiles, tiles + slots);
+      }
+      if (streaming_) fence_streams();
+    });
+  }
+
+  // Items that do, or are left over: some together, so that threads wait for each other less often.
   std::int64_t items_together() const {
     const std::int64_t fitting = kPlaneBytes / (spectrum_.slots() * kVectorBytes);
     return sums_ ? max(1, min(call_.x.batch, fitting)) : 1;
