@@ -15,19 +15,19 @@ namespace {
 template <class T>
 class PlaneSpectrum {
   static constexpr int lanes = kLanes<T>;
-  static constexpr std::int64_t kRows = 2;  // of a task
+  static constexpr std::int64_t kRows = 2;                // of a task
+  static constexpr std::int64_t kNearBytes = 256 * 1024;  // of an item's tiles that the second-level cache may hold
 
  public:
-  // Whether rows are whole vectors, and the parts that vectors of bins come out in, too.
+  // Whether a row's vectors are whole blocks of those that are turned together.
   static bool suits(std::int64_t d) { return d % (lanes * lanes) == 0; }
 
   PlaneSpectrum(std::int64_t n, std::int64_t d)
       : d_(d), bins_(n / 2 + 1), columns_(real_plan<T>(n)), rows_(row_plan<T>(d, lanes)),
-        pitch_(padded(columns_.slots)), near_(slots() * kVectorBytes <= 256 * 1024) {}
+        pitch_(padded(columns_.slots)), near_(slots() * kVectorBytes <= kNearBytes) {}
 
   std::int64_t tiles() const { return d_ / lanes; }
   std::int64_t slots() const { return tiles() * pitch_; }
-  std::int64_t group_bytes(const Group& group) const { return group.tiles * pitch_ * kVectorBytes; }
   std::int64_t row_tasks() const { return ceil_div(bins_, kRows); }
   std::int64_t row_bytes() const { return kRows * 2 * d_ * std::int64_t(sizeof(T)); }
   std::int64_t work_slots() const { return max(columns_.work, kRows * 6 * rows_.m + rows_.child->work); }
@@ -165,7 +165,7 @@ class PlaneSpectrum {
   const RealPlan<T>& columns_;
   const RowPlan<T>& rows_;
   const std::int64_t pitch_;
-  const bool near_;  // whether the second-level cache may hold the tiles
+  const bool near_;
 };
 
 }  // namespace
