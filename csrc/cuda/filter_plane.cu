@@ -182,40 +182,31 @@ class PlaneFilter {
   using T = typename Arithmetic<S>::type;
 
   PlaneFilter(const FilterPlane& call, const Stream& stream)
-      : x_(by_rows(call).x), y_(by_rows(call).y), with_(by_rows(call).with), call_(call), stream_(stream),
-        sums_(call.response_grad != nullptr), planes_(x_, tiles(call), false, stream),
-        transform_(plane_plan<T>(x_.n, last_limit<S>(call))),
-        chosen_(geometry(transform_,
-                         {.channels = planes_.half().bins,
-                          .tiles = tiles(call),
-                          .storage_size = sizeof(Pair<T>),
-                          .size = sizeof(T),
-                          .columns_first = true,
-                          .max_threads = sums_ ? kBackwardThreads<T> : kPlaneThreads<T>,
-                          .segment = 4 * kSector},
-                         planes_.shared_limit())) {}
+      : call_(call), of_(by_rows(call)), stream_(stream), sums_(call.response_grad != nullptr),
+        planes_(of_.x, tiles(call), false, stream), transform_(plane_plan<T>(of_.x.n, last_limit<S>(call))),
+        chosen_(geometry(transform_, work(), planes_.shared_limit())) {}
 
   void run() const {
     const HalfSpectrum<T> response = call_.response != nullptr ? folded_response() : HalfSpectrum<T>{};
     if (!sums_) {
       planes_.each_chunk([&](const Chunk& chunk) {
-        planes_.forward(x_, chunk);
+        planes_.forward(of_.x, chunk);
         launch(&filter_columns<T>, grid(chunk.items), stream_.stream,
                FilterColumns<T>{transform_, chosen_.layout, planes_.half(), response, static_cast<int>(chunk.items)});
-        planes_.inverse(y_, chunk);
+        planes_.inverse(of_.y, chunk);
       });
       return;
     }
     const HalfSpectrum<T> half = planes_.half();
-    const std::int64_t items = items_of_sum(x_.batch, half.bins), parts = ceil_div(x_.batch, items);
+    const std::int64_t items = items_of_sum(of_.x.batch, half.bins), parts = ceil_div(of_.x.batch, items);
     const Sums<T> sums{allocate<T>(stream_, parts * half.values()), half.rows, 1, half.pitch};
     planes_.each_chunk([&](const Chunk& chunk) {
-      planes_.forward(x_, chunk, 0);
-      planes_.forward(with_, chunk, 1);
+      planes_.forward(of_.x, chunk, 0);
+      planes_.forward(of_.with, chunk, 1);
       launch(&backward_columns<T>, grid(ceil_div(chunk.items, items) + 1), stream_.stream,
              BackwardColumns<T>{transform_, chosen_.layout, planes_.half(0), planes_.half(1), response, sums, chunk,
                                 items, call_.y.data != nullptr});
-      if (call_.y.data != nullptr) planes_.inverse(y_, chunk, 0);
+      if (call_.y.data != nullptr) planes_.inverse(of_.y, chunk, 0);
     });
     // Bins of both come doubled.
     launch(&write_gradient<T>, grid_of_sums(call_.x.n * call_.x.d), stream_.stream,
@@ -223,11 +214,18 @@ class PlaneFilter {
   }
 
  private:
+  [[nodiscard]] Work work() const {
+    Work result = columns_of_planes<T>(planes_.half().bins, sizeof(Pair<T>));
+    result.tiles = tiles(call_);
+    if (sums_) result.max_threads = kBackwardThreads<T>;
+    return result;
+  }
+
   // The response, or its gradient, by the axes that planes have here.
   [[nodiscard]] WholePlane<T> whole(const void* pairs) const {
     const bool exchanged = rows_are_apart(call_.x);
     return {static_cast<Pair<T>*>(const_cast<void*>(pairs)), exchanged ? 1 : call_.x.d, exchanged ? call_.x.d : 1,
-            static_cast<int>(x_.n), static_cast<int>(x_.d)};
+            static_cast<int>(of_.x.n), static_cast<int>(of_.x.d)};
   }
 
   // Scaled, for bins that come doubled.
@@ -245,8 +243,8 @@ class PlaneFilter {
 
   [[nodiscard]] T size() const { return T(call_.x.n) * T(call_.x.d); }
 
-  Signal x_, y_, with_;
   const FilterPlane& call_;
+  const FilterPlane of_;  // its axes exchanged, where rows are apart
   const Stream& stream_;
   bool sums_;
   Planes<S> planes_;

@@ -363,15 +363,7 @@ void run_planes(const Axes& axes, const Mixing& call, const Stream& stream) {
   const HalfSpectrum<T> half = planes.half();
   const std::int64_t columns = call.hartley ? half.bins : (half.bins + 1) / 2;
   const Plan transform = plane_plan<T>(x.n);
-  const Geometry chosen = geometry(transform,
-                                   {.channels = columns,
-                                    .tiles = 1,
-                                    .storage_size = sizeof(S),
-                                    .size = sizeof(T),
-                                    .columns_first = true,
-                                    .max_threads = kPlaneThreads<T>,
-                                    .segment = 4 * kSector},
-                                   planes.shared_limit());
+  const Geometry chosen = geometry(transform, columns_of_planes<T>(columns, sizeof(S)), planes.shared_limit());
   const T scale = static_cast<T>(call.scale) / T(call.hartley ? 2 : 4);
   planes.each_chunk([&](const Chunk& chunk) {
     planes.forward(x, chunk);

@@ -91,6 +91,18 @@ template <class S>
   return "a length does not fit into a block's shared memory";
 }
 
+// Of a kernel over columns, which are neighbours in memory; storage_size: of what is read or written of them.
+template <class T>
+[[nodiscard]] Work columns_of_planes(std::int64_t columns, int storage_size) {
+  return {.channels = columns,
+          .tiles = 1,
+          .storage_size = storage_size,
+          .size = sizeof(T),
+          .columns_first = true,
+          .max_threads = kPlaneThreads<T>,
+          .segment = 4 * kSector};
+}
+
 // Blocks that take so many columns, or rows, each.
 [[nodiscard]] inline dim3 blocks_of(std::int64_t columns, int columns_of_block, std::int64_t items) {
   return {static_cast<unsigned>(ceil_div(columns, columns_of_block)),
