@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 CMAKE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
 BUILD := build/kernels
 PIP := $(BIN)/pip --disable-pip-version-check
-# Two workers, each with as many threads as there are cores: those that wait must not keep the others from working. Who
-# has no tests left takes some of the other's: a few take as long as a thousand.
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -q -n 2 --dist worksteal
+# Two workers, each with as many threads as there are cores: those that wait must not keep the others from working, and
+# NumPy's, which the references compute with, wait in no other way. Who has no tests left takes some of the other's: a
+# few take as long as a thousand. Test files are compiled once for all the runs of them.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 SOURCES := $(shell find csrc spectrans tools -name '*.cpp' -o -name '*.cu' -o -name '*.h' -o -name '*.py') CMakeLists.txt setup.py pyproject.toml
 
 .DEFAULT_GOAL := help

@@ -68,13 +68,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         chosen = [item for item in chosen if getattr(item, "callspec", NONE).params.get("threads") != 1]
     part, parts = map(int, config.getoption("--shard").split("/"))
     chosen = chosen[part - 1 :: parts]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(chosen)])
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = chosen
 
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    torch.manual_seed(0)
+    if torch.get_default_device().type == "cpu":
+        torch.default_generator.manual_seed(0)  # torch.manual_seed formats a traceback for each other kind of device
+    else:
+        torch.manual_seed(0)
 
 
 @pytest.fixture(params=["native", "torch"])

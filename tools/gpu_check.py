@@ -1,6 +1,6 @@
 """Everything that only a GPU can tell, in nine minutes: build, tests, compute-sanitizer, benchmarks.
 
-Needs what a CUDA build of torch, the CUDA toolkit, cmake, ninja, pybind11, pytest, hypothesis, numpy and rich provide,
+Needs what a CUDA build of torch, the CUDA toolkit, cmake, ninja, pybind11, pytest, numpy and rich provide,
 and no network. Builds from source for the GPU that is there, into the environment this runs in. Each part has a limit
 of its own; what follows runs all the same, but if the build fails. Exit status 1 if a part fails; the benchmarks are
 written to benchmarks/results, with the commit.

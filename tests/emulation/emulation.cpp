@@ -60,9 +60,16 @@ struct State {
   }
 };
 
-State& state() {
+State& first_state() {
   static thread_local State value;
   return value;
+}
+
+// Every access asks: past the first time, that costs it no call.
+State& state() {
+  static thread_local State* own __attribute__((tls_model("initial-exec"))) = nullptr;
+  if (own == nullptr) own = &first_state();
+  return *own;
 }
 
 std::map<const unsigned char*, std::size_t>& registered() {

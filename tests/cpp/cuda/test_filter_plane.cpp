@@ -185,16 +185,22 @@ void check_traffic(oracle::Report& report, const Shape& shape) {
   report.check(name("sectors", shape).c_str(), shape.n, counts.global_sectors / counts.global_ideal, 1.1);
 }
 
+// Of a call that has no memory.
+const char* why_not(spectrans::Element element, const Shape& shape, bool sums) {
+  FilterPlane call{};
+  call.element = element;
+  call.x.n = shape.n;
+  call.x.d = call.x.n_stride = shape.d;
+  call.x.d_stride = 1;
+  float result;
+  if (sums) call.response_grad = &result;
+  return spectrans::cuda::why_not(call);
+}
+
 void check_refusals(oracle::Report& report) {
   const auto expect = [&](const char* what, const Shape& shape, bool sums, bool taken) {
-    FilterPlane call{};
-    call.element = spectrans::Element::float32;
-    call.x.n = shape.n;
-    call.x.d = call.x.n_stride = shape.d;
-    call.x.d_stride = 1;
-    float result;
-    if (sums) call.response_grad = &result;
-    report.check(what, shape.n, (spectrans::cuda::why_not(call) == nullptr) == taken ? 0 : 1, 0);
+    const bool is_taken = why_not(spectrans::Element::float32, shape, sums) == nullptr;
+    report.check(what, shape.n, is_taken == taken ? 0 : 1, 0);
   };
   expect("taken", {2, 512, 768}, true, true);
   expect("taken", {2, 1, 1}, true, true);
@@ -209,12 +215,8 @@ void check_refusals(oracle::Report& report) {
 template <class S>
 void check_longest(oracle::Report& report, bool sums, std::int64_t at_least) {
   const Limited device(spectrans::cuda::kLeastSharedLimit);
-  const auto taken = [&](std::int64_t n) {
-    Operands<S> of({1, n, 2}, false);
-    return spectrans::cuda::why_not(of.call(true, sums, false)) == nullptr;
-  };
   std::int64_t n = 16384;
-  while (!taken(n)) --n;
+  while (why_not(element<S>(), {1, n, 2}, sums) != nullptr) --n;
   report.check(name("longest", {1, n, 2}).c_str(), n, n >= at_least ? 0 : 1, 0);
   check<S>(report, {1, n, 2}, false, true, sums, false);
 }

@@ -269,7 +269,6 @@ void check_refusals(oracle::Report& report) {
          spectrans::cuda::why_not(Mixing{Element::float32, view.signal, view.signal, true, true, false, 1}) != nullptr);
 }
 
-// The longest lines taken, even and odd, fit a block of the device that has the least shared memory for one.
 // Lines that a block has no room for, on a device whose blocks have little.
 template <class S>
 void long_lines(oracle::Report& report) {
@@ -286,6 +285,7 @@ void long_lines(oracle::Report& report) {
   }
 }
 
+// The longest lines taken, even and odd, fit a block of the device that has the least shared memory for one.
 template <class S>
 void check_longest(oracle::Report& report, const Kind& kind, std::int64_t at_least) {
   const int shared_bytes = emulation::limits().shared_bytes;
