@@ -1,49 +1,13 @@
 // spectrans::filter and spectrans::filter2d: x is read once, y written once, the spectrum never leaves the block.
 #include <algorithm>
 
+#include "filter.h"
 #include "geometry.h"
-#include "kernels.h"
 #include "lines.h"
 #include "long.h"
-#include "sums.h"
 
 namespace spectrans::cuda {
 namespace {
-
-template <class T>
-struct Response {
-  const Pair<T>* data;
-  std::int64_t bin_stride, channel_stride;  // in pairs
-  int rows, width;                          // of the grid of tokens; a sequence is a grid of one row
-  bool adjoint;
-  T scale;
-
-  SPECTRANS_DEVICE Complex<T> at(int row, int k, int channel) const {
-    const Pair<T> h = load(data + (std::int64_t{row} * (width / 2 + 1) + k) * bin_stride + channel * channel_stride);
-    return {h.re, h.im};
-  }
-
-  // What acts in (row, k), k <= width / 2: in the columns 0 and width / 2, which hold bins and their mirror images,
-  // only the Hermitian part.
-  SPECTRANS_DEVICE Complex<T> operator()(int row, int k, int channel) const {
-    Complex<T> h = at(row, k, channel);
-    if (k == 0 || 2 * k == width) {
-      const Complex<T> mirrored = at(row == 0 ? 0 : rows - row, k, channel);
-      h = {(h.re + mirrored.re) * T(0.5), (h.im - mirrored.im) * T(0.5)};
-    }
-    return {h.re * scale, (adjoint ? -h.im : h.im) * scale};
-  }
-
-  // A value of the whole spectrum, k < width, times what acts there.
-  SPECTRANS_DEVICE Complex<T> filtered(Complex<T> value, int row, int k, int channel) const {
-    if (2 * k <= width) {
-      const Complex<T> h = (*this)(row, k, channel);
-      return times(value, h.re, h.im);
-    }
-    const Complex<T> h = (*this)(row == 0 ? 0 : rows - row, width - k, channel);
-    return times_conj(value, h.re, h.im);
-  }
-};
 
 template <class S>
 struct FilterParameters {
@@ -226,79 +190,6 @@ __global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T>
   }
 }
 
-// ---- long lines -----------------------------------------------------------------------------------------------------
-
-template <class T>
-struct FilterRows {
-  RowsParameters<T> of;
-  Response<T> response;
-};
-
-template <class T>
-__global__ void __launch_bounds__(kRowThreads<T>, 1) filter_rows(const FilterRows<T> p) {
-  const PartFrame<T> frame(p.of.plan, p.of.layout);
-  prepare(frame);
-  const RowOfThread<T> row(p.of, frame.column);
-  const int channel = p.of.slab.first_channel + row.channel;
-  const Tile<T> tile = frame.tile();
-  for (std::int64_t item = blockIdx.y; item < p.of.slab.items; item += gridDim.y) {
-    forward(frame, tile, row.samples(item));
-    middle<kLastOfLong<T>, true, true>(frame, tile, [&](int, int k, Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
-      value = p.response.filtered(value, 0, row.bin(k), channel);
-    });
-    inverse(frame, tile, row.samples(item));
-  }
-}
-
-template <class T>
-struct BackwardRows {
-  RowsParameters<T> grad, x;
-  Response<T> response;
-  Sums<T> sums;
-  std::int64_t chunk;
-  bool filters;
-};
-
-// A chunk may begin in one slab and end in another.
-template <class T>
-__global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const BackwardRows<T> p) {
-  const PartFrame<T> frame(p.grad.plan, p.grad.layout);
-  prepare(frame);
-  const RowOfThread<T> of_grad(p.grad, frame.column), of_x(p.x, frame.column);
-  const Slab& slab = p.grad.slab;
-  const int channel = slab.first_channel + of_grad.channel;
-  const Tile<T> grad = frame.tile(0), x = frame.tile(1);
-  const std::int64_t end = slab.first_item + slab.items;
-  for (std::int64_t chunk = slab.first_item / p.chunk + blockIdx.y; chunk * p.chunk < end; chunk += gridDim.y) {
-    std::int64_t item = chunk * p.chunk < slab.first_item ? slab.first_item : chunk * p.chunk;
-    for (; item < end && item < (chunk + 1) * p.chunk; ++item) {
-      const std::int64_t in_slab = item - slab.first_item;
-      for (int of = 0; of < 2; ++of) {
-        forward(frame, frame.tile(of), of == 0 ? of_grad.samples(in_slab) : of_x.samples(in_slab));
-      }
-      middle<kLastOfTwo<T>, true>(frame, grad, x,
-                                  [&](int, int k2, Complex<T>& g, const Complex<T>& value) SPECTRANS_INLINE_LAMBDA {
-                                    const HalfBin bin = of_grad.half_bin(k2);
-                                    if (of_grad.active && !bin.repeats) {
-                                      Pair<T>* const at = p.sums.at(chunk, 0, bin.k, channel);
-                                      const bool first = item == chunk * p.chunk;
-                                      if (bin.mirrored) {  // conj(conj(x) g) = conj(g) x
-                                        p.sums.add(at, g, value, first);
-                                      } else {
-                                        p.sums.add(at, value, g, first);
-                                      }
-                                    }
-                                    if (p.filters) g = p.response.filtered(g, 0, of_grad.bin(k2), channel);
-                                  });
-      if (p.filters) {
-        inverse(frame, grad, of_grad.samples(in_slab));
-      } else {
-        __syncthreads();
-      }
-    }
-  }
-}
-
 // ---- launches -------------------------------------------------------------------------------------------------------
 
 // What every launch for a call has in common.
@@ -352,27 +243,6 @@ void run_forward(const Filter& call, std::int64_t h, const Stream& stream) {
   launch(shape.even ? &filter_even<S> : &filter_odd<S>, shape.grid(call.x.batch), stream.stream, parameters);
 }
 
-// The chunks' sums, and the gradient they make.
-template <class T>
-struct Summation {
-  std::int64_t chunk, chunks;
-  int width;
-  Sums<T> sums;
-
-  Summation(const Filter& call, std::int64_t h, const Stream& stream)
-      : chunk(items_of_sum(call.x.batch, call.x.d)), chunks(ceil_div(call.x.batch, chunk)),
-        width(static_cast<int>(call.x.n / h)),
-        sums{nullptr, static_cast<int>(h), width / 2 + 1, static_cast<int>(call.x.d)} {
-    sums.data = static_cast<Pair<T>*>(stream.allocate(chunks * sums.bins() * sizeof(Pair<T>), stream.context));
-  }
-
-  // scale: of the products that were summed
-  void finish(const Filter& call, T scale, const Stream& stream) const {
-    launch(&add_chunks<T>, grid_of_sums(sums.bins()), stream.stream,
-           SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, width, scale / T(call.x.n)});
-  }
-};
-
 template <class S>
 void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
@@ -402,52 +272,9 @@ bool is_long(const Filter& call) {
   return has_split(n) && Shape<S>(call, 1, backward ? 2 : 1, backward ? kLastOfTwo<T> : kLast).too_long();
 }
 
-// Bins of long lines come doubled.
-template <class T>
-Response<T> response_of_long(const Filter& call) {
-  return {static_cast<const Pair<T>*>(call.response),
-          call.bin_stride / 2,
-          call.channel_stride / 2,
-          1,
-          static_cast<int>(call.x.n),
-          call.adjoint,
-          T(1) / (T(call.x.n) * 2)};
-}
-
-template <class S>
-void run_long_forward(const Filter& call, const Stream& stream) {
-  using T = typename Arithmetic<S>::type;
-  const LongLines<S> lines(call.x, 1, stream);
-  lines.each_slab([&](const Slab& slab) {
-    lines.forward(call.x, slab);
-    launch(&filter_rows<T>, lines.grid_of_rows(slab), stream.stream,
-           FilterRows<T>{lines.rows(slab), response_of_long<T>(call)});
-    lines.inverse(call.y, slab);
-  });
-}
-
-template <class S>
-void run_long_backward(const Filter& call, const Stream& stream) {
-  using T = typename Arithmetic<S>::type;
-  const LongLines<S> lines(call.x, 2, stream);
-  const Summation<T> summation(call, 1, stream);
-  lines.each_slab([&](const Slab& slab) {
-    lines.forward(call.x, slab, 0);
-    lines.forward(call.with, slab, 1);
-    launch(&backward_rows<T>, lines.grid_of_rows(slab), stream.stream,
-           BackwardRows<T>{lines.rows(slab, 0), lines.rows(slab, 1), response_of_long<T>(call), summation.sums,
-                           summation.chunk, call.y.data != nullptr});
-    if (call.y.data != nullptr) lines.inverse(call.y, slab, 0);
-  });
-  summation.finish(call, T(0.25), stream);
-}
-
 void run(const Filter& call, std::int64_t h, const Stream& stream) {
   with_storage(call.element, [&]<class S>(S) {
-    if (h == 1 && is_long<S>(call)) {
-      if (call.response_grad == nullptr) return run_long_forward<S>(call, stream);
-      return run_long_backward<S>(call, stream);
-    }
+    if (h == 1 && is_long<S>(call)) return long_filter(call, stream);
     if (call.response_grad == nullptr) {
       run_forward<S>(call, h, stream);
     } else {
@@ -470,6 +297,23 @@ bool has_too_many_axes(const Filter& call) {
 }
 
 }  // namespace
+
+template <class T>
+Summation<T>::Summation(const Filter& call, std::int64_t h, const Stream& stream)
+    : chunk(items_of_sum(call.x.batch, call.x.d)), chunks(ceil_div(call.x.batch, chunk)),
+      width(static_cast<int>(call.x.n / h)),
+      sums{nullptr, static_cast<int>(h), width / 2 + 1, static_cast<int>(call.x.d)} {
+  sums.data = static_cast<Pair<T>*>(stream.allocate(chunks * sums.bins() * sizeof(Pair<T>), stream.context));
+}
+
+template <class T>
+void Summation<T>::finish(const Filter& call, T scale, const Stream& stream) const {
+  launch(&add_chunks<T>, grid_of_sums(sums.bins()), stream.stream,
+         SumParameters<T>{sums, static_cast<Pair<T>*>(call.response_grad), chunks, width, scale / T(call.x.n)});
+}
+
+template struct Summation<float>;
+template struct Summation<double>;
 
 const char* why_not(const Filter& call) {
   if (has_too_many_axes(call)) return "the batch has too many axes";
