@@ -5,7 +5,6 @@
 #include <cmath>
 #include <list>
 #include <map>
-#include <mutex>
 #include <numeric>
 #include <tuple>
 #include <vector>
@@ -14,6 +13,7 @@
 #include "decimation.h"
 #include "made_once.h"
 #include "plan.h"
+#include "planning_lock.h"
 
 namespace spectrans {
 namespace {
@@ -115,12 +115,11 @@ struct Verdict {
   Verdict(std::int64_t n, std::int64_t modes, bool inverse) : faster(takes_less<T>(n, modes, inverse)) {}
 };
 
-// Plans that are borrowed, the last ones first.
+// Plans that are borrowed, the last ones first. Who asks holds the planning lock.
 template <class T>
 class Library {
  public:
   const DirectPlan<T>& borrow(const DirectKey& key) {
-    const std::lock_guard lock(mutex_);
     const auto [known, is_new] = known_.try_emplace(order(key));
     if (is_new) {
       try {
@@ -139,10 +138,7 @@ class Library {
     return books_.front().owner.plan;
   }
 
-  void give_back(const DirectKey& key) {
-    const std::lock_guard lock(mutex_);
-    --known_.at(order(key))->readers;
-  }
+  void give_back(const DirectKey& key) { --known_.at(order(key))->readers; }
 
  private:
   struct Book {
@@ -166,7 +162,6 @@ class Library {
     }
   }
 
-  std::mutex mutex_;
   Books books_;
   std::map<Order, typename Books::iterator> known_;
   std::int64_t bytes_ = 0;
@@ -190,10 +185,17 @@ void with_direct_plan(const DirectKey& key, void (*use)(const DirectPlan<T>&, co
   struct Loan {
     const DirectKey& key;
     const DirectPlan<T>& plan;
-    explicit Loan(const DirectKey& of) : key(of), plan(library<T>().borrow(of)) {}
+    explicit Loan(const DirectKey& of) : key(of), plan(borrow(of)) {}
     Loan(const Loan&) = delete;
     Loan& operator=(const Loan&) = delete;
-    ~Loan() { library<T>().give_back(key); }
+    ~Loan() {
+      const PlanningLock lock;
+      library<T>().give_back(key);
+    }
+    static const DirectPlan<T>& borrow(const DirectKey& of) {
+      const PlanningLock lock;
+      return library<T>().borrow(of);
+    }
   };
   const Loan loan(key);
   use(loan.plan, context);

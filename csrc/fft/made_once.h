@@ -2,16 +2,16 @@
 #pragma once
 
 #include <map>
-#include <mutex>
 #include <tuple>
+
+#include "planning_lock.h"
 
 namespace spectrans {
 
 template <class Value, class... Key>
 const Value& made_once(Key... key) {
-  static std::mutex mutex;
+  const PlanningLock lock;
   static auto* const known = new std::map<std::tuple<Key...>, Value>;  // outlives every thread
-  const std::lock_guard lock(mutex);
   return known->try_emplace({key...}, key...).first->second;
 }
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <stdexcept>
 #include <type_traits>
@@ -13,6 +12,7 @@
 
 #include "butterflies.h"
 #include "numbers.h"
+#include "planning_lock.h"
 
 namespace spectrans {
 namespace {
@@ -106,7 +106,7 @@ std::vector<std::int32_t> sample_slots(std::int64_t n) {
   return slots;
 }
 
-// Everything a plan points to lives here, for the life of the process.
+// Everything a plan points to lives here, for the life of the process. Who asks holds the planning lock.
 template <class T>
 class Planner {
  public:
@@ -118,25 +118,121 @@ class Planner {
     return wide_planner;
   }
 
-  const RealPlan<T>& real(std::int64_t n, bool gaps) {
-    const std::lock_guard lock(mutex_);
-    return real_locked(n, gaps);
+  const RealPlan<T>& real(std::int64_t n, bool gaps = true) {
+    if (const auto found = reals_.find({n, gaps}); found != reals_.end()) return *found->second;
+    std::vector<RealStage<T>> stages;
+    std::vector<std::int32_t> re(n / 2 + 1, -1), im(n / 2 + 1, -1);
+    std::vector<T> sign(n / 2 + 1, T(0));
+    std::vector<std::int64_t> left(n);  // the bins of the real part that is left
+    std::iota(left.begin(), left.end(), 0);
+    std::int64_t work = 0;
+    for (const std::int64_t radix : real_radices(n)) {
+      const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
+      const bool even = radix % 2 == 0;
+      const std::int64_t low = even ? 2 * m : m;
+      const bool meet = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0;
+      const std::int64_t gap = gaps && meet ? kGap : 0;
+      const ComplexPlan<T>* child = complex(m);
+      const T* table = twiddles(length, m, pairs);
+      stages.push_back({radix, m, low, gap, pairs, table, doubled(table, 2 * m * pairs), child});
+      set_prime(stages.back());
+      work = std::max({work, work_slots(stages.back()), child->work});
+      const std::vector<std::int64_t> bins = bins_in_place(m);
+      for (std::int64_t q = 1; q <= pairs; ++q) {
+        for (std::int64_t p = 0; p < m; ++p) {
+          const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])];
+          const std::int64_t slot = low + gap + (m + gap) * (q - 1) + p;
+          const bool upper = 2 * bin > n;
+          const std::int64_t k = upper ? n - bin : bin;
+          re[k] = static_cast<std::int32_t>(slot);
+          im[k] = static_cast<std::int32_t>(slot + (m + gap) * pairs);
+          sign[k] = upper ? T(-1) : T(1);
+        }
+      }
+      std::vector<std::int64_t> next(low);
+      for (std::int64_t k = 0; k < low; ++k) next[k] = left[even ? radix / 2 * k : joined_bin(radix, m, 0, k)];
+      left = std::move(next);
+    }
+    re[0] = 0;
+    if (n % 2 == 0) re[n / 2] = 1;
+    std::vector<std::int32_t> in_order(n / 2 + 1);
+    std::iota(in_order.begin(), in_order.end(), 0);
+    std::sort(in_order.begin(), in_order.end(), [&](std::int32_t a, std::int32_t b) { return re[a] < re[b]; });
+    const std::int64_t count = static_cast<std::int64_t>(stages.size());
+    std::vector<std::int32_t> slots = sample_slots(n), samples(n);
+    for (std::int64_t j = 0; j < n; ++j) samples[slots[j]] = static_cast<std::int32_t>(j);
+    const std::int64_t free = count == 0 ? 0 : (stages[0].radix - stages[0].low / stages[0].m) * stages[0].gap;
+    for (std::int32_t& slot : slots) {
+      if (count > 0 && slot >= stages[0].low) {
+        slot += static_cast<std::int32_t>(stages[0].gap * (1 + (slot - stages[0].low) / stages[0].m));
+      }
+    }
+    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + free, count, keep(std::move(stages)), keep(std::move(slots)),
+                                                   keep(std::move(samples)), keep(std::move(re)), keep(std::move(im)),
+                                                   keep(std::move(sign)), keep(std::move(in_order)), work});
+    reals_.emplace(std::pair(n, gaps), plan);
+    return *plan;
   }
 
-  const ComplexPlan<T>& complex(std::int64_t n) {
-    const std::lock_guard lock(mutex_);
-    return *complex_locked(n);
+  const ComplexPlan<T>* complex(std::int64_t n) {
+    if (const auto found = complexes_.find(n); found != complexes_.end()) return found->second;
+    std::vector<ComplexStage<T>> stages;
+    std::int64_t length = n, work = 0;
+    for (const std::int64_t radix : complex_radices(n)) {
+      const std::int64_t m = length / radix;
+      stages.push_back({radix, m, twiddles(length, m, radix - 1)});
+      set_prime(stages.back());
+      work = std::max(work, work_slots(stages.back()));
+      length = m;
+    }
+    std::vector<std::int32_t> slots(n);
+    const std::vector<std::int64_t> bins = bins_in_place(n);
+    for (std::int64_t slot = 0; slot < n; ++slot) slots[bins[slot]] = static_cast<std::int32_t>(slot);
+    const std::int64_t count = static_cast<std::int64_t>(stages.size());
+    const ComplexPlan<T>* plan = keep_one(
+        ComplexPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(slots)), work});
+    complexes_.emplace(n, plan);
+    return plan;
   }
 
   const PrimePlan<T>* prime(std::int64_t p) {
-    const std::lock_guard lock(mutex_);
-    return prime_locked(p);
+    if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
+    const std::int64_t m = is_smooth(p - 1) ? p - 1 : padded_length(2 * p - 3);
+    const RealPlan<T>& convolution = real(m);
+    const std::int64_t g = generator(p), inverse = inverse_mod(g, p);
+    std::vector<std::int32_t> gather(p - 1), scatter(p - 1);
+    std::int64_t up = 1, down = 1;
+    for (std::int64_t q = 0; q < p - 1; ++q) {
+      gather[q] = static_cast<std::int32_t>(up);
+      scatter[q] = static_cast<std::int32_t>(down);
+      up = up * g % p;
+      down = down * inverse % p;
+    }
+    // Kernel h[s] = cas(2 pi g^-s / p), wrapped to length m when padded; its spectrum from the definition of
+    // the transform would be quadratic, so a small recursive one is used.
+    std::vector<long double> kernel(m, 0.0L);
+    for (std::int64_t s = 0; s < p - 1; ++s) {
+      const trig::Point w = trig::unit_root(scatter[s], p);
+      kernel[s] = w.cos + w.sin;
+      if (s > 0 && m > p - 1) kernel[m - (p - 1) + s] = kernel[s];
+    }
+    const std::vector<Complex<long double>> spectrum = host_dft(kernel);
+    std::vector<T> response(convolution.slots);
+    for (std::int64_t k = 0; k <= m / 2; ++k) {
+      response[convolution.re[k]] = static_cast<T>(spectrum[k].re / m);
+      if (convolution.im[k] >= 0) {
+        response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
+      }
+    }
+    const PrimePlan<T>* plan = keep_one(
+        PrimePlan<T>{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
+    primes_.emplace(p, plan);
+    return plan;
   }
 
   const BlockPlan<T>& block(std::int64_t n, std::int64_t rows) {
-    const std::lock_guard lock(mutex_);
     if (const auto found = blocks_.find({n, rows}); found != blocks_.end()) return *found->second;
-    const RealPlan<T>& one = real_locked(n);
+    const RealPlan<T>& one = real(n);
     std::vector<RealStage<T>> stages(one.stage, one.stage + one.stages);
     for (RealStage<T>& stage : stages) {
       stage.twiddles = repeated(stage.twiddles, stage.m, 2 * stage.pairs, rows);
@@ -209,43 +305,8 @@ class Planner {
     } else if (wide_) {
       stage.wide = Planner<double>::instance().prime(stage.radix);
     } else {
-      stage.prime = prime_locked(stage.radix);
+      stage.prime = prime(stage.radix);
     }
-  }
-
-  const PrimePlan<T>* prime_locked(std::int64_t p) {
-    if (const auto found = primes_.find(p); found != primes_.end()) return found->second;
-    const std::int64_t m = is_smooth(p - 1) ? p - 1 : padded_length(2 * p - 3);
-    const RealPlan<T>& convolution = real_locked(m);
-    const std::int64_t g = generator(p), inverse = inverse_mod(g, p);
-    std::vector<std::int32_t> gather(p - 1), scatter(p - 1);
-    std::int64_t up = 1, down = 1;
-    for (std::int64_t q = 0; q < p - 1; ++q) {
-      gather[q] = static_cast<std::int32_t>(up);
-      scatter[q] = static_cast<std::int32_t>(down);
-      up = up * g % p;
-      down = down * inverse % p;
-    }
-    // Kernel h[s] = cas(2 pi g^-s / p), wrapped to length m when padded; its spectrum from the definition of
-    // the transform would be quadratic, so a small recursive one is used.
-    std::vector<long double> kernel(m, 0.0L);
-    for (std::int64_t s = 0; s < p - 1; ++s) {
-      const trig::Point w = trig::unit_root(scatter[s], p);
-      kernel[s] = w.cos + w.sin;
-      if (s > 0 && m > p - 1) kernel[m - (p - 1) + s] = kernel[s];
-    }
-    const std::vector<Complex<long double>> spectrum = host_dft(kernel);
-    std::vector<T> response(convolution.slots);
-    for (std::int64_t k = 0; k <= m / 2; ++k) {
-      response[convolution.re[k]] = static_cast<T>(spectrum[k].re / m);
-      if (convolution.im[k] >= 0) {
-        response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
-      }
-    }
-    const PrimePlan<T>* plan = keep_one(
-        PrimePlan<T>{p, &convolution, keep(std::move(gather)), keep(std::move(scatter)), keep(std::move(response))});
-    primes_.emplace(p, plan);
-    return plan;
   }
 
   // Mixed radix in long double, for tables only.
@@ -326,85 +387,7 @@ class Planner {
     return stage.wide != nullptr ? 6 * (p + 1) + stage.wide->convolution->slots : 0;
   }
 
-  const ComplexPlan<T>* complex_locked(std::int64_t n) {
-    if (const auto found = complexes_.find(n); found != complexes_.end()) return found->second;
-    std::vector<ComplexStage<T>> stages;
-    std::int64_t length = n, work = 0;
-    for (const std::int64_t radix : complex_radices(n)) {
-      const std::int64_t m = length / radix;
-      stages.push_back({radix, m, twiddles(length, m, radix - 1)});
-      set_prime(stages.back());
-      work = std::max(work, work_slots(stages.back()));
-      length = m;
-    }
-    std::vector<std::int32_t> slots(n);
-    const std::vector<std::int64_t> bins = bins_in_place(n);
-    for (std::int64_t slot = 0; slot < n; ++slot) slots[bins[slot]] = static_cast<std::int32_t>(slot);
-    const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    const ComplexPlan<T>* plan = keep_one(
-        ComplexPlan<T>{n, count, keep(std::move(stages)), keep(sample_slots(n)), keep(std::move(slots)), work});
-    complexes_.emplace(n, plan);
-    return plan;
-  }
-
-  const RealPlan<T>& real_locked(std::int64_t n, bool gaps = true) {
-    if (const auto found = reals_.find({n, gaps}); found != reals_.end()) return *found->second;
-    std::vector<RealStage<T>> stages;
-    std::vector<std::int32_t> re(n / 2 + 1, -1), im(n / 2 + 1, -1);
-    std::vector<T> sign(n / 2 + 1, T(0));
-    std::vector<std::int64_t> left(n);  // the bins of the real part that is left
-    std::iota(left.begin(), left.end(), 0);
-    std::int64_t work = 0;
-    for (const std::int64_t radix : real_radices(n)) {
-      const std::int64_t length = static_cast<std::int64_t>(left.size()), m = length / radix, pairs = (radix - 1) / 2;
-      const bool even = radix % 2 == 0;
-      const std::int64_t low = even ? 2 * m : m;
-      const bool meet = stages.empty() && radix <= kLargestButterfly && m % kPageVectors == 0;
-      const std::int64_t gap = gaps && meet ? kGap : 0;
-      const ComplexPlan<T>* child = complex_locked(m);
-      const T* table = twiddles(length, m, pairs);
-      stages.push_back({radix, m, low, gap, pairs, table, doubled(table, 2 * m * pairs), child});
-      set_prime(stages.back());
-      work = std::max({work, work_slots(stages.back()), child->work});
-      const std::vector<std::int64_t> bins = bins_in_place(m);
-      for (std::int64_t q = 1; q <= pairs; ++q) {
-        for (std::int64_t p = 0; p < m; ++p) {
-          const std::int64_t bin = left[joined_bin(radix, m, q, bins[p])];
-          const std::int64_t slot = low + gap + (m + gap) * (q - 1) + p;
-          const bool upper = 2 * bin > n;
-          const std::int64_t k = upper ? n - bin : bin;
-          re[k] = static_cast<std::int32_t>(slot);
-          im[k] = static_cast<std::int32_t>(slot + (m + gap) * pairs);
-          sign[k] = upper ? T(-1) : T(1);
-        }
-      }
-      std::vector<std::int64_t> next(low);
-      for (std::int64_t k = 0; k < low; ++k) next[k] = left[even ? radix / 2 * k : joined_bin(radix, m, 0, k)];
-      left = std::move(next);
-    }
-    re[0] = 0;
-    if (n % 2 == 0) re[n / 2] = 1;
-    std::vector<std::int32_t> in_order(n / 2 + 1);
-    std::iota(in_order.begin(), in_order.end(), 0);
-    std::sort(in_order.begin(), in_order.end(), [&](std::int32_t a, std::int32_t b) { return re[a] < re[b]; });
-    const std::int64_t count = static_cast<std::int64_t>(stages.size());
-    std::vector<std::int32_t> slots = sample_slots(n), samples(n);
-    for (std::int64_t j = 0; j < n; ++j) samples[slots[j]] = static_cast<std::int32_t>(j);
-    const std::int64_t free = count == 0 ? 0 : (stages[0].radix - stages[0].low / stages[0].m) * stages[0].gap;
-    for (std::int32_t& slot : slots) {
-      if (count > 0 && slot >= stages[0].low) {
-        slot += static_cast<std::int32_t>(stages[0].gap * (1 + (slot - stages[0].low) / stages[0].m));
-      }
-    }
-    const RealPlan<T>* plan = keep_one(RealPlan<T>{n, n + free, count, keep(std::move(stages)), keep(std::move(slots)),
-                                                   keep(std::move(samples)), keep(std::move(re)), keep(std::move(im)),
-                                                   keep(std::move(sign)), keep(std::move(in_order)), work});
-    reals_.emplace(std::pair(n, gaps), plan);
-    return *plan;
-  }
-
   const bool wide_;
-  std::mutex mutex_;
   std::vector<std::shared_ptr<void>> store_;
   std::map<std::pair<std::int64_t, bool>, const RealPlan<T>*> reals_;  // by their length and whether they have gaps
   std::unordered_map<std::int64_t, const ComplexPlan<T>*> complexes_;
@@ -416,21 +399,25 @@ class Planner {
 
 template <class T>
 const RealPlan<T>& real_plan(std::int64_t n, bool wide) {
+  const PlanningLock lock;
   return Planner<T>::instance(wide).real(n, true);
 }
 
 template <class T>
 const RealPlan<T>& dense_real_plan(std::int64_t n) {
+  const PlanningLock lock;
   return Planner<T>::instance().real(n, false);
 }
 
 template <class T>
 const ComplexPlan<T>& complex_plan(std::int64_t n) {
-  return Planner<T>::instance().complex(n);
+  const PlanningLock lock;
+  return *Planner<T>::instance().complex(n);
 }
 
 template <class T>
 const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows) {
+  const PlanningLock lock;
   return Planner<T>::instance().block(n, rows);
 }
 
