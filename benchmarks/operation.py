@@ -144,4 +144,4 @@ def transform_flops(n: int) -> float:
     module, status = _native.introspection()
     if module is None:
         raise RuntimeError(f"spectrans._C: {status['reason']}")
-    return float(module.plan(n)["flops"])
+    return float(module.plan_flops(n))

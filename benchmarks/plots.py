@@ -157,8 +157,10 @@ def ratio_against_length(results: Results) -> Figure:
 
 
 def roofline(results: Results) -> Figure:
-    """Flops a second against flops a byte, on one thread: ours, torch's for the same mathematics, and what limits."""
-    rows = [row for row in results.rows if row.threads == 1 and row.dtype == "float32"]
+    """Flops a second against flops a byte, forward on one thread: ours, torch's for the same mathematics, the limits."""
+    transforms = {row.op for row in results.lengths}
+    rows = [row for row in results.rows if row.threads == 1 and row.dtype == "float32" and row.direction == "forward"]
+    rows = [row for row in rows if row.op in transforms] or rows
     figure, axes = plt.subplots(figsize=(8, 4.8))
     intensity = [row.flops / row.bytes for row in rows]
     ends = (min(intensity) / 2, max(intensity) * 2)
@@ -172,7 +174,7 @@ def roofline(results: Results) -> Figure:
         axes.text(
             ends[0] * 1.05,
             ends[0] * 1.05 * bandwidth * 1.04,
-            f"copying {megabytes:.0f} MB: {bandwidth:.0f} GB/s",
+            f"copying {megabytes:.2g} MB: {bandwidth:.0f} GB/s",
             rotation=math.degrees(math.atan(bandwidth)),
             rotation_mode="anchor",
             transform_rotates_text=True,
@@ -207,5 +209,5 @@ def roofline(results: Results) -> Figure:
     axes.set_xlabel("arithmetic intensity, flops a byte moved in or out")
     axes.set_ylabel("Gflop/s, of the flops that spectrans needs")
     axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
-    axes.set_title(f"float32, 1 thread; {machine(results)}", loc="left", fontsize=8, color=GREY)
+    axes.set_title(f"forward, float32, 1 thread; {machine(results)}", loc="left", fontsize=8, color=GREY)
     return figure

@@ -1,5 +1,5 @@
-// Norm checks: energies and the largest modulus; distance from orthogonality (gram.h), largest singular value
-// (lanczos.h).
+// Norm checks: energies and the largest modulus; distance from orthogonality (norms/gram.h), largest singular
+// value (norms/lanczos.h).
 #include "instruction_set.h"
 #include "norms/gram.h"
 #include "norms/lanczos.h"

@@ -430,17 +430,4 @@ template SPECTRANS_API const ComplexPlan<double>& complex_plan<double>(std::int6
 template SPECTRANS_API const BlockPlan<float>& block_plan<float>(std::int64_t, std::int64_t);
 template SPECTRANS_API const BlockPlan<double>& block_plan<double>(std::int64_t, std::int64_t);
 
-std::vector<int> plan_radices(std::int64_t n) {
-  if (n < 1) throw std::invalid_argument("n must be at least 1");
-  const std::vector<std::int64_t> radices = real_radices(n);
-  std::vector<int> result(radices.begin(), radices.end());
-  if (n % 2 == 0) result.push_back(2);
-  return result;
-}
-
-std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size) {
-  if (n < 1) throw std::invalid_argument("n must be at least 1");
-  return (real_plan<double>(n).slots + real_plan<double>(n).work) * element_size;
-}
-
 }  // namespace spectrans

@@ -23,7 +23,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 #include "direct.h"
 #include "export.h"
@@ -128,10 +127,7 @@ template <class T>
 template <class T>
 [[nodiscard]] SPECTRANS_API const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows);
 
-// Introspection, for spectrans._C: the radices of the real stages, then 2 if one is left; the additions and
-// multiplications of one forward transform; scratch bytes per lane of a tile.
-[[nodiscard]] SPECTRANS_API std::vector<int> plan_radices(std::int64_t n);
+// Additions and multiplications of one forward real transform.
 [[nodiscard]] SPECTRANS_API double plan_flops(std::int64_t n);
-[[nodiscard]] SPECTRANS_API std::int64_t plan_scratch_bytes(std::int64_t n, std::int64_t element_size);
 
 }  // namespace spectrans

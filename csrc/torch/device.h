@@ -6,7 +6,6 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <cstdint>
-#include <utility>
 
 #if defined(SPECTRANS_CUDA)
 #include <torch/csrc/stable/accelerator.h>

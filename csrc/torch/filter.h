@@ -1,7 +1,6 @@
 // The ops of a kind of filter and of its derivatives: what they have in common.
 #pragma once
 
-#include <array>
 #include <tuple>
 
 #include "fresh.h"

@@ -76,10 +76,13 @@ def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
     )
 
 
-def check_count(value: int, name: str) -> None:
-    """An int, or one that a compiler does not know yet."""
-    if type(value) is not int and (isinstance(value, bool) or not isinstance(value, (int, torch.SymInt))):
+def check_count(value: int, name: str) -> int:
+    """An int, one of numpy's as Python's, or one that a compiler does not know yet."""
+    if type(value) is int or isinstance(value, torch.SymInt):
+        return value
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
+    return int(value)
 
 
 def check_gates(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numbers
+
 import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import check_lengths, check_signal, response_pairs
+from spectrans.functional.arguments import check_count, check_lengths, check_signal, response_pairs
 from spectrans.ops.filter2d import filter2d as _filter2d
 from spectrans.ops.filter2d import filter2d_reference
 
@@ -19,10 +21,10 @@ def check_grid(grid: tuple[int, int]) -> tuple[int, int]:
         raise TypeError(f"grid: expected a pair of ints (h, w), got {type(grid).__name__}")
     if len(grid) != 2:
         raise ValueError(f"grid: expected a pair (h, w), got {len(grid)} values")
-    h, w = grid
-    for side in (h, w):
-        if not isinstance(side, (int, torch.SymInt)) or isinstance(side, bool):
+    for side in grid:
+        if not isinstance(side, (numbers.Integral, torch.SymInt)) or isinstance(side, bool):
             raise TypeError(f"grid: expected a pair of ints (h, w), got a {type(side).__name__} in it")
+    h, w = (check_count(side, "grid") for side in grid)
     if h < 1 or w < 1:
         raise ValueError(f"grid: expected sides of 1 or more, got {(h, w)}")
     return h, w

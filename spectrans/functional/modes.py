@@ -87,7 +87,7 @@ def rfft_modes(
     n = x.shape[-1 if channels_first else -2]
     if n == 0:
         raise ValueError(f"x: expected transformed axes of length 1 or more, got shape {tuple(x.shape)}")
-    check_count(modes, "modes")
+    modes = check_count(modes, "modes")
     if not 1 <= modes <= n // 2 + 1:
         raise ValueError(f"modes: expected 1 to {n // 2 + 1} (n//2+1) for n={n}, got {modes}")
     code = norm_code(norm)
@@ -179,7 +179,7 @@ def irfft_modes(
             f"spectrum: expected dtype complex64 or complex128, or a floating-point dtype, got {spectrum.dtype}"
         )
     channels_first = is_channels_first(dim, spectrum.dim(), "spectrum")
-    check_count(n, "n")
+    n = check_count(n, "n")
     if n < 1:
         raise ValueError(f"n: expected 1 or more, got {n}")
     modes = spectrum.shape[-1 if channels_first else -2]

@@ -107,7 +107,7 @@ def energy(
     Parameters
     ----------
     x : Tensor
-        Real or complex, any shape and strides; float16, bfloat16, float32, float64, complex64 or complex128.
+        Real or complex, of one axis or more, any strides; float16, bfloat16, float32, float64, complex64 or complex128.
     dims : int or sequence of int, default (-2, -1)
         The axes to sum over: by default sequence and channels, which leaves one energy a sample.
     n : int, optional

@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <map>
-#include <memory>
 #include <stdexcept>
 #include <string>
 

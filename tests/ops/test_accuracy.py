@@ -72,9 +72,10 @@ def rms(actual: torch.Tensor, expected: np.ndarray) -> float:
     return float(np.linalg.norm(oracle.wide(actual) - expected) / np.linalg.norm(expected))
 
 
-def assert_no_worse(native: torch.Tensor, reference: torch.Tensor, expected: np.ndarray) -> None:
+def assert_no_worse(native: torch.Tensor, reference: torch.Tensor, expected: np.ndarray, shortfall: float = 0) -> None:
+    """`shortfall`: what is not met, of which the README tells."""
     ours, theirs = rms(native, expected), rms(reference, expected)
-    slack = 3 / np.sqrt(expected.size)
+    slack = 3 / np.sqrt(expected.size) + shortfall
     assert ours <= theirs * (1 + slack), f"native {ours:.3g}, torch.fft {theirs:.3g}: ratio {ours / theirs:.3f}"
 
 
@@ -107,6 +108,17 @@ def test_mixing_of_both(n: int) -> None:
             flags = (True, True, hartley, 1)
             expected = oracle.mixing(oracle.wide(x), True, True, hartley, "ortho")
             assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected)
+
+
+@pytest.mark.parametrize("d", [32, 64, 128, 256, 512])
+@pytest.mark.parametrize("n", [8, 16, 30, 64, 100, 128, 256, 512])
+def test_mixing_of_both_at_powers_of_two(n: int, d: int) -> None:
+    # Where torch rounds least, the sums that rows are folded to, of which the real parts are made, show.
+    x = oracle.draw(max(2, VALUES // (n * d)), n, d, dtype=torch.float32)
+    for hartley, shortfall in ((False, 0.06), (True, 0.01)):
+        flags = (True, True, hartley, 1)
+        expected = oracle.mixing(oracle.wide(x), True, True, hartley, "ortho")
+        assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected, shortfall)
 
 
 @pytest.mark.parametrize("n", every_length_and(LONG))
@@ -187,14 +199,15 @@ def test_modes(n: int) -> None:
         assert_no_worse(torch.view_as_real(y), torch.view_as_real(reference), expected)
 
 
-@pytest.mark.parametrize("n", [*range(1, 601, 4), 1049, 2053, *LONG])
+@pytest.mark.parametrize("n", [*range(1, 601, 4), *range(2, 66, 2), 100, 128, 256, 1049, 2053, *LONG])
 def test_modes_inverse(n: int) -> None:
     few = [n // 64 + 1] if n >= 1000 else []
+    shortfall = 0.08 if n in (4, 8) else 0  # sums of products that torch makes in two steps
     for count in (*few, n // 16 + 1, n // 2 + 1):
         z = torch.view_as_complex(oracle.draw(2, count, channels(n), 2, dtype=torch.float32))
         flags = (n, torch.float32, False, True, 2)
         expected = oracle.from_modes(oracle.wide(torch.view_as_real(z)), n)
-        assert_no_worse(modes_inverse(z, *flags), modes_inverse_reference(z, *flags), expected)
+        assert_no_worse(modes_inverse(z, *flags), modes_inverse_reference(z, *flags), expected, shortfall)
 
 
 @pytest.mark.parametrize("n", [*oracle.LINE_LENGTHS, *LONG])

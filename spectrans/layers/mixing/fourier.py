@@ -83,8 +83,8 @@ class FourierMixing(_FourierLayer):
         See :class:`MixingLayer`.
     energy_tolerance : float, default 1e-4
         See :class:`UnitaryMixingLayer`.
-    fft_norm : {"ortho", "backward", "forward"}
-        As in ``torch.fft``.
+    fft_norm : {"ortho", "backward", "forward"} or None
+        As in ``torch.fft``, whose None is "backward".
     keep_complex : bool, default False
         Return the complex spectrum instead of its real part. This is ``torch.fft``, not a spectrans kernel; halves
         give complex64, and complex inputs are accepted.
@@ -199,8 +199,8 @@ class RealFourierMixing(_FourierLayer):
         See :class:`MixingLayer`.
     energy_tolerance : float, default 1e-4
         See :class:`UnitaryMixingLayer`.
-    fft_norm : {"ortho", "backward", "forward"}
-        As in ``torch.fft``.
+    fft_norm : {"ortho", "backward", "forward"} or None
+        As in ``torch.fft``, whose None is "backward".
 
     Raises
     ------
@@ -265,8 +265,8 @@ class SeparableFourierMixing(_FourierLayer):
         See :class:`MixingLayer`.
     energy_tolerance : float, default 1e-4
         See :class:`UnitaryMixingLayer`.
-    fft_norm : {"ortho", "backward", "forward"}
-        As in ``torch.fft``.
+    fft_norm : {"ortho", "backward", "forward"} or None
+        As in ``torch.fft``, whose None is "backward".
 
     Raises
     ------

@@ -164,7 +164,7 @@ class GlobalFilterMixing(_GlobalFilter):
         See :class:`MixingLayer`.
     learnable_filters : bool, default True
         Whether the filter is a pair of parameters or a pair of buffers.
-    fft_norm : {"ortho", "backward", "forward"}
+    fft_norm : {"ortho", "backward", "forward"} or None
         Accepted for compatibility: transform and inverse share it, so it cancels.
     filter_init_std : float, default 0.02
         Standard deviation of the initial :math:`W_r, W_i`.

@@ -1,7 +1,6 @@
 // The CUDA kernels of conv, emulated, against their definition in long double: sums over taps and samples.
 #include <cstring>
 #include <string>
-#include <utility>
 
 #include "../oracle.h"
 #include "queue.h"

@@ -1,6 +1,4 @@
 // The CUDA kernels of modes and its inverse, emulated, against their definition in long double.
-#include <algorithm>
-
 #include "../oracle.h"
 #include "cuda/kernels.h"
 #include "queue.h"

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <string>
 
 #include "../oracle.h"
 #include "cuda/kernels.h"
