@@ -223,7 +223,7 @@ class _Watch:
         return self.watching + expected <= budget * self.forward
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or not self.owner._entered:  # of a copy, of a model that is watched
             return
         self.x = self.energies = None
         if self.due():
@@ -427,6 +427,10 @@ class monitor:
             watch.remove()
         if error is None and not self.quiet:
             self.print()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A model that is copied or saved while it is watched takes its hooks along: those of the copy do nothing.
+        return {**self.__dict__, "_entered": False}
 
     def summary(self) -> list[dict[str, Any]]:
         """What was seen of each layer, in the order of the model, as plain data that ``json.dumps`` takes.

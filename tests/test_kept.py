@@ -109,6 +109,25 @@ print(round((before - mapped()) / 36))
     assert (done.stdout, done.stderr) == ("2\n", "")
 
 
+def test_kept_memory_is_given_up_where_there_is_no_other() -> None:
+    done = python(
+        """
+import resource
+torch.set_num_threads(1)
+larger = torch.ones(1, 8192, 2304)
+fourier_mixing(larger[:, :16, :8], 1)
+with open("/proc/self/status") as status:
+    mapped = next(int(line.split()[1]) << 10 for line in status if line.startswith("VmSize"))
+resource.setrlimit(resource.RLIMIT_AS, (mapped + (4 * 36 << 20), resource.RLIM_INFINITY))
+results = [fourier_mixing(x, 1) for _ in range(3)]
+del results
+print(tuple(fourier_mixing(larger, 1).shape))
+""",
+        "1024",
+    )
+    assert (done.stdout, done.stderr) == ("(1, 8192, 2304)\n", "")
+
+
 def test_a_child_process_has_memory_of_its_own() -> None:
     done = python(
         """

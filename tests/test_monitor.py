@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import copy
 import io
 import json
 import math
@@ -311,6 +312,24 @@ def test_calls_go_on_after_an_error() -> None:
 
 
 # -- the model is left alone -------------------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_watched_model_is_not_watched() -> None:
+    model, x = nn.Sequential(RealFourierMixing(D)), samples()
+    with spectrans.monitor(model, strict=True, budget=None, quiet=True) as seen:
+        model(x)
+        file = io.BytesIO()
+        torch.save(model, file)
+        file.seek(0)
+        copies = copy.deepcopy(model), torch.load(file, weights_only=False)
+        for other in copies:
+            assert torch.equal(other(x), model(x))
+            other(x * float("nan"))  # no error
+    for other in copies:
+        hook = next(iter(other[0]._forward_pre_hooks.values()))
+        other(x * float("nan"))
+        assert len(hook.__self__.owner.records) == 1  # what there was when it was copied
+    assert len(seen.records) == 3
 
 
 def test_results_and_gradients_do_not_change() -> None:

@@ -3,8 +3,9 @@
 //
 // The schedule of launches is fixed; what is proved is not iterated further: kernels return at once. A unit vector v is
 // the proof: some eigenvalue of A^T A lies within |A^T A v - theta v| of theta = |A v|^2, which is never more than the
-// largest. (csrc/cpu/norms/lanczos.h says why nothing less will do.) What is not proved when the schedule ends is left to the
-// tridiagonalisation. The q are not orthogonalised: they lose that only towards vectors that are found already (Paige).
+// largest. (csrc/cpu/norms/lanczos.h says why nothing less will do.) What is not proved when the schedule ends is left
+// to the tridiagonalisation. The q are not orthogonalised: they lose that only towards vectors that are found already
+// (Paige).
 #pragma once
 
 #include "tridiagonal.h"

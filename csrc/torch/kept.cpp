@@ -67,6 +67,10 @@ class Kept {
     return nullptr;
   }
 
+  void clear() {
+    while (count_ > 0) release(remove(count_ - 1));
+  }
+
   void give(Block block) {
     if (block.bytes > limit()) return release(block);
     while (count_ == blocks_.size() || bytes_ + block.bytes > limit()) release(remove(0));
@@ -100,7 +104,11 @@ void* take_kept(std::size_t bytes) noexcept {
   if (const std::unique_lock lock(mutex, std::try_to_lock); lock.owns_lock()) {
     if (char* data = kept.take(all); data != nullptr) return data;
   }
-  char* const data = map(all);
+  char* data = map(all);
+  if (data == nullptr) {  // where a process may have so much memory and no more, what is kept counts
+    if (const std::unique_lock lock(mutex, std::try_to_lock); lock.owns_lock()) kept.clear();
+    data = map(all);
+  }
   if (data != nullptr) madvise(data, bytes / kHuge * kHuge, MADV_HUGEPAGE);  // advice: failing is fine
   return data;
 }
