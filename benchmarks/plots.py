@@ -157,7 +157,7 @@ def ratio_against_length(results: Results) -> Figure:
 
 
 def roofline(results: Results) -> Figure:
-    """Flops a second against flops a byte, forward on one thread: ours, torch's for the same results, and the limits."""
+    """Flops a second against flops a byte, forward on one thread: ours, torch's for the same, and the limits."""
     transforms = {row.op for row in results.lengths}
     rows = [row for row in results.rows if row.threads == 1 and row.dtype == "float32" and row.direction == "forward"]
     rows = [row for row in rows if row.op in transforms] or rows
