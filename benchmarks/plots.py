@@ -160,7 +160,7 @@ def roofline(results: Results) -> Figure:
     """Flops a second against flops a byte, forward on one thread: ours, torch's for the same, and the limits."""
     transforms = {row.op for row in results.lengths}
     rows = [row for row in results.rows if row.threads == 1 and row.dtype == "float32" and row.direction == "forward"]
-    rows = [row for row in rows if row.op in transforms] or rows
+    rows = [row for row in rows if row.op in transforms]
     figure, axes = plt.subplots(figsize=(8, 4.8))
     intensity = [row.flops / row.bytes for row in rows]
     ends = (min(intensity) / 2, max(intensity) * 2)

@@ -196,15 +196,15 @@ __global__ void __launch_bounds__(kSumThreads) add_chunks(const SumParameters<T>
 template <class S>
 struct Shape {
   using T = typename Arithmetic<S>::type;
-  std::int64_t h, width;
+  std::int64_t width;
   bool even;
   Plan transform;
   Work work;
   Geometry chosen;
 
-  Shape(const Filter& call, std::int64_t h_, int tiles, int last_limit)
-      : h(h_), width(call.x.n / h_), even(width % 2 == 0),
-        transform(plan(h_, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
+  Shape(const Filter& call, std::int64_t h, int tiles, int last_limit)
+      : width(call.x.n / h), even(width % 2 == 0),
+        transform(plan(h, even ? width / 2 : width, last_limit, sizeof(T) == 4 ? 16 : 8)),
         work{.channels = call.x.d,
              .tiles = tiles,
              .storage_size = sizeof(S),
@@ -220,25 +220,18 @@ struct Shape {
     return {dim3(static_cast<unsigned>(tiles), static_cast<unsigned>(std::min(items, kMaxBlocksAlongY))),
             chosen.threads(), chosen.shared_bytes};
   }
-
-  // Bins come doubled from a line held as half as many complex values, and go back doubled.
-  [[nodiscard]] Response<T> response(const Filter& call) const {
-    const T scale = T(1) / (T(call.x.n) * (even ? 2 : 1));
-    return {static_cast<const Pair<T>*>(call.response),
-            call.bin_stride / 2,
-            call.channel_stride / 2,
-            static_cast<int>(h),
-            static_cast<int>(width),
-            call.adjoint,
-            scale};
-  }
 };
 
 template <class S>
 void run_forward(const Filter& call, std::int64_t h, const Stream& stream) {
+  using T = typename Arithmetic<S>::type;
   const Shape<S> shape(call, h, 1, kLast);
-  const FilterParameters<S> parameters{shape.transform,           shape.chosen.layout,  lines(call.x, sizeof(S)),
-                                       lines(call.y, sizeof(S)),  shape.response(call), call.x.batch,
+  const FilterParameters<S> parameters{shape.transform,
+                                       shape.chosen.layout,
+                                       lines(call.x, sizeof(S)),
+                                       lines(call.y, sizeof(S)),
+                                       response_of<T>(call, h, shape.even),
+                                       call.x.batch,
                                        static_cast<int>(call.x.d)};
   launch(shape.even ? &filter_even<S> : &filter_odd<S>, shape.grid(call.x.batch), stream.stream, parameters);
 }
@@ -252,7 +245,7 @@ void run_backward(const Filter& call, std::int64_t h, const Stream& stream) {
                                          shape.chosen.layout,
                                          {lines(call.x, sizeof(S)), lines(call.with, sizeof(S))},
                                          lines(call.y, sizeof(S)),
-                                         shape.response(call),
+                                         response_of<T>(call, h, shape.even),
                                          summation.sums,
                                          call.x.batch,
                                          summation.chunk,

@@ -42,6 +42,18 @@ struct Response {
   }
 };
 
+// Of a call on grids of h rows. doubled: bins come so from a line held as half as many complex values, and go back so.
+template <class T>
+[[nodiscard]] Response<T> response_of(const Filter& call, std::int64_t h, bool doubled) {
+  return {static_cast<const Pair<T>*>(call.response),
+          call.bin_stride / 2,
+          call.channel_stride / 2,
+          static_cast<int>(h),
+          static_cast<int>(call.x.n / h),
+          call.adjoint,
+          T(1) / (T(call.x.n) * (doubled ? 2 : 1))};
+}
+
 // The chunks' sums, and the gradient they make.
 template <class T>
 struct Summation {

@@ -81,18 +81,6 @@ __global__ void __launch_bounds__(kRowThreads<T>, 1) backward_rows(const Backwar
 
 // ---- launches -------------------------------------------------------------------------------------------------------
 
-// Bins of long lines come doubled.
-template <class T>
-Response<T> response_of_long(const Filter& call) {
-  return {static_cast<const Pair<T>*>(call.response),
-          call.bin_stride / 2,
-          call.channel_stride / 2,
-          1,
-          static_cast<int>(call.x.n),
-          call.adjoint,
-          T(1) / (T(call.x.n) * 2)};
-}
-
 template <class S>
 void run_forward(const Filter& call, const Stream& stream) {
   using T = typename Arithmetic<S>::type;
@@ -100,7 +88,7 @@ void run_forward(const Filter& call, const Stream& stream) {
   lines.each_slab([&](const Slab& slab) {
     lines.forward(call.x, slab);
     launch(&filter_rows<T>, lines.grid_of_rows(slab), stream.stream,
-           FilterRows<T>{lines.rows(slab), response_of_long<T>(call)});
+           FilterRows<T>{lines.rows(slab), response_of<T>(call, 1, true)});
     lines.inverse(call.y, slab);
   });
 }
@@ -114,7 +102,7 @@ void run_backward(const Filter& call, const Stream& stream) {
     lines.forward(call.x, slab, 0);
     lines.forward(call.with, slab, 1);
     launch(&backward_rows<T>, lines.grid_of_rows(slab), stream.stream,
-           BackwardRows<T>{lines.rows(slab, 0), lines.rows(slab, 1), response_of_long<T>(call), summation.sums,
+           BackwardRows<T>{lines.rows(slab, 0), lines.rows(slab, 1), response_of<T>(call, 1, true), summation.sums,
                            summation.chunk, call.y.data != nullptr});
     if (call.y.data != nullptr) lines.inverse(call.y, slab, 0);
   });
