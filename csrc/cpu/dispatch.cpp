@@ -4,6 +4,7 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "../fft/plan_cache.h"
 #include "instruction_set.h"
 
 namespace spectrans {
@@ -72,8 +73,11 @@ const Choice& choice() {
 const char* instruction_set() { return choice().chosen.name; }
 const char* const* available_instruction_sets() { return choice().available; }
 
-#define SPECTRANS_FORWARD(name, Arguments) \
-  void name(const Arguments& call, const ThreadPool& pool) { choice().chosen.name(call, pool); }
+#define SPECTRANS_FORWARD(name, Arguments)                   \
+  void name(const Arguments& call, const ThreadPool& pool) { \
+    const PlanningCall planning;                             \
+    choice().chosen.name(call, pool);                        \
+  }
 SPECTRANS_KERNELS(SPECTRANS_FORWARD)
 #undef SPECTRANS_FORWARD
 

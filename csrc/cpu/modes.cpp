@@ -148,17 +148,12 @@ void run(const Modes& call, const Storage<T>& storage, const ThreadPool& pool) {
     const DecimatedModes<T> transform{decimation<T>(n, count, call.inverse), count};
     return ModesPass<T, DecimatedModes<T>>(call, transform, storage, pool).run();
   }
-  const auto use = [&](const DirectPlan<T>& plan) {
-    with_element(call.element, [&]<class IO>(IO) {
-      if constexpr (std::is_same_v<Compute<IO>, T>) {
-        ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{plan}, storage, pool).run();
-      }
-    });
-  };
-  with_direct_plan<T>(
-      {n, count, call.inverse, call.inverse ? call.norm : 0},
-      [](const DirectPlan<T>& plan, const void* context) { (*static_cast<const decltype(use)*>(context))(plan); },
-      &use);
+  const DirectPlan<T>& plan = direct_modes_plan<T>(n, count, call.inverse, call.inverse ? call.norm : 0);
+  with_element(call.element, [&]<class IO>(IO) {
+    if constexpr (std::is_same_v<Compute<IO>, T>) {
+      ModesPass<T, DirectModes<IO>>(call, DirectModes<IO>{plan}, storage, pool).run();
+    }
+  });
 }
 
 }  // namespace

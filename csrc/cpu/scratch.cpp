@@ -1,13 +1,15 @@
 // Per-thread scratch memory: grows to what a call needs, and is given back after calls of unusual size.
 #include "scratch.h"
 
+#include <algorithm>
 #include <new>
 
 namespace spectrans {
 namespace {
 
 constexpr std::size_t kAlignment = 4096;
-constexpr std::size_t kKeep = std::size_t{8} << 20;  // larger buffers are not kept once a smaller one will do
+// A larger buffer is not kept once one of this size will do, or of a quarter of its own.
+constexpr std::size_t kKeep = std::size_t{8} << 20;
 
 class Buffer {
  public:
@@ -17,7 +19,7 @@ class Buffer {
   ~Buffer() { release(); }
 
   void* at_least(std::size_t bytes) {
-    if (bytes > size_ || (size_ > kKeep && bytes <= kKeep)) {
+    if (bytes > size_ || (size_ > kKeep && bytes <= std::max(kKeep, size_ / 4))) {
       release();
       data_ = ::operator new(bytes, std::align_val_t{kAlignment});
       size_ = bytes;

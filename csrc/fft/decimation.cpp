@@ -2,10 +2,10 @@
 #include "decimation.h"
 
 #include <cmath>
-#include <vector>
 
 #include "butterflies.h"
-#include "made_once.h"
+#include "plan_cache.h"
+#include "table.h"
 
 namespace spectrans {
 namespace {
@@ -34,14 +34,15 @@ std::int64_t parts(std::int64_t n, std::int64_t modes) {
 
 template <class T>
 struct Owner {
-  std::vector<std::int32_t> slot;
-  std::vector<T> twiddles;
+  Table<std::int32_t> slot;
+  Table<T> twiddles;
   Decimation<T> decimation;
 
   Owner(std::int64_t n, std::int64_t r, bool wide) : slot(n) {
     const RealPlan<T>& part = real_plan<T>(n / r, wide);
     const std::int64_t pitch = part.slots + 1;
     for (std::int64_t j = 0; j < n; ++j) slot[j] = static_cast<std::int32_t>(j % r * pitch + part.slot[j / r]);
+    twiddles.reserve((part.n + 1) / 2 * (r - 1) * 2);
     for (std::int64_t k = 0; k < (part.n + 1) / 2; ++k) {
       for (std::int64_t t = 1; t < r; ++t) {
         const trig::Point w = trig::unit_root(t * k, n);
@@ -57,7 +58,7 @@ struct Owner {
 
 template <class T>
 const Decimation<T>& decimation(std::int64_t n, std::int64_t modes, bool wide) {
-  return made_once<Owner<T>>(n, parts(n, modes), wide).decimation;
+  return planned<Owner<T>>(n, parts(n, modes), wide).decimation;
 }
 
 template SPECTRANS_API const Decimation<float>& decimation<float>(std::int64_t, std::int64_t, bool);

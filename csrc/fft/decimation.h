@@ -20,7 +20,7 @@ struct Decimation {
   const T* twiddles;         // [(L + 1) / 2][r - 1][re, im]  w_n^{tk}, t = 1 .. r - 1
 };
 
-// The decimation that suits the first `modes` bins, 1 <= modes <= n / 2 + 1; made once, as plans are. T: float, double;
+// The decimation that suits the first `modes` bins, 1 <= modes <= n / 2 + 1; kept as plans are. T: float, double;
 // wide: as of real_plan.
 template <class T>
 [[nodiscard]] SPECTRANS_API const Decimation<T>& decimation(std::int64_t n, std::int64_t modes, bool wide = false);

@@ -36,20 +36,14 @@ struct DirectPlan {
   const T* sign;
 };
 
-// The plan for all bins, there and back; made once, as other plans are. T: float, double.
+// The plan for all bins, there and back; kept as plans are. T: float, double.
 template <class T>
 [[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_plan(std::int64_t n);
 
-// Calls use(plan, context) with one for the first `modes` bins, 1 <= modes <= n / 2 + 1, there (norm 0) or back. It is
-// kept until others, used since, take the room: its table grows with n times modes, and lengths may come without end.
-struct DirectKey {
-  std::int64_t n, modes;
-  bool inverse;
-  int norm;
-};
+// The same for the first `modes` bins, 1 <= modes <= n / 2 + 1, there (norm 0) or back.
 template <class T>
-SPECTRANS_API void with_direct_plan(const DirectKey& key, void (*use)(const DirectPlan<T>& plan, const void* context),
-                                    const void* context);
+[[nodiscard]] SPECTRANS_API const DirectPlan<T>& direct_modes_plan(std::int64_t n, std::int64_t modes, bool inverse,
+                                                                   int norm);
 
 // Whether it takes less time than decimation(n, modes), one way or the other.
 template <class T>

@@ -110,8 +110,8 @@ struct BlockPlan {
   std::int64_t work;           // as in RealPlan
 };
 
-// The plan of a real transform of length n >= 1; made once, kept for the life of the process. T: float, double. wide:
-// with Rader's algorithm in double, for half the error in thrice the time.
+// The plan of a real transform of length n >= 1, from the cache (plan_cache.h). T: float, double. wide: with Rader's
+// algorithm in double, for half the error in thrice the time.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealPlan<T>& real_plan(std::int64_t n, bool wide = false);
 

@@ -2,19 +2,18 @@
 #include "real_row.h"
 
 #include <algorithm>
-#include <vector>
 
-#include "aligned.h"
 #include "butterflies.h"
-#include "made_once.h"
+#include "plan_cache.h"
+#include "table.h"
 
 namespace spectrans {
 namespace {
 
 template <class T>
 struct Owner {
-  std::vector<std::int32_t> row, first, re, im;
-  LineVector<T> sign, cos, sin, last, last_back;
+  Table<std::int32_t> row, first, re, im;
+  Table<T> sign, cos, sin, last, last_back;
   RealRowPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t lanes) {
@@ -66,7 +65,7 @@ bool has_real_rows(std::int64_t n, std::int64_t lanes) {
 
 template <class T>
 const RealRowPlan<T>& real_row_plan(std::int64_t n, std::int64_t lanes) {
-  return made_once<Owner<T>>(n, lanes).plan;
+  return planned<Owner<T>>(n, lanes).plan;
 }
 
 template SPECTRANS_API const RealRowPlan<float>& real_row_plan<float>(std::int64_t, std::int64_t);

@@ -35,7 +35,7 @@ struct RealRowPlan {
 // butterfly.
 [[nodiscard]] SPECTRANS_API bool has_real_rows(std::int64_t n, std::int64_t lanes);
 
-// The plan; made once, as plans are. T: float, double.
+// The plan; kept as plans are. T: float, double.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RealRowPlan<T>& real_row_plan(std::int64_t n, std::int64_t lanes);
 

@@ -1,11 +1,11 @@
-// Building right-angle plans: the length, the first radix, the shifted twiddles, and the cache that keeps them.
+// Building right-angle plans: the length, the first radix, the shifted twiddles.
 #include "right_angle.h"
 
 #include <limits>
-#include <vector>
 
 #include "butterflies.h"
-#include "made_once.h"
+#include "plan_cache.h"
+#include "table.h"
 
 namespace spectrans {
 namespace {
@@ -44,7 +44,7 @@ struct Length {
 
 template <class T>
 struct Owner {
-  std::vector<T> twiddles;
+  Table<T> twiddles;
   RightAnglePlan<T> plan;
 
   explicit Owner(std::int64_t length) {
@@ -63,11 +63,11 @@ struct Owner {
 
 }  // namespace
 
-std::int64_t right_angle_length(std::int64_t n) { return made_once<Length>(n).value; }
+std::int64_t right_angle_length(std::int64_t n) { return planned<Length>(n).value; }
 
 template <class T>
 const RightAnglePlan<T>& right_angle_plan(std::int64_t n) {
-  return made_once<Owner<T>>(right_angle_length(n)).plan;
+  return planned<Owner<T>>(right_angle_length(n)).plan;
 }
 
 template SPECTRANS_API const RightAnglePlan<float>& right_angle_plan<float>(std::int64_t);

@@ -23,7 +23,7 @@ struct RightAnglePlan {
   const ComplexPlan<T>* child;  // of length m, one for each q
 };
 
-// For signals of n >= 1 samples, at the cheapest length N >= n; made once, kept for the life of the process.
+// For signals of n >= 1 samples, at the cheapest length N >= n; kept as plans are.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RightAnglePlan<T>& right_angle_plan(std::int64_t n);
 

@@ -3,19 +3,18 @@
 
 #include <algorithm>
 #include <iterator>
-#include <vector>
 
-#include "aligned.h"
 #include "butterflies.h"
-#include "made_once.h"
+#include "plan_cache.h"
+#include "table.h"
 
 namespace spectrans {
 namespace {
 
 template <class T>
 struct Owner {
-  std::vector<std::int32_t> sample, bin;
-  LineVector<T> twiddles;
+  Table<std::int32_t> sample, bin;
+  Table<T> twiddles;
   RowPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t lanes) {
@@ -44,7 +43,7 @@ struct Owner {
 
 template <class T>
 const RowPlan<T>& row_plan(std::int64_t n, std::int64_t lanes) {
-  return made_once<Owner<T>>(n, lanes).plan;
+  return planned<Owner<T>>(n, lanes).plan;
 }
 
 template SPECTRANS_API const RowPlan<float>& row_plan<float>(std::int64_t, std::int64_t);

@@ -21,7 +21,7 @@ struct RowPlan {
   const T* twiddles;        // [blocks][L - 1][2][L]  w_n^{bc} of lane b > 0 and bins c, real and imaginary parts
 };
 
-// The plan for rows of n values, a multiple of `lanes`; made once, as plans are. T: float, double.
+// The plan for rows of n values, a multiple of `lanes`; kept as plans are. T: float, double.
 template <class T>
 [[nodiscard]] SPECTRANS_API const RowPlan<T>& row_plan(std::int64_t n, std::int64_t lanes);
 

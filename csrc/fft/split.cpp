@@ -1,19 +1,17 @@
 // Makes and keeps split plans.
 #include "split.h"
 
-#include <vector>
-
-#include "aligned.h"
 #include "butterflies.h"
-#include "made_once.h"
+#include "plan_cache.h"
+#include "table.h"
 
 namespace spectrans {
 namespace {
 
 template <class T>
 struct Owner {
-  std::vector<std::int32_t> re, im;
-  LineVector<T> sign, cos, sin;
+  Table<std::int32_t> re, im;
+  Table<T> sign, cos, sin;
   SplitPlan<T> plan;
 
   Owner(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
@@ -26,6 +24,8 @@ struct Owner {
       im.push_back(part.im[bin]);
       sign.push_back(upper ? -part.sign[bin] : part.sign[bin]);
     }
+    cos.reserve(r * bins);
+    sin.reserve(r * bins);
     for (std::int64_t l = 0; l < r; ++l) {
       for (std::int64_t c = 0; c < bins; ++c) {
         const trig::Point w = trig::unit_root(l * c, n);
@@ -41,7 +41,7 @@ struct Owner {
 
 template <class T>
 const SplitPlan<T>& split_plan(std::int64_t n, std::int64_t r, std::int64_t lanes, bool wide) {
-  return made_once<Owner<T>>(n, r, lanes, wide).plan;
+  return planned<Owner<T>>(n, r, lanes, wide).plan;
 }
 
 template SPECTRANS_API const SplitPlan<float>& split_plan<float>(std::int64_t, std::int64_t, std::int64_t, bool);

@@ -20,7 +20,7 @@ struct SplitPlan {
   const T *cos, *sin;           // [r][bins]  w_n^{lc}
 };
 
-// The plan for lines of n values in r parts, r a divisor of n; made once, as plans are. T: float, double;
+// The plan for lines of n values in r parts, r a divisor of n; kept as plans are. T: float, double;
 // wide: as of real_plan.
 template <class T>
 [[nodiscard]] SPECTRANS_API const SplitPlan<T>& split_plan(std::int64_t n, std::int64_t r, std::int64_t lanes,

@@ -113,9 +113,10 @@ def test_mixing_of_both(n: int) -> None:
 @pytest.mark.parametrize("d", [32, 64, 128, 256, 512])
 @pytest.mark.parametrize("n", [8, 16, 30, 64, 100, 128, 256, 512])
 def test_mixing_of_both_at_powers_of_two(n: int, d: int) -> None:
-    # Where torch rounds least, the sums that rows are folded to, of which the real parts are made, show.
+    # Where torch rounds least, the sums that rows are folded to, of which the real parts are made, show; and with
+    # AVX-512 there, on some CPUs, in Hartley transforms as well.
     x = oracle.draw(max(2, VALUES // (n * d)), n, d, dtype=torch.float32)
-    for hartley, shortfall in ((False, 0.06), (True, 0)):
+    for hartley, shortfall in ((False, 0.08), (True, 0.03)):
         flags = (True, True, hartley, 1)
         expected = oracle.mixing(oracle.wide(x), True, True, hartley, "ortho")
         assert_no_worse(mixing(x, *flags), mixing_reference(x, *flags), expected, shortfall)
