@@ -1,4 +1,4 @@
-// Building plans: factorisation, twiddles, Rader's permutations.
+// Building plans: stages, their twiddles, and where samples and bins are.
 #include "plan.h"
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "butterflies.h"
 #include "numbers.h"
+#include "order.h"
 #include "plan_cache.h"
 #include "table.h"
 
@@ -20,135 +21,8 @@ namespace {
 // the first-level cache. The gap is a cache line at least, with the narrowest.
 constexpr std::int64_t kPageVectors = 64, kGap = 4;
 
-// A length from `least` on that takes little time and few roundings.
-std::int64_t padded_length(std::int64_t least) {
-  std::int64_t best = 0;
-  for (const std::int64_t odd : {1, 3, 5, 9, 15}) {
-    std::int64_t length = odd;
-    while (length < least) length *= 2;
-    if (best == 0 || length < best) best = length;
-  }
-  return best;
-}
-
 // Whether sums by definition are faster than Rader's algorithm: as measured.
 bool is_direct(std::int64_t prime) { return prime > kLargestButterfly && prime <= (is_smooth(prime - 1) ? 53 : 83); }
-
-// Odd radices first, so that the last stages, where whole transforms sit in cache, are powers of two. Threes in pairs.
-std::vector<std::int64_t> odd_radices(std::int64_t n) {
-  std::vector<std::int64_t> radices;
-  for (; n % 9 == 0; n /= 9) radices.push_back(9);
-  for (const std::int64_t prime : prime_factors(n)) {
-    if (prime != 2) radices.push_back(prime);
-  }
-  std::sort(radices.rbegin(), radices.rend());
-  return radices;
-}
-
-std::vector<std::int64_t> complex_radices(std::int64_t n) {
-  std::vector<std::int64_t> radices = odd_radices(n);
-  int twos = 0;
-  for (; n % 2 == 0; n /= 2) ++twos;
-  // The columns of a long stage lie a multiple of a page apart and share one set of the first-level cache, where eight
-  // real and eight imaginary ones do not fit.
-  for (; twos >= 9; twos -= 2) radices.push_back(4);
-  if (twos == 1) {
-    radices.push_back(2);
-  } else {
-    const int fours = twos % 3 == 0 ? 0 : (twos % 3 == 1 ? 2 : 1);  // 2^twos = 4^fours 8^eights
-    radices.insert(radices.end(), fours, 4);
-    radices.insert(radices.end(), (twos - 2 * fours) / 3, 8);
-  }
-  return radices;
-}
-
-// An even radix r leaves a real transform of 2 n / r.
-std::vector<std::int64_t> real_radices(std::int64_t n) {
-  std::vector<std::int64_t> radices = odd_radices(n);
-  std::int64_t power = 1;
-  while (n % (2 * power) == 0) power *= 2;
-  while (power >= 4) {
-    const std::int64_t radix = power >= 8 ? 8 : 4;
-    radices.push_back(radix);
-    power = 2 * power / radix;
-  }
-  return radices;
-}
-
-// Length 1 counts: its only twiddle is 1.
-bool is_coprime(std::int64_t radix, std::int64_t m) { return std::gcd(radix, m) == 1; }
-
-// Output bin of butterfly q and bin k of the transform of length m that follows it.
-std::int64_t joined_bin(std::int64_t radix, std::int64_t m, std::int64_t q, std::int64_t k) {
-  if (!is_coprime(radix, m)) return q + radix * k;
-  // That which is q modulo the radix, and k modulo m.
-  const std::int64_t apart = ((q - k) % radix + radix) % radix;
-  return k + m * (apart * inverse_mod(m, radix) % radix);
-}
-
-// Slot of each sample: those of the stage, then those of the transforms of length m.
-Table<std::int32_t> sample_slots(std::int64_t n) {
-  const std::vector<std::int64_t> odd = odd_radices(n);
-  Table<std::int32_t> slots(n);
-  if (odd.empty()) {  // powers of two take samples as they come
-    std::iota(slots.begin(), slots.end(), 0);
-    return slots;
-  }
-  const std::int64_t radix = odd.front(), m = n / radix;
-  const Table<std::int32_t> inner = sample_slots(m);
-  for (std::int64_t t = 0; t < radix; ++t) {
-    for (std::int64_t j = 0; j < m; ++j) {
-      const std::int64_t sample = is_coprime(radix, m) ? (m * t + radix * j) % n : j + m * t;
-      slots[sample] = static_cast<std::int32_t>(m * t + inner[j]);
-    }
-  }
-  return slots;
-}
-
-// Bin of each slot of a complex transform.
-std::vector<std::int64_t> bins_in_place(std::int64_t n) {
-  std::vector<std::int64_t> bins{0};
-  std::vector<std::int64_t> radices = complex_radices(n);
-  for (auto radix = radices.rbegin(); radix != radices.rend(); ++radix) {
-    const std::int64_t m = static_cast<std::int64_t>(bins.size());
-    std::vector<std::int64_t> longer;
-    for (std::int64_t q = 0; q < *radix; ++q) {
-      for (const std::int64_t bin : bins) longer.push_back(joined_bin(*radix, m, q, bin));
-    }
-    bins = std::move(longer);
-  }
-  return bins;
-}
-
-// Mixed radix in long double, for tables only; roots: of a length that is a multiple of x's.
-std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double>>& x,
-                                           const std::vector<Complex<long double>>& roots) {
-  const std::int64_t n = static_cast<std::int64_t>(x.size());
-  if (n == 1) return x;
-  const std::int64_t r = prime_factors(n).back(), m = n / r, step = static_cast<std::int64_t>(roots.size()) / n;
-  std::vector<Complex<long double>> y(n);
-  for (std::int64_t t = 0; t < r; ++t) {
-    std::vector<Complex<long double>> part(m);
-    for (std::int64_t j = 0; j < m; ++j) part[j] = x[j * r + t];
-    part = host_dft(part, roots);
-    for (std::int64_t k = 0; k < n; ++k) {
-      const Complex<long double> w = roots[k * t % n * step];
-      y[k] = y[k] + times(part[k % m], w.re, w.im);
-    }
-  }
-  return y;
-}
-
-std::vector<Complex<long double>> host_dft(const std::vector<long double>& x) {
-  const std::int64_t n = static_cast<std::int64_t>(x.size());
-  std::vector<Complex<long double>> values(n), roots(n);
-  for (std::int64_t i = 0; i < n; ++i) {
-    const trig::Point w = trig::unit_root(i, n);
-    values[i] = {x[i], 0};
-    roots[i] = {w.cos, -w.sin};
-  }
-  return host_dft(values, roots);
-}
 
 // [m][columns][re, im] of exp(-2 pi i j q / n), q = 1 .. columns, row j where the stages put sample j; empty where
 // there is no need.
@@ -210,44 +84,6 @@ std::int64_t work_slots(const Stage& stage) {
   return stage.wide != nullptr ? 6 * (p + 1) + stage.wide->convolution->slots : 0;
 }
 
-template <class T>
-struct PrimeOwner {
-  Store store;
-  PrimePlan<T> plan;
-
-  explicit PrimeOwner(std::int64_t p) {
-    const std::int64_t m = is_smooth(p - 1) ? p - 1 : padded_length(2 * p - 3);
-    const RealPlan<T>& convolution = real_plan<T>(m);
-    const std::int64_t g = generator(p), inverse = inverse_mod(g, p);
-    Table<std::int32_t> gather(p - 1), scatter(p - 1);
-    std::int64_t up = 1, down = 1;
-    for (std::int64_t q = 0; q < p - 1; ++q) {
-      gather[q] = static_cast<std::int32_t>(up);
-      scatter[q] = static_cast<std::int32_t>(down);
-      up = up * g % p;
-      down = down * inverse % p;
-    }
-    // Kernel h[s] = cas(2 pi g^-s / p), wrapped to length m when padded; its spectrum from the definition of
-    // the transform would be quadratic, so a small recursive one is used.
-    std::vector<long double> kernel(m, 0.0L);
-    for (std::int64_t s = 0; s < p - 1; ++s) {
-      const trig::Point w = trig::unit_root(scatter[s], p);
-      kernel[s] = w.cos + w.sin;
-      if (s > 0 && m > p - 1) kernel[m - (p - 1) + s] = kernel[s];
-    }
-    const std::vector<Complex<long double>> spectrum = host_dft(kernel);
-    Table<T> response(convolution.slots);
-    for (std::int64_t k = 0; k <= m / 2; ++k) {
-      response[convolution.re[k]] = static_cast<T>(spectrum[k].re / m);
-      if (convolution.im[k] >= 0) {
-        response[convolution.im[k]] = static_cast<T>(convolution.sign[k] * spectrum[k].im / m);
-      }
-    }
-    plan = {p, &convolution, store.keep(std::move(gather)), store.keep(std::move(scatter)),
-            store.keep(std::move(response))};
-  }
-};
-
 // What does the butterflies of a stage where there are none.
 template <class T, class Stage>
 void set_prime(Stage& stage, bool wide) {
@@ -255,9 +91,9 @@ void set_prime(Stage& stage, bool wide) {
   if (is_direct(stage.radix)) {
     stage.direct = &direct_plan<T>(stage.radix);
   } else if (wide) {
-    stage.wide = &planned<PrimeOwner<double>>(stage.radix).plan;
+    stage.wide = &prime_plan<double>(stage.radix);
   } else {
-    stage.prime = &planned<PrimeOwner<T>>(stage.radix).plan;
+    stage.prime = &prime_plan<T>(stage.radix);
   }
 }
 

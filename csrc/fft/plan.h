@@ -127,6 +127,10 @@ template <class T>
 template <class T>
 [[nodiscard]] SPECTRANS_API const BlockPlan<T>& block_plan(std::int64_t n, std::int64_t rows);
 
+// Of Rader's algorithm for p, an odd prime.
+template <class T>
+[[nodiscard]] const PrimePlan<T>& prime_plan(std::int64_t p);
+
 // Additions and multiplications of one forward real transform.
 [[nodiscard]] SPECTRANS_API double plan_flops(std::int64_t n);
 
