@@ -8,15 +8,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
-import torch
-from torch._C._functorch import TransformType, get_interpreter_stack
-from torch.autograd import forward_ad
-
-from spectrans.ops.library import call
+from spectrans.ops.library import call_op, why_not_op
 
 Result = TypeVar("Result")  # a tensor, or several
-
-_DERIVATIVES = (TransformType.Grad, TransformType.Jvp)
 
 BACKENDS = ("native", "torch")
 
@@ -42,23 +36,14 @@ def why_reference() -> str | None:
     """Why functions must call the references rather than the ops at the moment, or None: they call the ops."""
     if state.stack[-1] == "torch":
         return "spectrans.backend('torch') is in force"
-    # torch.library gives ops a backward for autograd and a rule for vmap, but none for forward-mode derivatives and
-    # torch.func.grad; the references, made of torch.fft, have them all.
-    if forward_ad._current_level >= 0:
-        return "forward-mode differentiation is active"
-    if torch._C._are_functorch_transforms_active() and (
-        # A tracing compiler cannot look at the stack of transforms; it can fuse the reference.
-        torch.compiler.is_compiling() or any(t.key() in _DERIVATIVES for t in get_interpreter_stack() or ())
-    ):
-        return "a torch.func derivative is being taken"
-    return None
+    return why_not_op()
 
 
 def run(name: str, op: Callable[..., Any], reference: Callable[..., Result], *args: Any) -> Result:
     """`op`, or where it must not be called its reference, which :func:`spectrans.explain` may watch."""
     reason = why_reference()
     if reason is None:
-        return call(op, *args)  # type: ignore[no-any-return]
+        return call_op(op, *args)  # type: ignore[no-any-return]
     observer = state.observer
     return reference(*args) if observer is None else observer(name, reason, reference, *args)
 
@@ -69,7 +54,8 @@ class backend:
     ``"native"`` (the default) goes through PyTorch's dispatcher: a fused kernel where one is loaded for the device,
     the ``torch.fft`` reference elsewhere. ``"torch"`` runs the reference directly, under torch's own autograd. The
     environment variable ``SPECTRANS_BACKEND`` sets the default. The choice is made per thread, when a function is
-    called; a backward pass follows the choice of its forward pass. The manager can be nested and reused.
+    called; a backward pass follows the choice of its forward pass, which that of ``torch.utils.checkpoint`` calls
+    again: it belongs inside, too. The manager can be nested and reused.
 
     Parameters
     ----------

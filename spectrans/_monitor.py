@@ -255,7 +255,7 @@ class _Watch:
         error: MonitorError | None = None
         try:
             with torch.no_grad():
-                error = self.measure(x, torch.as_tensor(before, dtype=wide_dtype(x.device)), result)
+                error = self.measure(x, torch.as_tensor(before, dtype=wide_dtype(x.device), device=x.device), result)
         except Exception as exception:
             self.problem = f"output: {exception}"
         finally:

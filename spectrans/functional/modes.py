@@ -195,7 +195,8 @@ def irfft_modes(
 
 
 def _from_pairs(pairs: Tensor) -> Tensor:  # real [..., 2] -> complex [...]; a copy where torch has no such view
-    if torch.compiler.is_compiling():  # a compiler cannot ask where a tensor begins
+    # A compiler cannot ask where a tensor begins, nor torch.vmap what the strides of its axis are.
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return torch.complex(pairs[..., 0], pairs[..., 1])
     is_view = pairs.stride(-1) == 1 and all(size % 2 == 0 for size in (pairs.storage_offset(), *pairs.stride()[:-1]))
     return torch.view_as_complex(pairs if is_view else pairs.clone(memory_format=torch.contiguous_format))

@@ -293,7 +293,8 @@ def spectral_norm(
 
     The derivative is :math:`u v^H`; where the largest value is repeated, u and v are one of its pairs of singular
     vectors and this is one of the subderivatives. Where x is 0, the derivative is 0. Second derivatives use a full
-    decomposition.
+    decomposition; those of ``torch.func`` and of forward mode are ``torch.linalg.svd``'s, NaN where smaller values
+    repeat.
 
     Parameters
     ----------
@@ -413,7 +414,7 @@ def filter_operator_norm(
     if channel_mixing:
         norms, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, pairs, True)
         return norms.amax().to(dtype)
-    flat = pairs.reshape(1, -1, 2)
+    flat = pairs.flatten(0, -2).unsqueeze(0)
     arguments = (flat.detach(),)
     index = run("largest_modulus", _ops.largest_modulus, _ops.largest_modulus_reference, *arguments)
     return torch.view_as_complex(flat[0].index_select(0, index)).abs().sum().to(dtype)

@@ -16,6 +16,7 @@ from spectrans.ops.library import (
     out_of_channels,
     register_autograd,
     register_reference,
+    register_vmap,
     with_strides_of,
 )
 
@@ -87,7 +88,7 @@ def conv_reference(
         y = y if skip is None else y * skip
     else:
         y = _convolved(v, k, skip, causal, adjoint)
-    return (y if post is None else y * post.to(y.dtype)).to(u.dtype)
+    return with_strides_of(u, y if post is None else y * post.to(y.dtype))
 
 
 def conv_backward_reference(
@@ -110,40 +111,20 @@ def conv_backward_reference(
     length = n + taps.shape[0]
     product = torch.fft.rfft(v, n=length, dim=-2).conj_physical() * torch.fft.rfft(p, n=length, dim=-2)
     lags = torch.fft.irfft(product.reshape(-1, length // 2 + 1, d).sum(0), n=length, dim=0)
-    of_k = torch.zeros_like(k)
-    of_k[first : first + taps.shape[0]] = lags.roll(zero, 0)[: taps.shape[0]]
-    of_u = (of_v if pre is None else of_v * pre.to(of_v.dtype)).to(u.dtype)
-    of_pre = u.new_empty(0) if pre is None else (of_v * u.to(of_v.dtype)).to(u.dtype)
+    more = k.shape[0] - taps.shape[0]
+    of_k = torch.nn.functional.pad(lags.roll(zero, 0)[: taps.shape[0]], (0, 0, first, more - first))
+    of_u = with_strides_of(u, of_v if pre is None else of_v * pre.to(of_v.dtype))
+    of_pre = u.new_empty(0) if pre is None else with_strides_of(pre, of_v * u.to(of_v.dtype))
     of_post = (
-        u.new_empty(0) if post is None else _gated(grad, _convolved(v, k, skip, causal, adjoint=False)).to(u.dtype)
+        u.new_empty(0)
+        if post is None
+        else with_strides_of(post, _gated(grad, _convolved(v, k, skip, causal, adjoint=False)))
     )
     return of_u, of_k, of_pre, of_post
 
 
-def _conv(u: Tensor, k: Tensor, *more: Any) -> Tensor:
-    return with_strides_of(u, conv_reference(u, k, *more))
-
-
-def _conv_backward(
-    grad: Tensor,
-    u: Tensor,
-    k: Tensor,
-    pre: Tensor | None,
-    post: Tensor | None,
-    skip: Tensor | None,
-    causal: bool,
-) -> Gradients:
-    of_u, of_k, of_pre, of_post = conv_backward_reference(grad, u, k, pre, post, skip, causal)
-    return (
-        with_strides_of(u, of_u),
-        of_k,
-        of_pre if pre is None else with_strides_of(pre, of_pre),
-        of_post if post is None else with_strides_of(post, of_post),
-    )
-
-
-register_reference("conv", _conv)
-register_reference("conv_backward", _conv_backward)
+register_reference("conv", conv_reference)
+register_reference("conv_backward", conv_backward_reference)
 
 conv = torch.ops.spectrans.conv.default
 conv_backward = torch.ops.spectrans.conv_backward.default
@@ -297,5 +278,5 @@ def _conv_backward_vmap(
     return tuple(results), tuple(dims)  # type: ignore[return-value]
 
 
-torch.library.register_vmap("spectrans::conv", _conv_vmap, lib=library)
-torch.library.register_vmap("spectrans::conv_backward", _conv_backward_vmap, lib=library)
+register_vmap("conv", _conv_vmap)
+register_vmap("conv_backward", _conv_backward_vmap)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype, from_parts
+from spectrans.ops.library import compute_dtype, from_parts, with_strides_of
 
 
 def _self_conjugate_bins(n: int, device: torch.device) -> Tensor:  # bool [n//2+1, 1]
@@ -22,14 +22,14 @@ def filter_reference(
 ) -> Tensor:  # [..., n, d]
     """irfft(rfft(x) * H) along the sequence, H conjugated for the adjoint; numpy's irfft semantics on every device."""
     if x.numel() == 0:
-        return x + response.sum().mul(0)  # keeps the (zero) derivative with respect to the response
+        return with_strides_of(x, x + response.sum().mul(0))  # keeps the (zero) derivative with respect to the response
     n = x.shape[-2]
     real, imag = response.unbind(-1)
     imag = imag.masked_fill(_self_conjugate_bins(n, x.device), 0.0)
     spectrum = torch.fft.rfft(x.to(compute_dtype(x.dtype)), dim=-2)
     filtered = spectrum * torch.complex(real, -imag if adjoint else imag)
     y: Tensor = torch.fft.irfft(filtered, n=n, dim=-2)
-    return y.to(x.dtype)
+    return with_strides_of(x, y)
 
 
 def filter_response_grad_reference(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
+from spectrans.ops.library import compute_dtype, from_parts, hermitian_part, with_strides_of
 
 
 def _real_columns(w: int, device: torch.device) -> Tensor:  # bool [w//2+1, 1, 1]
@@ -23,6 +23,10 @@ def effective_response(
     return torch.where(_real_columns(w, response.device), hermitian_part(response, 1), response)
 
 
+def _on_grid(x: Tensor, h: int, w: int) -> Tensor:  # [..., h*w, d] -> [..., h, w, d]
+    return x.reshape(*x.shape[:-2], h, w, x.shape[-1])  # no (un)flatten: batched backward passes do not know them
+
+
 def filter2d_reference(
     x: Tensor,  # [..., h*w, d]
     response: Tensor,  # [h, w//2+1, d, 2]
@@ -30,14 +34,14 @@ def filter2d_reference(
 ) -> Tensor:  # [..., h*w, d]
     """irfft2(rfft2(x) * H) over the grid, H conjugated for the adjoint; numpy's irfft2 semantics on every device."""
     if x.numel() == 0:
-        return x + response.sum().mul(0)  # keeps the (zero) derivative with respect to the response
+        return with_strides_of(x, x + response.sum().mul(0))  # keeps the (zero) derivative with respect to the response
     h = response.shape[0]
     w = x.shape[-2] // h
     real, imag = effective_response(response, w).unbind(-1)
-    spectrum = torch.fft.rfft2(x.to(compute_dtype(x.dtype)).unflatten(-2, (h, w)), dim=(-3, -2))
+    spectrum = torch.fft.rfft2(_on_grid(x.to(compute_dtype(x.dtype)), h, w), dim=(-3, -2))
     filtered = spectrum * torch.complex(real, -imag if adjoint else imag)
     y: Tensor = torch.fft.irfft2(filtered, s=(h, w), dim=(-3, -2))
-    return y.flatten(-3, -2).to(x.dtype)
+    return with_strides_of(x, y.reshape(x.shape))
 
 
 def filter2d_response_grad_reference(
@@ -51,7 +55,7 @@ def filter2d_response_grad_reference(
     dtype = compute_dtype(x.dtype)
     if x.numel() == 0:
         return x.new_zeros((h, w // 2 + 1, d, 2), dtype=dtype)
-    x_spectrum, grad_spectrum = (torch.fft.rfft2(t.to(dtype).unflatten(-2, (h, w)), dim=(-3, -2)) for t in (x, grad))
+    x_spectrum, grad_spectrum = (torch.fft.rfft2(_on_grid(t.to(dtype), h, w), dim=(-3, -2)) for t in (x, grad))
     # conj_physical: a lazy conj would never be resolved below the dispatcher keys that compiled code skips.
     product = (x_spectrum.conj_physical() * grad_spectrum).reshape(-1, h, w // 2 + 1, d).sum(0)
     pairs = from_parts(product.real, product.imag)

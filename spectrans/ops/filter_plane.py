@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from spectrans.ops import trilinear
-from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
+from spectrans.ops.library import compute_dtype, from_parts, hermitian_part, with_strides_of
 
 
 def filter_plane_reference(
@@ -16,12 +16,12 @@ def filter_plane_reference(
 ) -> Tensor:  # [..., n, d]
     """Re ifft2(fft2(x) * H) over the last two axes, H conjugated for the adjoint: by half spectra."""
     if x.numel() == 0:
-        return x + response.sum().mul(0)  # keeps the (zero) derivative with respect to the response
+        return with_strides_of(x, x + response.sum().mul(0))  # keeps the (zero) derivative with respect to the response
     n, d = x.shape[-2:]
     real, imag = hermitian_part(response, 2)[:, : d // 2 + 1].unbind(-1)
     spectrum = torch.fft.rfft2(x.to(compute_dtype(x.dtype)))
     y: Tensor = torch.fft.irfft2(spectrum * torch.complex(real, -imag if adjoint else imag), s=(n, d))
-    return y.to(x.dtype)
+    return with_strides_of(x, y)
 
 
 def filter_plane_response_grad_reference(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch._C._functorch import TransformType, get_interpreter_stack, is_legacy_batchedtensor
+from torch.autograd import forward_ad
 
 #: Schemas are defined here; the native libraries only register kernels for them.
 library = torch.library.Library("spectrans", "DEF")
@@ -35,10 +37,19 @@ def defaults(op: Any) -> tuple[Any, ...]:
     return tuple(each.default_value for each in op._schema.arguments if each.has_default_value())
 
 
-def register_reference(name: str, reference: Callable[..., Any]) -> None:
-    """Register what an op runs on a device without a kernel, and without any library."""
+#: By op: the same by torch's own functions.
+_references: dict[Any, Callable[..., Any]] = {}
+
+
+def register_reference(name: str, reference: Callable[..., Any], derivable: Callable[..., Any] | None = None) -> None:
+    """Register what an op runs on a device without a kernel, and without any library.
+
+    Derivatives that ops know nothing of are taken of it, or of `derivable`, where it depends on what others have made
+    of its arguments.
+    """
     for op in (name, f"{name}_reference"):
         library.impl(op, reference, "CompositeExplicitAutograd")
+    _references[getattr(torch.ops.spectrans, name).default] = derivable or reference
 
 
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
@@ -73,10 +84,15 @@ def hermitian_part(
 
 def with_strides_of(like: torch.Tensor, result: torch.Tensor) -> torch.Tensor:
     """`result` with the strides of ``torch.empty_like(like)``: what every op promises for its output."""
-    out = torch.empty_like(like)
-    if out.stride() == result.stride() and result.dtype is out.dtype:
+    result = result.to(like.dtype)
+    if like.is_contiguous():
+        return result.contiguous()
+    strides = torch.empty_like(like).stride()
+    if result.stride() == strides:
         return result
-    return out.copy_(result)
+    order = sorted(range(like.dim()), key=lambda axis: -strides[axis])
+    # Nothing is written into what is there: transforms of torch.func could not follow.
+    return result.permute(order).contiguous().permute([order.index(axis) for axis in range(like.dim())])
 
 
 # -- derivatives -------------------------------------------------------------------------------------------------------
@@ -107,7 +123,42 @@ def register_autograd(name: str, vjp: Callable[..., Any], setup_context: Callabl
     _eager[op] = Eager
 
 
+_DERIVATIVES = (TransformType.Grad, TransformType.Jvp)
+
+
+def why_not_op() -> str | None:
+    """Why a reference must be called rather than the op at the moment, or None.
+
+    torch.library gives ops a backward for autograd and a rule for vmap, but none for forward-mode derivatives and
+    torch.func.grad; the references, made of torch's functions, have them all.
+    """
+    if forward_ad._current_level >= 0:
+        return "forward-mode differentiation is active"
+    if torch._C._are_functorch_transforms_active() and (
+        # A tracing compiler cannot look at the stack of transforms; it can fuse the reference.
+        torch.compiler.is_compiling() or any(t.key() in _DERIVATIVES for t in get_interpreter_stack() or ())
+    ):
+        return "a torch.func derivative is being taken"
+    return None
+
+
 def call(op: Any, *args: Any) -> Any:
+    """``op(*args)`` or its reference, in a derivative: it may be taken where its forward pass was not."""
+    if not torch.compiler.is_compiling() and (why_not_op() is not None or _is_batched(args)):
+        return _references[op](*args)
+    return call_op(op, *args)
+
+
+def _is_batched(args: tuple[Any, ...]) -> bool:
+    """Whether a batched backward pass (is_grads_batched) is recorded: of an op, what is in a batch would not be."""
+    if torch.is_grad_enabled():
+        for arg in args:
+            if isinstance(arg, torch.Tensor) and is_legacy_batchedtensor(arg):
+                return True
+    return False
+
+
+def call_op(op: Any, *args: Any) -> Any:
     """``op(*args)``, past the op's autograd kernel: it is Python, and not needed where no derivative can be asked for.
 
     Where one can, a plain autograd function does the same in less time. A compiler sees the op, and so do the
@@ -143,6 +194,26 @@ def below_autograd(op: Any, *args: Any) -> Any:
 
 # -- vmap --------------------------------------------------------------------------------------------------------------
 # Where a mapped axis cannot be a batch axis of the op, it becomes more channels.
+
+
+def register_vmap(name: str, rule: Callable[..., Any]) -> None:
+    """torch.library.register_vmap, with a rule for axes of no size: what one call would give, no times."""
+    op = getattr(torch.ops.spectrans, name).default
+
+    def with_none(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
+        if info.batch_size > 0:
+            return rule(info, in_dims, *args)
+        one = op(
+            *(
+                arg if dim is None else arg.new_zeros(arg.movedim(dim, 0).shape[1:])
+                for arg, dim in zip(args, in_dims, strict=True)
+            )
+        )
+        if isinstance(one, torch.Tensor):
+            return one.new_empty((0, *one.shape)), 0
+        return tuple(each.new_empty((0, *each.shape)) for each in one), (0,) * len(one)
+
+    torch.library.register_vmap(f"spectrans::{name}", with_none, lib=library)
 
 
 def into_channels(t: torch.Tensor, dim: int | None, size: int, channels_at: int) -> torch.Tensor:

@@ -14,6 +14,7 @@ from spectrans.ops.library import (
     library,
     register_autograd,
     register_reference,
+    register_vmap,
     with_strides_of,
 )
 
@@ -40,14 +41,10 @@ def mixing_reference(
     dims = (-2, -1) if sequence and hidden else (-2,) if sequence else (-1,)
     spectrum: Tensor = torch.fft.fftn(x.to(compute_dtype(x.dtype)), dim=dims, norm=NORMS[norm])
     mixed = spectrum.real - spectrum.imag if hartley else spectrum.real
-    return mixed.to(x.dtype)
+    return with_strides_of(x, mixed)
 
 
-def _mixing(x: Tensor, *settings: Any) -> Tensor:
-    return with_strides_of(x, mixing_reference(x, *settings))
-
-
-register_reference("mixing", _mixing)
+register_reference("mixing", mixing_reference)
 
 mixing = torch.ops.spectrans.mixing.default
 
@@ -82,4 +79,4 @@ def _mixing_vmap(info: Any, in_dims: tuple[Any, ...], x: Tensor, *settings: Any)
     return mixing(x.movedim(in_dims[0], 0), *settings), 0
 
 
-torch.library.register_vmap("spectrans::mixing", _mixing_vmap, lib=library)
+register_vmap("mixing", _mixing_vmap)

@@ -15,6 +15,7 @@ from spectrans.ops.library import (
     library,
     register_autograd,
     register_reference,
+    register_vmap,
 )
 from spectrans.ops.mixing import NORMS
 
@@ -145,5 +146,5 @@ def _modes_inverse_vmap(info: Any, in_dims: tuple[Any, ...], spectrum: Tensor, *
     return modes_inverse(spectrum.movedim(in_dims[0], 0), *arguments), 0
 
 
-torch.library.register_vmap("spectrans::modes", _modes_vmap, lib=library)
-torch.library.register_vmap("spectrans::modes_inverse", _modes_inverse_vmap, lib=library)
+register_vmap("modes", _modes_vmap)
+register_vmap("modes_inverse", _modes_inverse_vmap)

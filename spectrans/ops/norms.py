@@ -9,7 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from spectrans.ops.library import call, compute_dtype, define_op, library, register_autograd, register_reference
+from spectrans.ops.library import (
+    call,
+    compute_dtype,
+    define_op,
+    library,
+    register_autograd,
+    register_reference,
+    register_vmap,
+)
 
 # -- schemas -----------------------------------------------------------------------------------------------------------
 # `dims` are negative, so that they mean the same under vmap. `pairs`: complex matrices as real ones, (re, im) last.
@@ -104,6 +112,12 @@ def spectral_norm_backward_reference(grad: Tensor, x: Tensor, u: Tensor, v: Tens
     return _pairs((grad.unsqueeze(-1) * u).unsqueeze(-1) * v.unsqueeze(-2)).to(x.dtype)
 
 
+def _spectral_norm_backward_of(grad: Tensor, x: Tensor, u: Tensor, v: Tensor, pairs: bool) -> Tensor:
+    """The same, of vectors that depend on x."""
+    _, u, v = spectral_norm_reference(x, pairs)
+    return spectral_norm_backward_reference(grad, x, u, v, pairs)
+
+
 def largest_modulus_reference(pairs: Tensor) -> Tensor:  # [batch, k, 2] -> [batch], int64
     """Where the modulus is largest: the first such place, or the first NaN."""
     return _complex(pairs).abs().argmax(-1)
@@ -117,8 +131,9 @@ _REFERENCES: dict[str, Callable[..., Any]] = {
     "spectral_norm_backward": spectral_norm_backward_reference,
     "largest_modulus": largest_modulus_reference,
 }
+_DERIVABLE: dict[str, Callable[..., Any]] = {"spectral_norm_backward": _spectral_norm_backward_of}
 for _name, _reference in _REFERENCES.items():
-    register_reference(_name, _reference)
+    register_reference(_name, _reference, _DERIVABLE.get(_name))
 
 energy = torch.ops.spectrans.energy.default
 energies = torch.ops.spectrans.energies.default
@@ -319,4 +334,4 @@ for _name, _rule in (
     ("spectral_norm_backward", _spectral_norm_backward_vmap),
     ("largest_modulus", _largest_modulus_vmap),
 ):
-    torch.library.register_vmap(f"spectrans::{_name}", _rule, lib=library)
+    register_vmap(_name, _rule)

@@ -25,7 +25,7 @@ from spectrans.ops.library import (
     out_of_channels,
     register_autograd,
     register_reference,
-    with_strides_of,
+    register_vmap,
 )
 
 Op = Callable[..., Any]
@@ -44,23 +44,20 @@ def define(
     define_op(f"{name}(Tensor x, Tensor response, bool adjoint=False) -> Tensor")
     define_op(f"{name}_response_grad(Tensor grad, Tensor x{more}) -> Tensor")
     define_op(f"{name}_backward(Tensor grad, Tensor x, Tensor response) -> (Tensor, Tensor)")
-    names = tuple(f"spectrans::{name}{suffix}" for suffix in ("", "_response_grad", "_backward"))
+    names = tuple(f"{name}{suffix}" for suffix in ("", "_response_grad", "_backward"))
 
     def sizes(response: Tensor) -> tuple[int, ...]:
         return tuple(response.shape[: len(grid)])
 
     # -- references ----------------------------------------------------------------------------------------------------
 
-    def filter_impl(x: Tensor, response: Tensor, adjoint: bool = False) -> Tensor:
-        return with_strides_of(x, filter_reference(x, response, adjoint))
+    def backward_reference(grad: Tensor, x: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
+        return filter_reference(grad, response, True), response_grad_reference(grad, x, *sizes(response))
 
-    def backward_impl(grad: Tensor, x: Tensor, response: Tensor) -> tuple[Tensor, Tensor]:
-        return filter_impl(grad, response, True), response_grad_reference(grad, x, *sizes(response))
-
-    references: tuple[Op, ...] = (filter_impl, response_grad_reference, backward_impl)
+    references: tuple[Op, ...] = (filter_reference, response_grad_reference, backward_reference)
     for op, implementation in zip(names, references, strict=True):
         register_reference(op, implementation)
-    filter, response_grad, backward = (getattr(torch.ops.spectrans, op.split("::")[1]).default for op in names)
+    filter, response_grad, backward = (getattr(torch.ops.spectrans, op).default for op in names)
 
     # -- fake kernels --------------------------------------------------------------------------------------------------
 
@@ -76,7 +73,7 @@ def define(
 
     fakes: tuple[Op, ...] = (filter_fake, response_grad_fake, backward_fake)
     for op, fake in zip(names, fakes, strict=True):
-        torch.library.register_fake(op, fake, lib=library)
+        torch.library.register_fake(f"spectrans::{op}", fake, lib=library)
 
     # -- derivatives ---------------------------------------------------------------------------------------------------
 
@@ -143,7 +140,7 @@ def define(
     setups: tuple[Op, ...] = (filter_setup, response_grad_setup, backward_setup)
     vjps: tuple[Op, ...] = (filter_vjp, response_grad_vjp, backward_vjp)
     for op, setup, vjp in zip(names, setups, vjps, strict=True):
-        register_autograd(op.removeprefix("spectrans::"), vjp, setup)
+        register_autograd(op, vjp, setup)
 
     # -- vmap ----------------------------------------------------------------------------------------------------------
     # A mapped axis that meets its own response cannot be a batch axis of the kernel; it becomes more channels instead,
@@ -196,5 +193,5 @@ def define(
     if mixes_channels:
         rules = tuple(map(one_by_one, (filter, response_grad, backward)))
     for op, rule in zip(names, rules, strict=True):
-        torch.library.register_vmap(op, rule, lib=library)
+        register_vmap(op, rule)
     return filter, response_grad, backward

@@ -101,7 +101,8 @@ class GridFilterMixing(FilterMixingLayer):
 
     def get_filter_response(self) -> Tensor:
         """W as parametrised: complex [h, w//2+1, d]. See :meth:`get_effective_response` for what acts."""
-        return torch.view_as_complex(self._pairs().contiguous())
+        pairs = self._pairs()
+        return torch.complex(pairs[..., 0], pairs[..., 1])  # a view is not to be had of every place in memory
 
     def get_effective_response(self) -> Tensor:
         r"""The part of W that acts on a real signal: complex [h, w//2+1, d].
