@@ -697,6 +697,10 @@ def test_nested_tensors_are_not_dense(backend: str) -> None:
         for call in calls:
             with pytest.raises(TypeError, match=r"^x: expected a dense tensor, got "):
                 call()
+        u = torch.zeros(2, 8, 4)
+        for name, arguments in (("k", (x, None)), ("skip", (torch.zeros(8, 4), x))):
+            with pytest.raises(TypeError, match=rf"^{name}: expected a dense tensor, got "):
+                fft_conv(u, arguments[0], skip=arguments[1])
 
 
 def test_settings_may_be_numbers_of_numpy() -> None:
@@ -706,3 +710,20 @@ def test_settings_may_be_numbers_of_numpy() -> None:
     for value in (np.bool_(True), np.float32(4.0), torch.tensor(4)):
         with pytest.raises(TypeError, match=r"^hidden_dim: expected an int, got "):
             FourierMixing(value)
+
+
+def test_axes_may_be_numbers_of_numpy() -> None:
+    x, h = torch.randn(2, 8, 4), torch.randn(5, 4, 2)
+    assert torch.equal(fourier_mixing(x, dims=np.int64(1)), fourier_mixing(x, dims=1))
+    assert torch.equal(spectral_filter(x, h, dim=np.int64(-2)), spectral_filter(x, h))
+    assert torch.equal(rfft_modes(x, np.int64(3), dim=np.int32(1)), rfft_modes(x, 3))
+    assert torch.equal(energy(x, np.int64(1)), energy(x, 1))
+    assert torch.equal(energy(x, (np.int64(1), 2)), energy(x, (1, 2)))
+    for value in (np.float32(1), np.bool_(True), True):
+        with pytest.raises(TypeError, match=r"^dims: expected an int"):
+            fourier_mixing(x, dims=value)
+
+
+def test_counts_are_no_larger_than_lengths_can_be() -> None:
+    with pytest.raises(ValueError, match=r"^n: expected less than 2\*\*63, got 2"):
+        irfft_modes(torch.zeros(3, 4, dtype=torch.complex64), 2**70)

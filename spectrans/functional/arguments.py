@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -62,8 +63,16 @@ def norm_code(norm: str | None, name: str = "norm") -> int:
     return _NORM_CODES[norm]
 
 
+def as_int(value: Any) -> Any:
+    """One of numpy's integers as Python's; what is none, as it is."""
+    if isinstance(value, int) or not isinstance(value, numbers.Integral):
+        return value
+    return int(value)
+
+
 def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
     """Whether `dim`, the sequence axis and one of the last two of `dims`, is the last."""
+    dim = as_int(dim)
     if not isinstance(dim, int) or isinstance(dim, bool):
         raise TypeError(f"dim: expected an int, -2 or -1, got {type(dim).__name__}")
     if dim == -2 or dim == dims - 2:
@@ -78,11 +87,14 @@ def is_channels_first(dim: int, dims: int, name: str = "x") -> bool:
 
 def check_count(value: int, name: str) -> int:
     """An int, one of numpy's as Python's, or one that a compiler does not know yet."""
-    if type(value) is int or isinstance(value, torch.SymInt):
+    if isinstance(value, torch.SymInt):
         return value
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+    value = as_int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(f"{name}: expected an int, got {type(value).__name__}")
-    return int(value)
+    if not torch.compiler.is_compiling() and value >= 2**63:  # a compiler would ask that of any length
+        raise ValueError(f"{name}: expected less than 2**63, got {value}")
+    return value
 
 
 def check_gates(

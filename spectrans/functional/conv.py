@@ -113,6 +113,7 @@ def fft_conv(
         raise ValueError(f"u: expected a sequence of length 1 or more, got shape {tuple(u.shape)}")
     if not isinstance(k, Tensor):
         raise TypeError(f"k: expected a tensor, got {type(k).__name__}")
+    check_dense(k, "k")
     layout = f"[{d}, m]" if last else f"[m, {d}]"
     if k.dim() != 2 or k.shape[0 if last else 1] != d or k.shape[1 if last else 0] == 0:
         raise ValueError(f"k: expected shape {layout}, m >= 1 taps of d={d} channels, got {tuple(k.shape)}")
@@ -121,6 +122,7 @@ def fft_conv(
     if skip is not None:
         if not isinstance(skip, Tensor):
             raise TypeError(f"skip: expected a tensor or None, got {type(skip).__name__}")
+        check_dense(skip, "skip")
         if skip.shape != (d,):
             raise ValueError(f"skip: expected shape {(d,)} for d={d}, got {tuple(skip.shape)}")
         skip = _real_parameter(skip, "skip", u)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import check_lengths, check_signal, norm_code
+from spectrans.functional.arguments import as_int, check_lengths, check_signal, norm_code
 from spectrans.ops.library import defaults
 from spectrans.ops.mixing import mixing as _mixing
 from spectrans.ops.mixing import mixing_reference
@@ -16,6 +16,7 @@ _DEFAULTS = defaults(_mixing)
 
 
 def _both(dims: int) -> bool:
+    dims = as_int(dims)
     if not isinstance(dims, int) or isinstance(dims, bool):
         raise TypeError(f"dims: expected an int, 1 or 2, got {type(dims).__name__}")
     if dims != 1 and dims != 2:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spectrans._backend import run
-from spectrans.functional.arguments import check_count, check_flag, check_numbers
+from spectrans.functional.arguments import as_int, check_count, check_flag, check_numbers
 from spectrans.functional.filter2d import check_grid
 from spectrans.ops import norms as _ops
 from spectrans.ops.filter2d import effective_response
@@ -22,6 +22,7 @@ __all__ = ["energy", "energy_error", "filter_operator_norm", "orthogonality_erro
 
 def _check_axis(axis: int, x: Tensor, argument: str, name: str) -> int:
     """A negative axis of x."""
+    axis = as_int(axis)
     if isinstance(axis, bool) or not isinstance(axis, int):
         raise TypeError(f"{argument}: expected an int, got {type(axis).__name__}")
     if not -x.dim() <= axis < x.dim():
@@ -36,6 +37,7 @@ def _check_axes(dims: int | Sequence[int], x: Tensor, name: str) -> list[int]:
     """Negative axes of x, each once."""
     if x.dim() == 0:
         raise ValueError(f"{name}: expected at least 1 dimension, got shape ()")
+    dims = as_int(dims)
     if not isinstance(dims, (int, tuple, list)) or isinstance(dims, bool):
         raise TypeError(f"dims: expected an int or several, got {type(dims).__name__}")
     axes = [_check_axis(axis, x, "dims", name) for axis in ([dims] if isinstance(dims, int) else dims)]
@@ -286,10 +288,11 @@ def spectral_norm(
     .. math:: \sigma = \max_v \|x v\| / \|v\|
 
     Golub-Kahan-Lanczos bidiagonalisation from a fixed pseudo-random vector, with :math:`w = x^H x v` in one read of x
-    a step and full reorthogonalisation. It ends when the residual of the Ritz vector v, computed in float64, bounds the
-    relative error by 1e-6 (1e-10 for float64): :math:`\theta = \|x v\|^2 \le \sigma^2`, always, and some squared
-    singular value lies within :math:`\|x^H x v - \theta v\|` of :math:`\theta`. It is the largest, unless its vector is
-    orthogonal, to rounding, to the fixed one. Matrices that converge slowly are bidiagonalised to the end.
+    a step and full reorthogonalisation: :math:`\theta = \|x v\|^2 \le \sigma^2`, always, and some squared singular
+    value lies within the residual :math:`\|x^H x v - \theta v\|` of :math:`\theta`, computed in float64. It ends
+    where that is 1e-10 of :math:`\theta` (5e-12 for float64), so that the largest value is told from others near it,
+    and the relative error is below 1e-6 (1e-10), unless the fixed vector has ten thousand times (twenty times) less
+    of its vector than of theirs. Matrices that converge slowly are bidiagonalised to the end.
 
     The derivative is :math:`u v^H`; where the largest value is repeated, u and v are one of its pairs of singular
     vectors and this is one of the subderivatives. Where x is 0, the derivative is 0. Second derivatives use a full

@@ -95,6 +95,30 @@ def test_spectral_norm_of_many_rows(native_library: None, name: str, dtype: torc
         check_spectral_norm(tall.mT)
 
 
+@pytest.mark.parametrize("gap", [2e-6, 1e-5, 1e-4])
+def test_spectral_norm_of_two_values_far_above_the_others(native_library: None, gap: float) -> None:
+    # Those two are one to an iteration until all the others are gone: it has to go on until it tells them apart.
+    draw = np.random.default_rng(0)
+    for rows, columns in ((200, 200), (130, 300), (1600, 150)):
+        for _ in range(8):
+            least = min(rows, columns)
+            values = draw.uniform(0, 0.5, least)
+            values[:2] = 1, 1 - gap
+            left, right = (np.linalg.qr(draw.standard_normal((size, least)))[0] for size in (rows, columns))
+            check_spectral_norm(oracle.tensor((left * values) @ right.T).float())
+
+
+@pytest.mark.parametrize(("n", "first", "second", "gap"), [(256, 178, 254, 1e-4), (4096, 3841, 3763, 3e-4)])
+def test_spectral_norm_of_diagonals_that_the_start_hardly_sees(n: int, first: int, second: int, gap: float) -> None:
+    diagonal = torch.linspace(0, 0.5, n)
+    diagonal[first], diagonal[second] = 1 + gap, 1
+    x = torch.diag(diagonal).requires_grad_()
+    value = spectral_norm(x)
+    assert abs(value.item() - (1 + gap)) <= 1e-6
+    value.backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None and abs(x.grad[first, first].item() - 1) <= 1e-4
+
+
 @pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
 def test_spectral_norm_of_many_rows_and_columns(dtype: torch.dtype) -> None:
     for name in ("uniform", "cluster", "gap 1e-05", "half rank"):

@@ -141,12 +141,13 @@ struct NormalProduct {
 template <class IO>
 class LargestSingularValue {
   using Out = Compute<IO>;
-  // The residual that is asked for, relative to theta: sigma is then within half of it of a singular value. There is a
-  // margin below the promised 1e-6 and 1e-10: while two values are closer than the residual, the Ritz vector mixes
-  // their vectors as the start did, and theta is as much too small as the second weighs.
+  // The residual that is asked for, relative to theta: sigma is then within half of it of a singular value. Of the
+  // largest only where it is far below the promised 1e-6 and 1e-10: of two values whose distance, times what the start
+  // has of the first one's vector for what it has of the second's, is below the residual, it shows the second. So
+  // single precision is not enough, but to begin with.
   template <class T>
   static constexpr double kTolerance = std::is_same_v<T, float>     ? 5e-7
-                                       : std::is_same_v<Out, float> ? 5e-8
+                                       : std::is_same_v<Out, float> ? 1e-10
                                                                     : 5e-12;
   static constexpr std::int64_t kFew = 24;           // steps that are always made: small matrices are done to the end
   static constexpr std::int64_t kMaxChunks = 16;     // of rows, with a sum each
@@ -211,11 +212,13 @@ class LargestSingularValue {
       rescale(most);
       squared = product<double>(start_, false);
     }
-    bool proved = false;
+    bool near = false;
     if constexpr (std::is_same_v<Out, float>) {
       if (exponent_ == 0 && squared > 0x1p-80 && squared < 0x1p80 && m_ * length_ >= kChunk) {
-        proved = iterate<float>();
-        if (!proved) {  // on from where it got to, and a little of everything
+        near = iterate<float>();
+        if (near && normal_is_there_) return finish(item, __builtin_sqrt(theta_), true);
+        copy(v_, start_);  // on from where it got to: its product is there
+        if (!near) {       // and a little of everything
           pseudo_random(w_);
           for (std::int64_t i = 0; i < padded_; ++i) start_[i] = v_[i] + 0x1p-7 * w_[i];
           normalise(start_);
@@ -223,7 +226,7 @@ class LargestSingularValue {
         }
       }
     }
-    if (!proved) iterate<double>();  // to the end, if need be
+    iterate<double>(near);  // to the end, if need be
     finish(item, __builtin_sqrt(theta_), true);
   }
 
@@ -324,9 +327,10 @@ class LargestSingularValue {
   // Lanczos from start_, whose product is w_. Leaves theta_ and the unit vector v_; whether they are proved accurate,
   // or the bidiagonalisation is complete.
   template <class T>
-  bool iterate() {
+  bool iterate(bool near = std::is_same_v<T, float>) {
     constexpr bool single = std::is_same_v<T, float>;
-    // Of an estimate: what single products round comes on top of it.
+    // Of an estimate: what single products round comes on top of it. Steps of A^H A are in double, and go on until two
+    // values are told apart; it is near enough to A's for that.
     constexpr double asked = single ? 0.9 * kTolerance<T> : kTolerance<T>;
     constexpr double nothing = single ? 1e-7 : 1e-14;  // of what is left after a step, relative
     const std::int64_t most = single ? min(full_, kSingleSteps) : full_;
@@ -350,10 +354,11 @@ class LargestSingularValue {
         beta_[k - 1] = 0;
         continue;
       }
-      if (last || (k % 2 == 0 && (k >= kFew || (single && k > 3)))) {
+      if (last || (k % 2 == 0 && (k >= kFew || (near && k > 3)))) {
         low = eigenvalue(alpha_, beta_, k, low * (1 - 1e-12), 2 * widest);
         eigenvector(alpha_, beta_, k, low, y_, room_);
-        if (last || beta_[k - 1] * __builtin_fabs(y_[k - 1]) <= enough * low) {
+        if (last || beta_[k - 1] * __builtin_fabs(y_[k - 1]) <=
+                        (single && normal_is_there_ ? kTolerance<double> : enough) * low) {
           if (proved(k, kTolerance<T>)) return true;
           if (last || single) return last && !single;
           enough /= 8;
