@@ -112,7 +112,7 @@ def conv_backward_reference(
     product = torch.fft.rfft(v, n=length, dim=-2).conj_physical() * torch.fft.rfft(p, n=length, dim=-2)
     lags = torch.fft.irfft(product.reshape(-1, length // 2 + 1, d).sum(0), n=length, dim=0)
     more = k.shape[0] - taps.shape[0]
-    of_k = torch.nn.functional.pad(lags.roll(zero, 0)[: taps.shape[0]], (0, 0, first, more - first))
+    of_k = with_strides_of(k, torch.nn.functional.pad(lags.roll(zero, 0)[: taps.shape[0]], (0, 0, first, more - first)))
     of_u = with_strides_of(u, of_v if pre is None else of_v * pre.to(of_v.dtype))
     of_pre = u.new_empty(0) if pre is None else with_strides_of(pre, of_v * u.to(of_v.dtype))
     of_post = (
