@@ -27,14 +27,26 @@ std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double
   const std::int64_t n = static_cast<std::int64_t>(x.size());
   if (n == 1) return x;
   const std::int64_t r = prime_factors(n).back(), m = n / r, step = static_cast<std::int64_t>(roots.size()) / n;
+  const auto part = [&](std::int64_t t) {
+    std::vector<Complex<long double>> every_rth(m);
+    for (std::int64_t j = 0; j < m; ++j) every_rth[j] = x[j * r + t];
+    return host_dft(every_rth, roots);
+  };
   std::vector<Complex<long double>> y(n);
+  if (r == 2) {  // nearly always
+    const std::vector<Complex<long double>> even = part(0), odd = part(1);
+    for (std::int64_t k = 0; k < m; ++k) {
+      const Complex<long double> w = roots[k * step], turned = times(odd[k], w.re, w.im);
+      y[k] = even[k] + turned;
+      y[k + m] = even[k] - turned;
+    }
+    return y;
+  }
   for (std::int64_t t = 0; t < r; ++t) {
-    std::vector<Complex<long double>> part(m);
-    for (std::int64_t j = 0; j < m; ++j) part[j] = x[j * r + t];
-    part = host_dft(part, roots);
+    const std::vector<Complex<long double>> bins = part(t);
     for (std::int64_t k = 0; k < n; ++k) {
       const Complex<long double> w = roots[k * t % n * step];
-      y[k] = y[k] + times(part[k % m], w.re, w.im);
+      y[k] = y[k] + times(bins[k % m], w.re, w.im);
     }
   }
   return y;

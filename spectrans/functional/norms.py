@@ -163,9 +163,10 @@ def energy_error(
 
     .. math:: \frac{|E_b - E_a|}{E_a}, \qquad E = \sum |x_j|^2
 
-    0 where both energies are 0, infinite (and without a useful derivative) where only that of `a` is, NaN where either
-    is not finite. Each tensor is read once; sums are in float64. An operator T is unitary only if this is 0, up to
-    rounding, for a = x and b = T x.
+    0 where both energies are 0, infinite (and without a useful derivative) where only that of `a` is, NaN where
+    either is not finite. Each tensor is read once; sums are in float64, so that elements below 1e-162 have no energy,
+    and above 1e154 an infinite one. An operator T is unitary only if this is 0, up to rounding, for a = x and b = T
+    x.
 
     Parameters
     ----------
@@ -295,9 +296,9 @@ def spectral_norm(
     of its vector than of theirs. Matrices that converge slowly are bidiagonalised to the end.
 
     The derivative is :math:`u v^H`; where the largest value is repeated, u and v are one of its pairs of singular
-    vectors and this is one of the subderivatives. Where x is 0, the derivative is 0. Second derivatives use a full
-    decomposition; those of ``torch.func`` and of forward mode are ``torch.linalg.svd``'s, NaN where smaller values
-    repeat.
+    vectors and this is one of the subderivatives. Where x is 0 or not finite, the derivative is 0. Second derivatives
+    use a full decomposition; those of ``torch.func`` and of forward mode are ``torch.linalg.svd``'s, NaN where
+    smaller values repeat.
 
     Parameters
     ----------
