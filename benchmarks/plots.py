@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import cycle, groupby
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,10 @@ from benchmarks.operation import Shape
 from benchmarks.record import Results
 from benchmarks.sweep import prime
 
-# Okabe and Ito's colours, told apart with any common colour blindness; markers and dashes say the same.
+# Okabe and Ito's colours, told apart with any common colour blindness, and a violet; markers and dashes say the same.
 BLUE, ORANGE, GREEN, PINK, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"
-BLACK, GREY, PALE = "#000000", "#777777", "#dddddd"
-OPERATION_STYLES = tuple(zip((BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY), "osD^vPX*", strict=True))
+VIOLET, BLACK, GREY, PALE = "#5D3A9B", "#000000", "#777777", "#dddddd"
+OPERATION_STYLES = tuple(zip((BLUE, RED, GREEN, ORANGE, PINK, SKY, BLACK, GREY, VIOLET), "osD^vPX*h", strict=True))
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -66,7 +66,8 @@ def by_operation(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
 
 def styled(rows: Sequence[Row]) -> Iterator[tuple[str, list[Row], str, str]]:
     """Of every op: name, rows, colour, marker."""
-    for (name, group), (color, marker) in zip(by_operation(rows), cycle(OPERATION_STYLES), strict=False):
+    for index, (name, group) in enumerate(by_operation(rows)):
+        color, marker = OPERATION_STYLES[index]  # no two alike: an op too many needs another
         yield name, group, color, marker
 
 
