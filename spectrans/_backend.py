@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
-from spectrans.ops.library import call_op, why_not_op
-
-Result = TypeVar("Result")  # a tensor, or several
+from spectrans.ops.library import call_op, call_reference, why_not_op
 
 BACKENDS = ("native", "torch")
 
@@ -26,7 +23,6 @@ def _checked(name: object, source: str) -> str:
 class _State(threading.local):
     # A thread-local rather than a ContextVar because torch.compile traces (and guards on) the former only.
     stack: tuple[str, ...] = (_checked(os.environ.get("SPECTRANS_BACKEND") or "native", "SPECTRANS_BACKEND"),)
-    observer: Callable[..., Any] | None = None
 
 
 state = _State()
@@ -39,13 +35,10 @@ def why_reference() -> str | None:
     return why_not_op()
 
 
-def run(name: str, op: Callable[..., Any], reference: Callable[..., Result], *args: Any) -> Result:
-    """`op`, or where it must not be called its reference, which :func:`spectrans.explain` may watch."""
+def run(op: Any, *args: Any) -> Any:
+    """``op(*args)``, or where it must not be called its reference."""
     reason = why_reference()
-    if reason is None:
-        return call_op(op, *args)  # type: ignore[no-any-return]
-    observer = state.observer
-    return reference(*args) if observer is None else observer(name, reason, reference, *args)
+    return call_op(op, *args) if reason is None else call_reference(op, reason, *args)
 
 
 class backend:

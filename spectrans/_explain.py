@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spectrans import _backend
 from spectrans._native import status
+from spectrans.ops.library import watched
 
 __all__ = ["Explanation", "Step", "explain"]
 
@@ -108,8 +108,8 @@ class _Recorder(TorchDispatchMode):
             self._note(name, "torch.fft", "called by autograd or by the caller, not by a spectrans op", args)
         return func(*args, **(kwargs or {}))
 
-    def reference(self, op: str, reason: str, function: Callable[..., Tensor], *args: Any) -> Tensor:
-        self._note(f"spectrans::{op}", "reference", reason, args)
+    def reference(self, op: Any, reason: str, function: Callable[..., Any], *args: Any) -> Any:
+        self._note(op._schema.name, "reference", reason, args)
         self._inside_reference = True
         try:
             return function(*args)
@@ -147,10 +147,10 @@ def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     if not callable(fn):
         raise TypeError(f"fn: expected a callable, got {type(fn).__name__}")
     recorder = _Recorder()
-    previous, _backend.state.observer = _backend.state.observer, recorder.reference
+    previous, watched.observer = watched.observer, recorder.reference
     try:
         with torch.random.fork_rng(devices=[]), recorder:
             fn(*args, **kwargs)
     finally:
-        _backend.state.observer = previous
+        watched.observer = previous
     return Explanation(tuple(recorder.steps))

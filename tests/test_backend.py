@@ -15,6 +15,7 @@ import spectrans
 from spectrans import _backend, _native
 from spectrans.functional import fft_conv, fourier_mixing, hartley_mixing, rfft_modes, spectral_filter
 from spectrans.layers.mixing import FourierMixing, GlobalFilterMixing, GlobalFilterMixing2D
+from spectrans.ops import library
 
 
 def current() -> str:
@@ -203,10 +204,23 @@ def test_explain_nothing() -> None:
     assert explanation.steps == () and not explanation.native and str(explanation) == "no spectral operation"
 
 
+def test_explain_sees_references_in_derivatives() -> None:
+    x = torch.randn(2, 8, 4, requires_grad=True)
+    y = fourier_mixing(x)
+
+    def tangent() -> None:
+        with torch.autograd.forward_ad.dual_level():
+            torch.autograd.grad(y, x, torch.autograd.forward_ad.make_dual(torch.ones(2, 8, 4), torch.ones(2, 8, 4)))
+
+    (step,) = spectrans.explain(tangent).steps
+    assert (step.op, step.implementation) == ("spectrans::mixing", "reference")
+    assert step.reason == "forward-mode differentiation is active"
+
+
 def test_explain_leaves_the_generator_alone_and_passes_errors_on() -> None:
     before = torch.get_rng_state()
     spectrans.explain(FourierMixing(4, dropout=0.5), torch.ones(2, 8, 4))
     assert torch.equal(torch.get_rng_state(), before)
     with pytest.raises(ValueError, match="dims"):
         spectrans.explain(fourier_mixing, torch.ones(2, 2), dims=5)
-    assert _backend.state.observer is None
+    assert library.watched.observer is None

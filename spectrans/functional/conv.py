@@ -14,7 +14,6 @@ from spectrans.functional.arguments import (
     is_channels_first,
 )
 from spectrans.ops.conv import conv as _conv
-from spectrans.ops.conv import conv_reference
 from spectrans.ops.library import compute_dtype
 
 __all__ = ["fft_conv"]
@@ -132,5 +131,5 @@ def fft_conv(
     more: tuple[object, ...] = (pre_gate, post_gate, skip, causal)
     if causal and pre_gate is None and post_gate is None and skip is None:
         more = ()  # as the op's defaults
-    y: Tensor = run("conv", _conv, conv_reference, u, k, *more)
+    y: Tensor = run(_conv, u, k, *more)
     return y.transpose(-2, -1) if last else y

@@ -7,7 +7,6 @@ from torch import Tensor
 from spectrans._backend import run
 from spectrans.functional.arguments import check_lengths, check_signal, response_pairs
 from spectrans.ops.filter_plane import filter_plane as _filter_plane
-from spectrans.ops.filter_plane import filter_plane_reference
 
 __all__ = ["spectral_filter_plane"]
 
@@ -62,4 +61,5 @@ def spectral_filter_plane(
     check_lengths(x, sequence=True, hidden=True)
     n = x.shape[-2]
     pairs = response_pairs(response, x, (n,), "n", {"n": n})
-    return run("filter_plane", _filter_plane, filter_plane_reference, x, pairs)
+    y: Tensor = run(_filter_plane, x, pairs)
+    return y

@@ -8,7 +8,6 @@ from spectrans._backend import run
 from spectrans.functional.arguments import as_int, check_lengths, check_signal, norm_code
 from spectrans.ops.library import defaults
 from spectrans.ops.mixing import mixing as _mixing
-from spectrans.ops.mixing import mixing_reference
 
 __all__ = ["fourier_mixing", "hartley_mixing"]
 
@@ -31,7 +30,8 @@ def mix(x: Tensor, sequence: bool, hidden: bool, hartley: bool, norm: str | None
     settings: tuple[object, ...] = (sequence, hidden, hartley, norm_code(norm))
     if settings == _DEFAULTS:
         settings = ()
-    return run("mixing", _mixing, mixing_reference, x, *settings)
+    y: Tensor = run(_mixing, x, *settings)
+    return y
 
 
 def fourier_mixing(

@@ -19,7 +19,6 @@ from spectrans.ops.library import compute_dtype, defaults
 from spectrans.ops.mixing import NORMS
 from spectrans.ops.modes import modes as _modes
 from spectrans.ops.modes import modes_inverse as _modes_inverse
-from spectrans.ops.modes import modes_inverse_reference, modes_reference
 
 __all__ = ["irfft_modes", "rfft_modes"]
 
@@ -94,7 +93,8 @@ def rfft_modes(
     settings: tuple[object, ...] = (channels_first, False, code)
     if settings == _DEFAULTS:
         settings = ()
-    return run("modes", _modes, modes_reference, x, modes, *settings)
+    y: Tensor = run(_modes, x, modes, *settings)
+    return y
 
 
 def irfft_modes(
@@ -191,7 +191,8 @@ def irfft_modes(
     settings: tuple[object, ...] = (dtype, channels_first, True, code)
     if settings == _INVERSE_DEFAULTS:
         settings = ()
-    return run("modes_inverse", _modes_inverse, modes_inverse_reference, spectrum, n, *settings)
+    y: Tensor = run(_modes_inverse, spectrum, n, *settings)
+    return y
 
 
 def _from_pairs(pairs: Tensor) -> Tensor:  # real [..., 2] -> complex [...]; a copy where torch has no such view

@@ -75,7 +75,8 @@ def _real(x: Tensor, axes: list[int]) -> tuple[Tensor, list[int]]:
 
 def _energy(x: Tensor, axes: list[int]) -> Tensor:
     real, axes = _real(x, axes)
-    return run("energy", _ops.energy, _ops.energy_reference, real.resolve_neg(), axes)
+    result: Tensor = run(_ops.energy, real.resolve_neg(), axes)
+    return result
 
 
 def _half_spectrum_energy(x: Tensor, axes: list[int], n: int, axis: int) -> Tensor:
@@ -219,7 +220,7 @@ def energy_error(
         (real_a, axes_a), (real_b, axes_b) = _real(a, of_a), _real(b, of_b)
         if axes_a == axes_b:
             pair = (real_a.resolve_neg(), real_b.resolve_neg())
-            before, after = run("energies", _ops.energies, _ops.energies_reference, *pair, axes_a)
+            before, after = run(_ops.energies, *pair, axes_a)
         else:
             before, after = _energy(a, of_a), _energy(b, of_b)
     difference = (after - before).abs()
@@ -278,7 +279,8 @@ def orthogonality_error(
     _check_matrices(t, "t")
     pairs = t.is_complex()
     real = torch.view_as_real(t.resolve_conj()) if pairs else t.resolve_neg()
-    return run("orthogonality_error", _ops.orthogonality_error, _ops.orthogonality_error_reference, real, pairs)
+    result: Tensor = run(_ops.orthogonality_error, real, pairs)
+    return result
 
 
 def spectral_norm(
@@ -334,7 +336,7 @@ def spectral_norm(
     _check_matrices(x, "x")
     pairs = x.is_complex()
     real = torch.view_as_real(x.resolve_conj()) if pairs else x.resolve_neg()
-    value, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, real, pairs)
+    value: Tensor = run(_ops.spectral_norm, real, pairs)[0]
     return value.to(real.dtype)
 
 
@@ -416,11 +418,10 @@ def filter_operator_norm(
     if pairs.numel() == 0:
         return pairs.abs().sum().to(dtype)
     if channel_mixing:
-        norms, *_ = run("spectral_norm", _ops.spectral_norm, _ops.spectral_norm_reference, pairs, True)
+        norms: Tensor = run(_ops.spectral_norm, pairs, True)[0]
         return norms.amax().to(dtype)
     flat = pairs.flatten(0, -2).unsqueeze(0)
-    arguments = (flat.detach(),)
-    index = run("largest_modulus", _ops.largest_modulus, _ops.largest_modulus_reference, *arguments)
+    index: Tensor = run(_ops.largest_modulus, flat.detach())
     return torch.view_as_complex(flat[0].index_select(0, index)).abs().sum().to(dtype)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -142,20 +143,33 @@ def why_not_op() -> str | None:
     return None
 
 
+class _Watched(threading.local):
+    observer: Callable[..., Any] | None = None
+
+
+#: Of references that are called: :func:`spectrans.explain` may set it.
+watched = _Watched()
+
+
+def call_reference(op: Any, reason: str, *args: Any) -> Any:
+    """The reference of an op, with the reason why."""
+    reference, observer = _references[op], watched.observer
+    return reference(*args) if observer is None else observer(op, reason, reference, *args)
+
+
 def call(op: Any, *args: Any) -> Any:
     """``op(*args)`` or its reference, in a derivative: it may be taken where its forward pass was not."""
-    if not torch.compiler.is_compiling() and (why_not_op() is not None or _is_batched(args)):
-        return _references[op](*args)
+    if not torch.compiler.is_compiling() and (reason := why_not_op() or _why_not_recorded(args)) is not None:
+        return call_reference(op, reason, *args)
     return call_op(op, *args)
 
 
-def _is_batched(args: tuple[Any, ...]) -> bool:
-    """Whether a batched backward pass (is_grads_batched) is recorded: of an op, what is in a batch would not be."""
+def _why_not_recorded(args: tuple[Any, ...]) -> str | None:
     if torch.is_grad_enabled():
         for arg in args:
             if isinstance(arg, torch.Tensor) and is_legacy_batchedtensor(arg):
-                return True
-    return False
+                return "a batched backward pass is recorded"  # of an op, what is in the batch would not be
+    return None
 
 
 def call_op(op: Any, *args: Any) -> Any:
