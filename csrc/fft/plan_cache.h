@@ -26,7 +26,7 @@ class SPECTRANS_API PlanningCall {
   PlanningCall& operator=(const PlanningCall&) = delete;
 
  private:
-  friend class PlanCache;
+  friend struct PlanCache;
   std::int64_t number_;
   PlanningCall *before_, *after_ = nullptr;  // that began and are still under way
 };
@@ -61,7 +61,7 @@ class CachedPlan {
   virtual ~CachedPlan();
 
  private:
-  friend class PlanCache;
+  friend struct PlanCache;
 
   virtual void erase() = 0;  // ends its life
 
