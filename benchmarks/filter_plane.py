@@ -131,6 +131,7 @@ def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
     wide = torch.float64 if dtype is torch.float64 else torch.float32
     x = torch.randn(shape, generator=generator).to(dtype)
     response = fft2(torch.randn(n, d, generator=generator).to(wide)) / (n * d) ** 0.5
+    response = (response + response.roll((-1, -1), (0, 1)).flip(0, 1).conj()) / 2  # what fft2 rounds is not, exactly
     responses = (torch.view_as_real(response), response[:, : d // 2 + 1].contiguous(), response[: n // 2 + 1].clone())
     return (x, *responses, torch.randn(shape, generator=generator).to(dtype)) if grad else (x, *responses)
 
