@@ -90,8 +90,8 @@ class Plane {
   const bool asks_;  // for rows to come
 
  private:
-  // Tiles <- scale x, in slot order, or for the real part scale (x[j, l] + x[-j, -l]): two rows of one, two of the
-  // other. Whole rows are read side by side, each from both ends: whatever else of them is asked for later costs as
+  // Tiles <- scale x, in slot order, or for the real part scale x[j, l] + scale x[-j, -l], which fused products round
+  // less than the sum's product: two rows of one, two of the other. Whole rows are read side by side, each from both ends: whatever else of them is asked for later costs as
   // much again.
   void fold_rows(const IO* data, std::int64_t begin, std::int64_t end, Vector<T>* tiles) const {
     const std::int64_t n = n_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
@@ -120,13 +120,13 @@ class Plane {
         if (k == 0) {
           ask(0);
           const Vector<T> a = load(row), b = load(mirror);
-          at[0] = (a + ShufflesOf<T>::turned(b, load(mirror_end))) * scale;
-          at[across] = (b + ShufflesOf<T>::turned(a, load(row_end))) * scale;
+          at[0] = a * scale + ShufflesOf<T>::turned(b, load(mirror_end)) * scale;
+          at[across] = b * scale + ShufflesOf<T>::turned(a, load(row_end)) * scale;
           ++k, at += pitch;
         }
         fold_tiles(k, end, last, at, pitch, ask, [=](Vector<T>* to, std::int64_t l) SPECTRANS_INLINE_LAMBDA {
-          to[0] = (load(row + l) + ShufflesOf<T>::reverse(load(mirror_end - l + 1))) * scale;
-          to[across] = (load(mirror + l) + ShufflesOf<T>::reverse(load(row_end - l + 1))) * scale;
+          to[0] = load(row + l) * scale + ShufflesOf<T>::reverse(load(mirror_end - l + 1)) * scale;
+          to[across] = load(mirror + l) * scale + ShufflesOf<T>::reverse(load(row_end - l + 1)) * scale;
         });
       }
     }
@@ -164,9 +164,9 @@ class Plane {
       mirrored.at[i] = item + (l == 0 ? 0 : d_ - l) * x_.d_stride;
     }
     for (std::int64_t j = 0; j < n_; ++j) {
-      Vector<T> value = LaneWise<IO>::load(direct, j * stride);
-      if constexpr (!kHartley) value += LaneWise<IO>::load(mirrored, (j == 0 ? 0 : n_ - j) * stride);
-      tile[sequence_.slot[j]] = value * scale_;
+      Vector<T> value = LaneWise<IO>::load(direct, j * stride) * scale_;
+      if constexpr (!kHartley) value += LaneWise<IO>::load(mirrored, (j == 0 ? 0 : n_ - j) * stride) * scale_;
+      tile[sequence_.slot[j]] = value;
     }
   }
 
