@@ -1,5 +1,6 @@
 // Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
 // tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
+#include "conv/few_taps.h"
 #include "conv/split_conv.h"
 #include "conv/taps.h"
 #include "instruction_set.h"
@@ -320,9 +321,8 @@ class ConvPass {
   const bool asks_;                    // for rows to come
 };
 
-template <class T, int R>
-void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan) {
-  const ConvPass<T, R> pass(call, storage, pool, plan);
+template <class Pass>
+void run(const Conv& call, const Pass& pass) {
   if (call.grad.data != nullptr) {
     pass.backward();
   } else {
@@ -331,11 +331,11 @@ void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, co
 }
 
 template <class T>
-void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
+void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
   const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
   switch (plan.radix) {
-    case 4: return run<T, 4>(call, storage, pool, plan);
-    case 8: return run<T, 8>(call, storage, pool, plan);
+    case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan));
+    case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan));
     default: __builtin_unreachable();
   }
 }
@@ -344,12 +344,12 @@ void run(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
 
 void conv(const Conv& call, const ThreadPool& pool) {
   with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
-    if (!SplitConv<T>::suits(call)) return run(call, storage, pool);
-    const SplitConv<T> pass(call, storage, pool);
-    if (call.grad.data != nullptr) {
-      pass.backward();
+    if (FewTaps<T>::suits(call)) {
+      run(call, FewTaps<T>(call, storage, pool));
+    } else if (SplitConv<T>::suits(call)) {
+      run(call, SplitConv<T>(call, storage, pool));
     } else {
-      pass.forward();
+      by_right_angle(call, storage, pool);
     }
   });
 }

@@ -403,6 +403,8 @@ void all(oracle::Report& report) {
   filter<T>(report, 1024, 2, true);
   conv<T>(report, 1000, 1000, 2, true);
   conv<T>(report, 1024, 700, 2, false);
+  conv<T>(report, 530, 9, 20, false);  // segments of rows
+  conv<T>(report, 800, 32, 1, true);
   for (const std::int64_t n : {257, 262, 264, 270, 300, 308, 315, 390, 448, 512}) {  // parts of a line in the lanes
     for (const std::int64_t d : {1, 2, 3, 5}) {
       for (const bool flag : {false, true}) {

@@ -187,7 +187,12 @@ def test_lengths_of_the_derivatives(n: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
     # More than one pack to a sum of the kernel's gradient, too.
-    for n, m, causal, gates in ((24, 24, True, True), (67, 40, False, False), (130, 7, True, True)):
+    for n, m, causal, gates in (
+        (24, 24, True, True),
+        (40, 40, True, True),
+        (67, 40, False, False),
+        (130, 7, True, True),
+    ):
         arguments = draw(batch, n, d, m=m, dtype=dtype, gates=(gates, gates, gates))
         g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
         check(conv(*arguments, causal, False), *arguments, causal)
@@ -198,9 +203,9 @@ def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130])
 def test_channel_counts(d: int) -> None:
     # Around every multiple of a vector's lanes.
-    for dtype in (torch.float32, torch.float64):
-        arguments = draw(3, 24, d, m=24, dtype=dtype, gates=(True, True, True))
-        g = oracle.draw(3, 24, d, dtype=dtype, seed=1)
+    for n, dtype in product((24, 40), (torch.float32, torch.float64)):
+        arguments = draw(3, n, d, m=n, dtype=dtype, gates=(True, True, True))
+        g = oracle.draw(3, n, d, dtype=dtype, seed=1)
         check(call(*arguments), *arguments)
         check_backward(conv_backward(g, *arguments, True), g, *arguments)
 
@@ -260,6 +265,64 @@ def test_items_of_one_channel(batch: tuple[int, ...], dtype: torch.dtype) -> Non
         check_backward(conv_backward(g, apart, *arguments[1:], causal), g, *arguments, causal)
 
 
+# One segment of rows, or several, with zeros around the first and the last.
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(
+    ("case", "n", "m"), [(0, 255, 5), (1, 511, 32), (2, 512, 1), (3, 513, 4), (4, 769, 17), (5, 1040, 64)]
+)
+def test_few_taps(case: int, n: int, m: int) -> None:
+    for kind, gates in enumerate(((False, False, False), (True, True, True), (False, True, False))):
+        dtypes = (torch.bfloat16, torch.float32, torch.float64)
+        for place, (batch, d) in enumerate(((1, 1), (2, 20), (5, 3), (1, 70))):
+            dtype = dtypes[(case + kind + place) % len(dtypes)]
+            arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
+            g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
+            for causal in (True, False):
+                check(conv(*arguments, causal, False), *arguments, causal)
+                check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
+                check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_segments(layout: str) -> None:
+    for shape in ((2, 800, 1), (2, 790, 18)):
+        u, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
+        _, k, pre, post, skip = draw(*shape, m=9, dtype=torch.float32, gates=(True, True, True))
+        for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
+            check(conv(*arguments, False, False), *arguments, False)
+            check_backward(conv_backward(g, *arguments, False), g, *arguments, False)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(("n", "m", "d"), [(8192, 128, 3), (65536, 384, 2)])
+def test_few_taps_of_long_signals(n: int, m: int, d: int) -> None:
+    arguments = draw(1, n, d, m=m, dtype=torch.float32, gates=(False, True, True))
+    g = oracle.draw(1, n, d, dtype=torch.float32, seed=1)
+    wide_arguments = [t if t is None else t.double() for t in arguments]
+    for causal in (True, False):
+        y = conv(*arguments, causal, False)
+        expected = conv_reference(*wide_arguments, causal, False)
+        assert (y.double() - expected).norm() <= oracle.transform_error(torch.float32, n) * expected.norm()
+        exact = conv_backward_reference(g.double(), *wide_arguments, causal)
+        for a, b in zip(conv_backward(g, *arguments, causal), exact, strict=True):
+            assert (a.double() - b).norm() <= oracle.transform_error(torch.float32, n) * b.norm()
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_few_taps_spread_nothing_further(value: float) -> None:
+    for d, place in product((1, 20), (0, 254, 255, 600, 999)):
+        arguments = u, *_ = draw(2, 1000, d, m=7, dtype=torch.float32, gates=(True, True, True))
+        clean = conv(*arguments, False, False)
+        u[1, place, d - 1] = value
+        y = conv(*arguments, False, False)
+        met = slice(max(0, place - 3), place + 4)
+        assert not y[1, met, d - 1].isfinite().any()
+        y[1, met, d - 1] = clean[1, met, d - 1]
+        assert torch.equal(y, clean)
+
+
 @pytest.mark.parametrize("n", [2000, 4096])
 def test_long(n: int) -> None:
     # Beyond the first-level cache, blocks are transformed one by one.
@@ -275,10 +338,11 @@ def test_long(n: int) -> None:
             assert (a.double() - b).norm() <= 8 * oracle.transform_error(torch.float32, n) * b.norm()
 
 
+@pytest.mark.parametrize("m", [10, 900])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_large_results_are_those_of_their_items(cpu_kernels: None, dtype: torch.dtype) -> None:
+def test_large_results_are_those_of_their_items(cpu_kernels: None, dtype: torch.dtype, m: int) -> None:
     """Results above 2 MiB are written past the caches, those of an item are not."""
-    u, k, pre, post, skip = draw(20, 1024, 64, m=900, dtype=dtype, gates=(True, True, True))
+    u, k, pre, post, skip = draw(20, 1024, 64, m=m, dtype=dtype, gates=(True, True, True))
     grad = oracle.draw(*u.shape, dtype=dtype, seed=3)
     y = conv(u, k, pre, post, skip, True, False)
     of_u, _, of_pre, of_post = conv_backward(grad, u, k, pre, post, skip, True)
@@ -500,8 +564,9 @@ def test_nan_stays_in_its_channel_of_the_kernel_gradient() -> None:
 @pytest.mark.usefixtures("native_library")  # torch.fft promises no such thing
 @pytest.mark.parametrize("dtype", oracle.DTYPES, ids=str)
 def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
-    for batch, n, d in ((7, 60, 36), (40, 60, 5), (5, 300, 1), (1, 300, 100)):
-        arguments = draw(batch, n, d, m=60, dtype=dtype, gates=(True, True, True))
+    shapes = ((7, 60, 36), (40, 60, 5), (5, 300, 1), (1, 300, 100))
+    for (batch, n, d), m in (*product(shapes, (60, 12)), ((1, 3000, 70), 40)):
+        arguments = draw(batch, n, d, m=m, dtype=dtype, gates=(True, True, True))
         g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
 
         def run() -> tuple[torch.Tensor, ...]:
