@@ -54,6 +54,17 @@ struct Filter2d : Filter {
 // Its gradient is that part of 1 / (n d) sum conj(fft2(with)) fft2(x).
 struct FilterPlane : Filter {};
 
+// What of a response at all frequencies, H = real + i imag, a real signal sees, at those of a half spectrum:
+//   half[k] = (H[k] + conj H[-k]) / 2                 real, imag [n, d], half [n / 2 + 1, d, 2], contiguous
+// adjoint: real and imag from half instead, a gradient: half of it at k, the conjugate of that at -k; where these are
+// one, its real part.
+struct HermitianHalf {
+  Element element;  // float32 or float64
+  std::int64_t n, d;
+  void *real, *imag, *half;
+  bool adjoint;
+};
+
 // Linear convolution along the sequence, with v = pre u and lags from -(n - 1) to n - 1:
 //   y[t] = post[t] (sum_s k[s] v[t - s + offset] + skip v[t])      offset 0 where causal, else (k.n - 1) / 2
 //   adjoint: k[s] v[t + s - offset] instead

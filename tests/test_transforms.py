@@ -13,7 +13,9 @@ from torch.autograd import forward_ad
 
 import spectrans
 from spectrans import functional
+from spectrans._backend import run
 from spectrans.layers.mixing import FourierMixing, GlobalFilterMixing, GridFilterMixing, LongConvMixing
+from spectrans.ops.hermitian_half import hermitian_half
 
 N, D = 8, 4
 
@@ -34,6 +36,7 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "filter": lambda x: functional.spectral_filter(x.square(), pairs(x, N // 2 + 1, D)),
     "filter2d": lambda x: functional.spectral_filter2d(x.square(), pairs(x, 2, 3, D), (2, 4)),
     "filter_plane": lambda x: functional.spectral_filter_plane(x.square(), pairs(x, N, D)),
+    "hermitian_half": lambda x: run(hermitian_half, x[0].square(), x[0].sin()).square(),
     "conv": lambda x: functional.fft_conv(x, x[0], pre_gate=2 * x, post_gate=x.sin(), skip=x[0, 0]),
     "modes": lambda x: torch.view_as_real(functional.rfft_modes(x.square(), 3)).square(),
     "modes_inverse": lambda x: functional.irfft_modes(torch.complex(x.square(), x), 14).square(),

@@ -6,16 +6,17 @@
 namespace spectrans {
 
 // X(name, arguments): void name(const arguments&, const ThreadPool&), in the file of its room.
-#define SPECTRANS_KERNELS(X)      \
-  X(mixing, Mixing)               \
-  X(filter, Filter)               \
-  X(filter2d, Filter2d)           \
-  X(filter_plane, FilterPlane)    \
-  X(conv, Conv)                   \
-  X(modes, Modes)                 \
-  X(energy, Energies)             \
-  X(orthogonality, Orthogonality) \
-  X(spectral_norm, SpectralNorm)  \
+#define SPECTRANS_KERNELS(X)       \
+  X(mixing, Mixing)                \
+  X(filter, Filter)                \
+  X(filter2d, Filter2d)            \
+  X(filter_plane, FilterPlane)     \
+  X(hermitian_half, HermitianHalf) \
+  X(conv, Conv)                    \
+  X(modes, Modes)                  \
+  X(energy, Energies)              \
+  X(orthogonality, Orthogonality)  \
+  X(spectral_norm, SpectralNorm)   \
   X(largest_modulus, LargestModulus)
 
 // X(set): those this architecture is compiled for (CMakeLists.txt), best first; every CPU has the last.

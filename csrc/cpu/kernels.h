@@ -16,6 +16,7 @@ SPECTRANS_API void mixing(const Mixing& call, const ThreadPool& pool);
 SPECTRANS_API void filter(const Filter& call, const ThreadPool& pool);
 SPECTRANS_API void filter2d(const Filter2d& call, const ThreadPool& pool);
 SPECTRANS_API void filter_plane(const FilterPlane& call, const ThreadPool& pool);
+SPECTRANS_API void hermitian_half(const HermitianHalf& call, const ThreadPool& pool);
 SPECTRANS_API void conv(const Conv& call, const ThreadPool& pool);
 SPECTRANS_API void modes(const Modes& call, const ThreadPool& pool);
 SPECTRANS_API void energy(const Energies& call, const ThreadPool& pool);

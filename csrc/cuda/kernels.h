@@ -22,6 +22,7 @@ struct Stream {
 [[nodiscard]] SPECTRANS_API const char* why_not(const Filter& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Filter2d& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const FilterPlane& call);
+[[nodiscard]] SPECTRANS_API const char* why_not(const HermitianHalf& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Conv& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Modes& call);
 [[nodiscard]] SPECTRANS_API const char* why_not(const Energies& call);
@@ -38,6 +39,7 @@ SPECTRANS_API void mixing(const Mixing& call, const Stream& stream);
 SPECTRANS_API void filter(const Filter& call, const Stream& stream);
 SPECTRANS_API void filter2d(const Filter2d& call, const Stream& stream);
 SPECTRANS_API void filter_plane(const FilterPlane& call, const Stream& stream);
+SPECTRANS_API void hermitian_half(const HermitianHalf& call, const Stream& stream);
 SPECTRANS_API void conv(const Conv& call, const Stream& stream);
 SPECTRANS_API void modes(const Modes& call, const Stream& stream);
 SPECTRANS_API void energy(const Energies& call, const Stream& stream);

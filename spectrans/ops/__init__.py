@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from spectrans.ops import conv, filter, filter2d, filter_plane, mixing, modes, norms
+from spectrans.ops import conv, filter, filter2d, filter_plane, hermitian_half, mixing, modes, norms
 
-__all__ = ["conv", "filter", "filter2d", "filter_plane", "mixing", "modes", "norms"]
+__all__ = ["conv", "filter", "filter2d", "filter_plane", "hermitian_half", "mixing", "modes", "norms"]

@@ -6,7 +6,7 @@ import oracle
 import pytest
 import torch
 
-from spectrans.ops import conv, filter, filter2d, filter_plane, library, mixing, modes, norms
+from spectrans.ops import conv, filter, filter2d, filter_plane, hermitian_half, library, mixing, modes, norms
 
 x, g = oracle.draw(2, 12, 6), oracle.draw(2, 12, 6, seed=1)
 h, h2, h3 = oracle.draw_response(12, 6), oracle.draw_response2d(3, 4, 6), oracle.draw(12, 6, 2)
@@ -23,6 +23,8 @@ CALLS = (
     (filter_plane.filter_plane, (x, h3, True)),
     (filter_plane.filter_plane_response_grad, (g, x)),
     (filter_plane.filter_plane_backward, (g, x, h3)),
+    (hermitian_half.hermitian_half, (k, x[0])),
+    (hermitian_half.hermitian_half_backward, (h, 12)),
     (conv.conv, (x, k, g, None, k[0], True, False)),
     (conv.conv_backward, (g, x, k, None, g, None, False)),
     (modes.modes, (x, 4, False, True, 1)),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spectrans._backend import run
 from spectrans.functional import filter_operator_norm, spectral_filter, spectral_filter_plane
 from spectrans.functional.arguments import (
     check_flag,
@@ -17,6 +18,7 @@ from spectrans.functional.arguments import (
     norm_code,
 )
 from spectrans.layers.mixing.base import FilterMixingLayer, _gains
+from spectrans.ops.hermitian_half import hermitian_half
 from spectrans.ops.library import compute_dtype, from_parts, hermitian_part
 
 __all__ = ["AdaptiveGlobalFilter", "GlobalFilterMixing", "GlobalFilterMixing2D"]
@@ -217,15 +219,9 @@ class GlobalFilterMixing(_GlobalFilter):
         return self._half_pairs(x.dtype, x.shape[-2])
 
     def _half_pairs(self, dtype: torch.dtype, n: int) -> Tensor:  # [n//2+1, d, 2]
-        """The frequencies that a real signal has, and no other: folding all of them takes longer than the kernel."""
-        parts = self._parts(dtype, n)
-        k = torch.arange(n // 2 + 1, device=parts[0].device)
-        # A slice would have it prove that there are so many.
-        real, imag = (
-            part.index_select(0, k) if torch.compiler.is_exporting() else part[: n // 2 + 1] for part in parts
-        )
-        real_mirrored, imag_mirrored = (part.index_select(0, (n - k) % n) for part in parts)
-        return from_parts((real + real_mirrored) / 2, (imag - imag_mirrored) / 2)
+        """Of the frequencies that a real signal has, and no other."""
+        half: Tensor = run(hermitian_half, *self._parts(dtype, n))
+        return half
 
 
 class AdaptiveGlobalFilter(GlobalFilterMixing):
