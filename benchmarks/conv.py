@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fft import irfft, rfft
+from torch.nn.functional import conv1d, pad
 
 from benchmarks.operation import (
     CHANNELS_FIRST,
@@ -100,6 +101,57 @@ def along_lines_by_item(u: Tensor, k: Tensor) -> Tensor:
     for y_item, u_item in zip(y, u, strict=True):
         y_item.copy_(irfft(rfft(u_item, n=2 * n).mul_(response), n=2 * n)[:, :n])
     return y
+
+
+# -- few taps: u [batch, n, d], k [taps, d] ----------------------------------------------------------------------------
+
+#: By shape of the signal: the short convolutions of state-space models, and what is between them and long ones.
+TAPS: dict[Shape, int] = {
+    (8, 512, 768): 3,
+    (8, 2048, 256): 4,
+    (4, 4096, 256): 32,
+    (1, 16384, 64): 64,
+    (1, 2**20, 1): 256,
+}
+
+
+def taps(shape: Shape) -> int:
+    return TAPS.get(shape, min(3, shape[1]))
+
+
+def tap_by_tap(u: Tensor, k: Tensor) -> Tensor:
+    y = u * k[0]
+    for lag in range(1, k.shape[0]):
+        y[:, lag:].addcmul_(u[:, :-lag], k[lag])
+    return y
+
+
+def depthwise(u: Tensor, k: Tensor) -> Tensor:
+    y: Tensor = conv1d(pad(u.mT, (k.shape[0] - 1, 0)), k.flip(0).T.unsqueeze(1), groups=k.shape[1])
+    return y.mT.contiguous()
+
+
+def overlap_save(u: Tensor, k: Tensor, *, times: int) -> Tensor:
+    """Of blocks at least `times` as long as the taps, which have some samples in common with their neighbours."""
+    (batch, n, d), before = u.shape, k.shape[0] - 1
+    length = 1 << (times * k.shape[0] - 1).bit_length()
+    step = length - before
+    blocks = -(-n // step)
+    parts = pad(u.mT, (before, blocks * step - n)).unfold(-1, length, step)
+    y = irfft(rfft(parts) * rfft(k.T, n=length).unsqueeze(1), n=length)[..., before:]
+    return y.reshape(batch, d, -1)[..., :n].mT.contiguous()
+
+
+def few_taps(shape: Shape, dtype: torch.dtype) -> Tensors:
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    u = torch.randn(shape, generator=generator).to(dtype)
+    return u, torch.randn(taps(shape), shape[-1], generator=generator).to(wide) / taps(shape) ** 0.5
+
+
+def flops_few_taps(shape: Shape) -> float:
+    batch, n, d = shape
+    return 2.0 * batch * n * d * taps(shape)
 
 
 # -- forward, and backward by hand -------------------------------------------------------------------------------------
@@ -225,6 +277,21 @@ OPERATIONS = (
         oracle=partial(forward, along_lines),
         flops=flops_forward,
         targets=CHANNELS_FIRST,
+    ),
+    Operation(
+        name="fft_conv",
+        direction="few taps",
+        inputs=few_taps,
+        ours=partial(forward, fft_conv),
+        compositions={
+            "tap by tap": partial(forward, tap_by_tap),
+            "conv1d": partial(forward, depthwise),
+            "overlap-save, 4 times": partial(forward, partial(overlap_save, times=4)),
+            "overlap-save, 16 times": partial(forward, partial(overlap_save, times=16)),
+        },
+        oracle=partial(forward, tap_by_tap),
+        flops=flops_few_taps,
+        targets=dict.fromkeys(TAPS, Target(1.0)),
     ),
     Operation(
         name="fft_conv",

@@ -61,11 +61,13 @@ struct BackwardProduct {
 template <class T, int R>
 class ConvPass {
  public:
-  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan)
+  // y begins with the result at row `first` of u.
+  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
+           std::int64_t first)
       : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d),
-        taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
-        spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)), parts_(parts(wide_groups())),
-        groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
+        taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), results_(call.y.n, plan.m, R, first),
+        imag_(taps_.imag()), spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)),
+        parts_(parts(wide_groups())), groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
         slots_(groups_.tiles_per_group * spectrum_), staged_(rows_.slots(groups_.tiles_per_group)),
         asks_(asks_beside(spectrum_ * kVectorBytes)) {}
 
@@ -95,7 +97,7 @@ class ConvPass {
                              Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
-          storage_.write_staged(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
+          storage_.write_staged(results_, call_.y, call_.post, block.part, group, streaming, rows, work);
         }
         arranged = block.first;
       }
@@ -312,7 +314,7 @@ class ConvPass {
   const RightAnglePlan<T>& plan_;
   const std::int64_t d_;
   const ConvTaps<T, R> taps_;
-  const StagedRows<T> rows_;
+  const StagedRows<T> rows_, results_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const std::int64_t packs_;            // of items side by side
   const std::int64_t parts_;
@@ -331,13 +333,51 @@ void run(const Conv& call, const Pass& pass) {
 }
 
 template <class T>
-void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
+void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t first = 0) {
   const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
   switch (plan.radix) {
-    case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan));
-    case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan));
+    case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan, first));
+    case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan, first));
     default: __builtin_unreachable();
   }
+}
+
+// Signals much longer than the taps: as segments, which, with the rows around them that taps reach, have the length of
+// a transform that stays in the nearer caches, if there are not too many taps.
+std::int64_t segment_length(const Conv& call) {
+  std::int64_t length = 1024;
+  while (length < 4 * call.k.n) length *= 2;
+  return length;
+}
+std::int64_t segment_rows(const Conv& call) { return segment_length(call) - (call.k.n - 1); }
+
+// Whether those take less time, as measured: by the slots of all tiles, of which the first and the last segments take
+// some two for each item.
+template <class T>
+bool suits_segments(const Conv& call) {
+  constexpr std::int64_t kFarLength = 16384;
+  if (call.grad.data != nullptr || call.u.n < 4 * segment_length(call) || !can_be_cut(call.u)) return false;
+  const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch, between = n / segment_rows(call) - 2;
+  const auto tiles = [&](std::int64_t items) {
+    return static_cast<double>(ceil_div(items, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>));
+  };
+  const double far = n > kFarLength ? 2.5 : 1.3;  // what a slot of a long tile takes
+  const double whole =
+      SplitConv<T>::suits(call) ? 2.0 * static_cast<double>(batch * d) / kLanes<T> : far * tiles(batch);
+  return static_cast<double>(segment_length(call)) * (tiles(batch * between) + 2 * tiles(batch)) <
+         static_cast<double>(n) * whole;
+}
+template <class T>
+void by_segments(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
+  const Reach reach(call.k.n, call.causal, call.adjoint);
+  for_each_segments(call.u.n, segment_rows(call), storage.size, [&](const Segments& part) {
+    Conv of = call;
+    of.u = part.around(call.u, reach);
+    of.pre = part.around(call.pre, reach);
+    of.post = part.of(call.post);
+    of.y = part.of(call.y);
+    by_right_angle(of, storage, pool, part.before(reach));
+  });
 }
 
 }  // namespace
@@ -346,6 +386,8 @@ void conv(const Conv& call, const ThreadPool& pool) {
   with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
     if (FewTaps<T>::suits(call)) {
       run(call, FewTaps<T>(call, storage, pool));
+    } else if (suits_segments<T>(call)) {
+      by_segments(call, storage, pool);
     } else if (SplitConv<T>::suits(call)) {
       run(call, SplitConv<T>(call, storage, pool));
     } else {

@@ -295,7 +295,7 @@ def test_layouts_of_segments(layout: str) -> None:
 
 
 @pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize(("n", "m", "d"), [(8192, 128, 3), (65536, 384, 2)])
+@pytest.mark.parametrize(("n", "m", "d"), [(8192, 128, 3), (65536, 128, 2)])
 def test_few_taps_of_long_signals(n: int, m: int, d: int) -> None:
     arguments = draw(1, n, d, m=m, dtype=torch.float32, gates=(False, True, True))
     g = oracle.draw(1, n, d, dtype=torch.float32, seed=1)
@@ -321,6 +321,57 @@ def test_few_taps_spread_nothing_further(value: float) -> None:
         assert not y[1, met, d - 1].isfinite().any()
         y[1, met, d - 1] = clean[1, met, d - 1]
         assert torch.equal(y, clean)
+
+
+# Signals much longer than the taps are cut where results take the same either way: many channels, and few of one that
+# is very long.
+CUT = (
+    (2, 4096, 20, 100),
+    (1, 5003, 70, 256),
+    (3, 4500, 16, 65),
+    (2, 9000, 33, 129),
+    (1, 40000, 2, 200),
+    (1, 70001, 1, 140),
+)
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(("batch", "n", "d", "m"), CUT)
+def test_segments(batch: int, n: int, d: int, m: int) -> None:
+    for dtype, gates in ((torch.float32, (True, True, True)), (torch.bfloat16, (False, True, False))):
+        arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
+        wide_arguments = [t if t is None else t.double() for t in arguments]
+        for causal, adjoint in product((True, False), (True, False)):
+            y = conv(*arguments, causal, adjoint)
+            expected = conv_reference(*wide_arguments, causal, adjoint)
+            error = 2 * oracle.transform_error(dtype, n) + torch.finfo(dtype).eps / 2  # the latter when it is stored
+            assert (y.double() - expected).norm() <= error * expected.norm()
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize("layout", oracle.LAYOUTS)
+def test_layouts_of_long_segments(layout: str) -> None:
+    shape = (2, 4200, 18)
+    u = oracle.LAYOUTS[layout](shape, torch.float32)
+    _, k, pre, post, skip = draw(*shape, m=90, dtype=torch.float32, gates=(True, True, True))
+    for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
+        y = conv(*arguments, False, False)
+        expected = conv_reference(*(t.double() for t in arguments), False, False)
+        assert y.stride() == torch.empty_like(arguments[0]).stride()
+        assert (y.double() - expected).norm() <= 2 * oracle.transform_error(torch.float32, 4200) * expected.norm()
+
+
+@pytest.mark.usefixtures("cpu_kernels")
+@pytest.mark.parametrize(("n", "d", "m"), [(9000, 33, 129), (40000, 2, 200)])
+def test_nan_stays_in_its_segments(n: int, d: int, m: int) -> None:
+    arguments = u, *_ = draw(2, n, d, m=m, dtype=torch.float32, gates=(True, True, True))
+    clean = conv(*arguments, True, False)
+    u[1, n // 2, d - 1] = float("nan")
+    y = conv(*arguments, True, False)
+    assert y[1, n // 2 : n // 2 + m, d - 1].isnan().all()
+    near = slice(n // 2 - 1024, n // 2 + 2048)
+    y[1, near, d - 1] = clean[1, near, d - 1]
+    assert torch.equal(y, clean)
 
 
 @pytest.mark.parametrize("n", [2000, 4096])

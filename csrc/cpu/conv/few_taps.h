@@ -1,36 +1,36 @@
 // Convolution with few taps, by definition: fewer operations than those of transforms, and each sample is rounded by
-// itself. Signals are cut into segments of rows, which are items of a batch: with the rows around them that taps reach,
-// they stay in the nearer caches, and those of few channels fill the lanes.
+// itself. Segments of signals stay in the nearer caches, and those of few channels fill the lanes.
 #pragma once
 
 #include "../memory/storage.h"
+#include "segments.h"
 
 namespace spectrans {
 namespace {
 
 template <class T>
 class FewTaps {
-  static constexpr std::int64_t kRows = 256;   // of a segment, at least
-  static constexpr std::int64_t kPiece = 128;  // rows whose products are added in T; those sums in double
+  static constexpr std::int64_t kRows = 256;  // of a segment, at least
+  // Taps whose products are added before their sum is, and rows, of which the sums are added in double.
+  static constexpr std::int64_t kTermsPerSum = 32, kPiece = 128;
 
  public:
   FewTaps(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
       : call_(call), storage_(storage), pool_(pool), n_(call.u.n), d_(call.u.d), taps_(call.k.n),
-        after_(call.causal ? 0 : (taps_ - 1) / 2), before_(taps_ - 1 - after_) {}
+        reach_(taps_, call.causal, call.adjoint) {}
 
   // Whether that is faster than transforms, which take the longer for a sample the more there are: as measured.
   static bool suits(const Conv& call) {
-    const std::int64_t n = call.u.n, most = n < 1024 ? 32 : n < 8192 ? 64 : n < 65536 ? 128 : 384;
-    return call.k.n <= min(most, n) && call.u.axes < kMaxBatchAxes;
+    const std::int64_t n = call.u.n, most = n < 1024 ? 32 : n < 8192 ? 64 : 128;
+    return call.k.n <= min(most, n) && can_be_cut(call.u);
   }
 
   void forward() const {
     const bool streaming = can_stream(call_.y);
-    for_each_part([&](const Part& part) {
-      const Sides sides = call_.adjoint ? Sides{after_, before_} : Sides{before_, after_};
-      const Signal u = around(call_.u, part, sides), pre = around(call_.pre, part, sides), y = at(call_.y, part),
-                   post = at(call_.post, part);
-      const StagedRows<T> in = staged(part, sides), out = results(part);
+    for_each_part([&](const Segments& part) {
+      const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_), y = part.of(call_.y),
+                   post = part.of(call_.post);
+      const StagedRows<T> in = staged(part, reach_), out = results(part);
       const std::int64_t packs = groups_of(u).packs(u.batch);
       const Groups<T> groups = shared(groups_of(u), packs);
       const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles);
@@ -43,7 +43,7 @@ class FewTaps {
           if (task == begin || groups.count > 1) arrange(group, !call_.adjoint, factors);
           storage_.read_staged(in, u, pre, pack, group, from);
           for (std::int64_t k = 0; k < group.tiles; ++k) {
-            convolve(factors + k * taps_, skip(group, k), sides.before, part.rows, in.tile(from, k));
+            convolve(factors + k * taps_, skip(group, k), reach_.before, part.rows, in.tile(from, k));
           }
           storage_.write_staged(out, y, post, pack, group, streaming, from, work);
         }
@@ -58,14 +58,14 @@ class FewTaps {
     auto* totals = static_cast<double*>(scratch(ScratchRoom::shared, kTasks * of_part * sizeof(double)));
     for (std::int64_t i = 0; i < kTasks * of_part; ++i) totals[i] = 0;
     const bool streaming = can_stream(call_.grad_u) && can_stream(call_.grad_pre) && can_stream(call_.grad_post);
-    for_each_part([&](const Part& part) {
-      const Sides sides{before_, after_}, back{after_, before_};
-      const Signal u = around(call_.u, part, sides), pre = around(call_.pre, part, sides),
-                   grad = around(call_.grad, part, back), post = around(call_.post, part, back);
-      const Signal own_u = at(call_.u, part), own_pre = at(call_.pre, part), own_grad = at(call_.grad, part),
-                   grad_u = at(call_.grad_u, part), grad_pre = at(call_.grad_pre, part),
-                   grad_post = at(call_.grad_post, part);
-      const StagedRows<T> in = staged(part, sides), in_back = staged(part, back), out = results(part);
+    for_each_part([&](const Segments& part) {
+      const Reach back = reach_.reversed();
+      const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_),
+                   grad = part.around(call_.grad, back), post = part.around(call_.post, back);
+      const Signal own_u = part.of(call_.u), own_pre = part.of(call_.pre), own_grad = part.of(call_.grad),
+                   grad_u = part.of(call_.grad_u), grad_pre = part.of(call_.grad_pre),
+                   grad_post = part.of(call_.grad_post);
+      const StagedRows<T> in = staged(part, reach_), in_back = staged(part, back), out = results(part);
       const std::int64_t packs = groups_of(u).packs(u.batch), parts = max(1, min(packs, kTasks / groups_of(u).count));
       const Groups<T> groups = shared(groups_of(u), parts);
       const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles), sums = tiles * taps_ * kParts<T>;
@@ -88,7 +88,7 @@ class FewTaps {
                        Vector<T>*of_v = in.tile(v, k), *of_p = in.tile(p, k);
                        correlate(of_p + back.before, of_v, part.rows, sum + k * taps_ * kParts<T>);
                        if (call_.post.data != nullptr) {
-                         convolve(factors + k * taps_, skip(group, k), sides.before, part.rows, of_v);
+                         convolve(factors + k * taps_, skip(group, k), reach_.before, part.rows, of_v);
                        }
                        convolve(turned + k * taps_, skip(group, k), back.before, part.rows, of_p);
                      }
@@ -108,57 +108,17 @@ class FewTaps {
   }
 
  private:
-  // Segments side by side: `segments` times `rows` rows, from `first` on.
-  struct Part {
-    std::int64_t first, rows, segments;
-  };
-  // Rows that are needed before a result's, and after it.
-  struct Sides {
-    std::int64_t before, after;
-  };
-
-  // Calls f with the first segment, those in between, which have all the rows around them that taps reach, and the
-  // last.
   template <class F>
   void for_each_part(const F& f) const {
-    const std::int64_t rows = max(kRows, taps_), segments = max(1, n_ / rows);
-    if (segments == 1) return f(Part{0, n_, 1});
-    f(Part{0, rows, 1});
-    if (segments > 2) f(Part{rows, rows, segments - 2});
-    f(Part{(segments - 1) * rows, n_ - (segments - 1) * rows, 1});
+    for_each_segments(n_, max(kRows, taps_), storage_.size, f);
   }
 
-  // Rows first .. first + count of the segments of a part, as items of a batch.
-  Signal segments(const Signal& signal, const Part& part, std::int64_t first, std::int64_t count) const {
-    if (signal.data == nullptr) return signal;
-    Signal result = signal;
-    result.data = static_cast<char*>(signal.data) + (part.first + first) * signal.n_stride * storage_.size;
-    result.n = count;
-    if (part.segments > 1) {
-      result.size[result.axes] = part.segments;
-      result.stride[result.axes++] = part.rows * signal.n_stride;
-      result.batch *= part.segments;
-    }
-    return result;
+  // The rows of a segment and those around it, and zeros where there are none. Results begin where these do.
+  StagedRows<T> staged(const Segments& part, const Reach& reach) const {
+    const std::int64_t before = part.before(reach);
+    return {before + part.rows + part.after(reach), part.rows + taps_ - 1, 1, reach.before - before};
   }
-  Signal at(const Signal& signal, const Part& part) const { return segments(signal, part, 0, part.rows); }
-
-  // With the rows around them, as far as there are any.
-  std::int64_t there_before(const Part& part, const Sides& sides) const { return min(part.first, sides.before); }
-  std::int64_t there_after(const Part& part, const Sides& sides) const {
-    return min(n_ - part.first - part.segments * part.rows, sides.after);
-  }
-  Signal around(const Signal& signal, const Part& part, const Sides& sides) const {
-    const std::int64_t before = there_before(part, sides);
-    return segments(signal, part, -before, before + part.rows + there_after(part, sides));
-  }
-
-  // Those, and zeros where there are none. Results begin where these do.
-  StagedRows<T> staged(const Part& part, const Sides& sides) const {
-    const std::int64_t before = there_before(part, sides);
-    return {before + part.rows + there_after(part, sides), part.rows + taps_ - 1, 1, sides.before - before};
-  }
-  StagedRows<T> results(const Part& part) const { return {part.rows, part.rows + taps_ - 1, 1}; }
+  StagedRows<T> results(const Segments& part) const { return {part.rows, part.rows + taps_ - 1, 1}; }
 
   static Groups<T> groups_of(const Signal& signal) {
     return {signal.n, signal.d, signal.batch, channels_first(signal) ? 1 : kMaxTiles};
@@ -197,13 +157,17 @@ class FewTaps {
                 Vector<T>* rows) const {
     constexpr int kTogether = 8;
     const auto some = [&, own = skip, taps = taps_]<int kCount>(Vector<T>* at) SPECTRANS_INLINE_LAMBDA {
-      Vector<T> sum[kCount];
-      unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[q] = own * at[before + q]; });
-      for (std::int64_t i = 0; i < taps; ++i) {
-        const Vector<T> factor = factors[i];
-        unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[q] += factor * at[i + q]; });
+      Vector<T> total[kCount];
+      unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { total[q] = own * at[before + q]; });
+      for (std::int64_t end = taps; end > 0; end -= kTermsPerSum) {
+        Vector<T> sum[kCount] = {};
+        for (std::int64_t i = end - 1; i >= max(0, end - kTermsPerSum); --i) {
+          const Vector<T> factor = factors[i];
+          unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { sum[q] += factor * at[i + q]; });
+        }
+        unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { total[q] += sum[q]; });
       }
-      unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { at[q] = sum[q]; });
+      unroll<0, kCount>([&]<int q>() SPECTRANS_INLINE_LAMBDA { at[q] = total[q]; });
     };
     std::int64_t t = 0;
     for (; t + kTogether <= count; t += kTogether) some.template operator()<kTogether>(rows + t);
@@ -264,7 +228,7 @@ class FewTaps {
   const Storage<T>& storage_;
   const ThreadPool& pool_;
   const std::int64_t n_, d_, taps_;
-  const std::int64_t after_, before_;  // rows that a result needs, after and before its own
+  const Reach reach_;
 };
 
 }  // namespace
