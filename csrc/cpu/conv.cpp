@@ -58,16 +58,21 @@ struct BackwardProduct {
 
 // ---- passes over the data -------------------------------------------------------------------------------------------
 
+// What is transformed.
+const Signal& window(const Conv& call) { return call.grad.data == nullptr ? call.u : call.grad; }
+
 template <class T, int R>
 class ConvPass {
  public:
-  // y begins with the result at row `first` of u.
+  // The window that is transformed is of u or, backward, of grad. What is made, and backward u, may be of fewer rows:
+  // those from its row `first` on.
   ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
            std::int64_t first)
-      : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d),
-        taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), results_(call.y.n, plan.m, R, first),
-        imag_(taps_.imag()), spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)),
-        parts_(parts(wide_groups())), groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
+      : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d), window_(window(call).n),
+        taps_(plan, window_, call.k.n, call.causal), rows_(window_, plan.m, R),
+        own_rows_(call.grad.data == nullptr ? call.y.n : call.u.n, plan.m, R, first), imag_(taps_.imag()),
+        spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)), parts_(parts(wide_groups())),
+        groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
         slots_(groups_.tiles_per_group * spectrum_), staged_(rows_.slots(groups_.tiles_per_group)),
         asks_(asks_beside(spectrum_ * kVectorBytes)) {}
 
@@ -97,7 +102,7 @@ class ConvPass {
                              Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
-          storage_.write_staged(results_, call_.y, call_.post, block.part, group, streaming, rows, work);
+          storage_.write_staged(own_rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
         }
         arranged = block.first;
       }
@@ -155,7 +160,7 @@ class ConvPass {
   Groups<T> wide_groups() const {
     constexpr std::int64_t room = 1024 * 1024;
     const bool gradient = call_.grad.data != nullptr;
-    Groups<T> groups(call_.u.n, d_, call_.u.batch);
+    Groups<T> groups(window_, d_, call_.u.batch);
     const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
     std::int64_t most = gradient ? min(kFewTiles, 2 * storage_.tiles_of_line) : kMaxTiles;
     const auto too_many = [&] {
@@ -263,7 +268,7 @@ class ConvPass {
     const std::int64_t slots = group.tiles * spectrum_, piece = items_per_sum(last - first);
     for (std::int64_t i = 0; i < slots; ++i) of.sum[i] = of.total[i] = Vector<T>{};
     for (std::int64_t item = first; item < last; ++item) {
-      storage_.read_staged(rows_, call_.u, call_.pre, item, group, of.u);
+      storage_.read_staged(own_rows_, call_.u, call_.pre, item, group, of.u);
       storage_.read_staged(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
@@ -271,11 +276,11 @@ class ConvPass {
                       of);
       }
       const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
-        storage_.write_staged(rows_, to, gate, item, group, streaming, rows, of.work);
+        storage_.write_staged(own_rows_, to, gate, item, group, streaming, rows, of.work);
       };
       if (call_.pre.data != nullptr) write(call_.grad_pre, call_.u, of.grad);
       write(call_.grad_u, call_.pre, of.grad);
-      if (call_.post.data != nullptr) write(call_.grad_post, call_.grad, of.u);
+      if (call_.grad_post.data != nullptr) write(call_.grad_post, call_.grad, of.u);
       const bool full = (item - first) % piece == piece - 1 || item + 1 == last;
       for (std::int64_t i = 0; full && of.sum != of.total && i < slots; ++i) {
         of.total[i] += of.sum[i];
@@ -284,14 +289,15 @@ class ConvPass {
     }
   }
 
-  // Rows of grad <- what flows to those of u; those of u, where there is a gate after them, <- what it is given.
+  // Rows of grad <- what flows to those of u; those of u, where the gradient of a gate after them is asked for, <- what
+  // that is given.
   void tile_backward(std::int64_t k, const Vector<T>& skip, const PiecesAhead& grad_ahead, const PiecesAhead& u_ahead,
                      const Workspace& of) const {
     Vector<T>*re = of.tile, *with = of.with, *u = rows_.tile(of.u, k), *grad = rows_.tile(of.grad, k), *none = nullptr;
     load(u, with);
     complex_forward(*plan_.child, 0, with, with + imag_, R, none);
     load(grad, re);
-    const bool has_post = call_.post.data != nullptr;
+    const bool has_post = call_.grad_post.data != nullptr;
     const auto multiply = [&]<bool kPost>() {
       complex_convolve(*plan_.child, 0, re, re + imag_, R, none,
                        BackwardProduct<T, kPost>{re, of.kernel + k * spectrum_, with, of.sum + k * spectrum_, imag_,
@@ -312,9 +318,9 @@ class ConvPass {
   const Storage<T>& storage_;
   const ThreadPool& pool_;
   const RightAnglePlan<T>& plan_;
-  const std::int64_t d_;
+  const std::int64_t d_, window_;
   const ConvTaps<T, R> taps_;
-  const StagedRows<T> rows_, results_;
+  const StagedRows<T> rows_, own_rows_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const std::int64_t packs_;            // of items side by side
   const std::int64_t parts_;
@@ -334,7 +340,7 @@ void run(const Conv& call, const Pass& pass) {
 
 template <class T>
 void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t first = 0) {
-  const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
+  const RightAnglePlan<T>& plan = right_angle_plan<T>(window(call).n);
   switch (plan.radix) {
     case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan, first));
     case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan, first));
@@ -344,41 +350,88 @@ void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPoo
 
 // Signals much longer than the taps: as segments, which, with the rows around them that taps reach, have the length of
 // a transform that stays in the nearer caches, if there are not too many taps.
-std::int64_t segment_length(const Conv& call) {
-  std::int64_t length = 1024;
-  while (length < 4 * call.k.n) length *= 2;
-  return length;
-}
-std::int64_t segment_rows(const Conv& call) { return segment_length(call) - (call.k.n - 1); }
+template <class T>
+class SegmentedConv {
+ public:
+  SegmentedConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
+      : call_(call), storage_(storage), pool_(pool), reach_(call.k.n, call.causal, call.adjoint) {}
 
-// Whether those take less time, as measured: by the slots of all tiles, of which the first and the last segments take
-// some two for each item.
-template <class T>
-bool suits_segments(const Conv& call) {
-  constexpr std::int64_t kFarLength = 16384;
-  if (call.grad.data != nullptr || call.u.n < 4 * segment_length(call) || !can_be_cut(call.u)) return false;
-  const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch, between = n / segment_rows(call) - 2;
-  const auto tiles = [&](std::int64_t items) {
-    return static_cast<double>(ceil_div(items, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>));
-  };
-  const double far = n > kFarLength ? 2.5 : 1.3;  // what a slot of a long tile takes
-  const double whole =
-      SplitConv<T>::suits(call) ? 2.0 * static_cast<double>(batch * d) / kLanes<T> : far * tiles(batch);
-  return static_cast<double>(segment_length(call)) * (tiles(batch * between) + 2 * tiles(batch)) <
-         static_cast<double>(n) * whole;
-}
-template <class T>
-void by_segments(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
-  const Reach reach(call.k.n, call.causal, call.adjoint);
-  for_each_segments(call.u.n, segment_rows(call), storage.size, [&](const Segments& part) {
-    Conv of = call;
-    of.u = part.around(call.u, reach);
-    of.pre = part.around(call.pre, reach);
-    of.post = part.of(call.post);
-    of.y = part.of(call.y);
-    by_right_angle(of, storage, pool, part.before(reach));
-  });
-}
+  // Whether those take less time, as measured: by the slots of all tiles, of which the first and the last segments take
+  // some two for each item.
+  static bool suits(const Conv& call) {
+    constexpr std::int64_t kFarLength = 16384;
+    if (call.u.n < 4 * length(call) || !can_be_cut(call.u)) return false;
+    const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch, between = n / rows(call) - 2;
+    const auto tiles = [&](std::int64_t items) {
+      return static_cast<double>(ceil_div(items, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>));
+    };
+    const double far = n > kFarLength ? 2.5 : 1.3;  // what a slot of a long tile takes
+    const double whole =
+        SplitConv<T>::suits(call) ? 2.0 * static_cast<double>(batch * d) / kLanes<T> : far * tiles(batch);
+    return static_cast<double>(length(call)) * (tiles(batch * between) + 2 * tiles(batch)) <
+           static_cast<double>(n) * whole;
+  }
+
+  void forward() const {
+    for_each([&](const Segments& part) {
+      Conv of = call_;
+      of.u = part.around(call_.u, reach_);
+      of.pre = part.around(call_.pre, reach_);
+      of.post = part.of(call_.post);
+      of.y = part.of(call_.y);
+      by_right_angle(of, storage_, pool_, part.before(reach_));
+    });
+  }
+
+  // Samples of a segment meet the gradients of all results that they have a part in.
+  void backward() const {
+    const Reach back = reach_.reversed();
+    const std::int64_t taps = call_.k.n * call_.u.d;
+    auto* const gradient = static_cast<T*>(call_.grad_k.data);
+    auto* const others = static_cast<T*>(scratch(ScratchRoom::caller, (kParts - 1) * taps * sizeof(T)));
+    std::int64_t done = 0;
+    for_each([&](const Segments& part) {
+      Conv of = call_;
+      of.u = part.of(call_.u);
+      of.pre = part.of(call_.pre);
+      of.grad = part.around(call_.grad, back);
+      of.post = part.around(call_.post, back);
+      of.grad_u = part.of(call_.grad_u);
+      of.grad_pre = part.of(call_.grad_pre);
+      of.grad_post = {};
+      of.grad_k.data = done == 0 ? gradient : others + (done - 1) * taps;
+      by_right_angle(of, storage_, pool_, part.before(back));
+      ++done;
+    });
+    add_parts(pool_, taps, done - 1, others, taps, gradient);
+    if (call_.post.data == nullptr) return;
+    Conv of = call_;
+    of.grad = {};
+    of.y = call_.grad_post;
+    of.post = call_.grad;
+    SegmentedConv(of, storage_, pool_).forward();
+  }
+
+ private:
+  static constexpr std::int64_t kParts = 3;  // that for_each_segments has, at most
+
+  static std::int64_t length(const Conv& call) {
+    std::int64_t length = 1024;
+    while (length < 4 * call.k.n) length *= 2;
+    return length;
+  }
+  static std::int64_t rows(const Conv& call) { return length(call) - (call.k.n - 1); }
+
+  template <class F>
+  void for_each(const F& f) const {
+    for_each_segments(call_.u.n, rows(call_), storage_.size, f);
+  }
+
+  const Conv& call_;
+  const Storage<T>& storage_;
+  const ThreadPool& pool_;
+  const Reach reach_;
+};
 
 }  // namespace
 
@@ -386,8 +439,8 @@ void conv(const Conv& call, const ThreadPool& pool) {
   with_storage(call.element, [&]<class T>(const Storage<T>& storage) {
     if (FewTaps<T>::suits(call)) {
       run(call, FewTaps<T>(call, storage, pool));
-    } else if (suits_segments<T>(call)) {
-      by_segments(call, storage, pool);
+    } else if (SegmentedConv<T>::suits(call)) {
+      run(call, SegmentedConv<T>(call, storage, pool));
     } else if (SplitConv<T>::suits(call)) {
       run(call, SplitConv<T>(call, storage, pool));
     } else {

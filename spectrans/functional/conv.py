@@ -43,7 +43,7 @@ def fft_conv(
     skip: Tensor | None = None,  # [d]
     dim: int = -2,
 ) -> Tensor:  # the shape of u
-    r"""Convolve every channel with its own long kernel, zero-padded, optionally gated: Hyena's and S4's convolution.
+    r"""Convolve every channel with its own kernel, zero-padded, optionally gated: Hyena's and S4's convolution.
 
     With :math:`v = g_\text{pre} \odot u`, and with samples outside 0 .. n-1 being zero,
 
@@ -53,7 +53,8 @@ def fft_conv(
 
     for every channel by itself. The skip D multiplies the gated input, as in Hyena. Without ``causal`` the result is
     centred, as that of ``scipy.signal.convolve(v, k, mode="same")``. Taps that meet no sample (s >= n where causal)
-    have no effect and no gradient.
+    have no effect and no gradient. By transforms; on the CPU, of segments where a signal is much longer than its kernel,
+    and by definition where that has few taps, as the short filters of state-space models.
 
     Parameters
     ----------
