@@ -1,5 +1,6 @@
-// Long convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by
-// tile (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back.
+// Convolution along the sequence: weighted transform, product with the kernel's spectrum, transform back, tile by tile
+// (fft/right_angle.h). Rows are staged for a group of tiles, and gates applied on the way there and back. Much longer
+// signals than taps are cut into segments, and few taps and few channels have ways of their own.
 #include "conv/few_taps.h"
 #include "conv/split_conv.h"
 #include "conv/taps.h"

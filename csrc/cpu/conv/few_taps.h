@@ -52,62 +52,68 @@ class FewTaps {
     });
   }
 
-  // Each part of the batch leaves its sums for the gradient of the taps.
+  // Shares of the batch leave their sums for the gradient of the taps.
   void backward() const {
-    const std::int64_t of_part = taps_ * d_;
-    auto* totals = static_cast<double*>(scratch(ScratchRoom::shared, kTasks * of_part * sizeof(double)));
-    for (std::int64_t i = 0; i < kTasks * of_part; ++i) totals[i] = 0;
-    const bool streaming = can_stream(call_.grad_u) && can_stream(call_.grad_pre) && can_stream(call_.grad_post);
-    for_each_part([&](const Segments& part) {
-      const Reach back = reach_.reversed();
-      const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_),
-                   grad = part.around(call_.grad, back), post = part.around(call_.post, back);
-      const Signal own_u = part.of(call_.u), own_pre = part.of(call_.pre), own_grad = part.of(call_.grad),
-                   grad_u = part.of(call_.grad_u), grad_pre = part.of(call_.grad_pre),
-                   grad_post = part.of(call_.grad_post);
-      const StagedRows<T> in = staged(part, reach_), in_back = staged(part, back), out = results(part);
-      const std::int64_t packs = groups_of(u).packs(u.batch), parts = max(1, min(packs, kTasks / groups_of(u).count));
-      const Groups<T> groups = shared(groups_of(u), parts);
-      const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles), sums = tiles * taps_ * kParts<T>;
-      parallel(pool_, groups.count * parts, rows * kVectorBytes * ceil_div(packs, parts),
-               [&](std::int64_t begin, std::int64_t end) {
-                 Space<Vector<T>> space = worker_space(2 * rows + (2 + kParts<T>)*tiles * taps_ + out.work());
-                 Vector<T>*v = space.take(rows), *p = space.take(rows), *factors = space.take(tiles * taps_),
-                 *turned = space.take(tiles * taps_), *work = space.take(out.work());
-                 auto* sum = reinterpret_cast<Vector<double>*>(space.take(sums));
-                 for (std::int64_t task = begin; task < end; ++task) {
-                   const std::int64_t index = task / parts, of = task % parts;
-                   const Group group = groups[index];
-                   arrange(group, true, factors);
-                   arrange(group, false, turned);
-                   for (std::int64_t i = 0; i < sums; ++i) sum[i] = Vector<double>{};
-                   for (std::int64_t pack = of * packs / parts; pack < (of + 1) * packs / parts; ++pack) {
-                     storage_.read_staged(in, u, pre, pack, group, v);
-                     storage_.read_staged(in_back, grad, post, pack, group, p);
-                     for (std::int64_t k = 0; k < group.tiles; ++k) {
-                       Vector<T>*of_v = in.tile(v, k), *of_p = in.tile(p, k);
-                       correlate(of_p + back.before, of_v, part.rows, sum + k * taps_ * kParts<T>);
-                       if (call_.post.data != nullptr) {
-                         convolve(factors + k * taps_, skip(group, k), reach_.before, part.rows, of_v);
-                       }
-                       convolve(turned + k * taps_, skip(group, k), back.before, part.rows, of_p);
-                     }
-                     const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* from) {
-                       storage_.write_staged(out, to, gate, pack, group, streaming, from, work);
-                     };
-                     if (call_.pre.data != nullptr) write(grad_pre, own_u, p);
-                     write(grad_u, own_pre, p);
-                     if (call_.post.data != nullptr) write(grad_post, own_grad, v);
-                   }
-                   add_sums(group, index * tiles, sum, totals + of * of_part);
-                 }
-                 if (streaming) fence_streams();
-               });
-    });
-    write_gradient(totals);
+    std::int64_t shares = 1;
+    for_each_part([&](const Segments& part) { shares = max(shares, shares_of(part.around(call_.u, reach_))); });
+    const std::int64_t of_share = taps_ * d_;
+    auto* totals = static_cast<double*>(scratch(ScratchRoom::shared, shares * of_share * sizeof(double)));
+    for (std::int64_t i = 0; i < shares * of_share; ++i) totals[i] = 0;
+    for_each_part([&](const Segments& part) { backward(part, totals); });
+    write_gradient(totals, shares);
   }
 
  private:
+  // Totals [share, taps, d] += the sums of a part, by shares.
+  void backward(const Segments& part, double* totals) const {
+    const bool streaming = can_stream(call_.grad_u) && can_stream(call_.grad_pre) && can_stream(call_.grad_post);
+    const bool has_pre = call_.pre.data != nullptr, has_post = call_.post.data != nullptr;
+    const Reach back = reach_.reversed();
+    const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_);
+    const Signal grad = part.around(call_.grad, back), post = part.around(call_.post, back);
+    const Signal own_u = part.of(call_.u), own_pre = part.of(call_.pre), own_grad = part.of(call_.grad);
+    const Signal grad_u = part.of(call_.grad_u), grad_pre = part.of(call_.grad_pre),
+                 grad_post = part.of(call_.grad_post);
+    const StagedRows<T> in = staged(part, reach_), in_back = staged(part, back), out = results(part);
+    const std::int64_t packs = groups_of(u).packs(u.batch), shares = shares_of(u);
+    const Groups<T> groups = shared(groups_of(u), shares);
+    const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles), sums = tiles * taps_ * kParts<T>;
+    const auto run = [&](std::int64_t begin, std::int64_t end) {
+      Space<Vector<T>> space = worker_space(2 * (rows + tiles * taps_) + sums + out.work());
+      Vector<T>*v = space.take(rows), *p = space.take(rows), *work = space.take(out.work());
+      Vector<T>*factors = space.take(tiles * taps_), *turned = space.take(tiles * taps_);
+      auto* sum = reinterpret_cast<Vector<double>*>(space.take(sums));
+      const auto write = [&](const Signal& to, const Signal& gate, std::int64_t pack, const Group& group,
+                             Vector<T>* from) {
+        storage_.write_staged(out, to, gate, pack, group, streaming, from, work);
+      };
+      for (std::int64_t task = begin; task < end; ++task) {
+        const std::int64_t index = task / shares, share = task % shares;
+        const Group group = groups[index];
+        arrange(group, true, factors);
+        arrange(group, false, turned);
+        for (std::int64_t i = 0; i < sums; ++i) sum[i] = Vector<double>{};
+        for (std::int64_t pack = share * packs / shares; pack < (share + 1) * packs / shares; ++pack) {
+          storage_.read_staged(in, u, pre, pack, group, v);
+          storage_.read_staged(in_back, grad, post, pack, group, p);
+          for (std::int64_t k = 0; k < group.tiles; ++k) {
+            const std::int64_t of_tile = k * taps_;
+            Vector<T>*of_v = in.tile(v, k), *of_p = in.tile(p, k);
+            correlate(of_p + back.before, of_v, part.rows, sum + of_tile * kParts<T>);
+            if (has_post) convolve(factors + of_tile, skip(group, k), reach_.before, part.rows, of_v);
+            convolve(turned + of_tile, skip(group, k), back.before, part.rows, of_p);
+          }
+          if (has_pre) write(grad_pre, own_u, pack, group, p);
+          write(grad_u, own_pre, pack, group, p);
+          if (has_post) write(grad_post, own_grad, pack, group, v);
+        }
+        add_sums(group, index * tiles, sum, totals + share * taps_ * d_);
+      }
+      if (streaming) fence_streams();
+    };
+    parallel(pool_, groups.count * shares, rows * kVectorBytes * ceil_div(packs, shares), run);
+  }
+
   template <class F>
   void for_each_part(const F& f) const {
     for_each_segments(n_, max(kRows, taps_), storage_.size, f);
@@ -119,6 +125,12 @@ class FewTaps {
     return {before + part.rows + part.after(reach), part.rows + taps_ - 1, 1, reach.before - before};
   }
   StagedRows<T> results(const Segments& part) const { return {part.rows, part.rows + taps_ - 1, 1}; }
+
+  // Of the items of a part: as many as tasks are wanted, whatever the threads.
+  static std::int64_t shares_of(const Signal& signal) {
+    const Groups<T> groups = groups_of(signal);
+    return max(1, min(groups.packs(signal.batch), kTasks / groups.count));
+  }
 
   static Groups<T> groups_of(const Signal& signal) {
     return {signal.n, signal.d, signal.batch, channels_first(signal) ? 1 : kMaxTiles};
@@ -212,13 +224,13 @@ class FewTaps {
     }
   }
 
-  void write_gradient(const double* totals) const {
+  void write_gradient(const double* totals, std::int64_t shares) const {
     const Lines<T> to = lines<T>(call_.grad_k, 0, 0);
-    parallel(pool_, taps_, kTasks * d_ * std::int64_t(sizeof(double)), [&](std::int64_t begin, std::int64_t end) {
+    parallel(pool_, taps_, shares * d_ * std::int64_t(sizeof(double)), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t tap = begin; tap < end; ++tap) {
         const double* row = totals + (taps_ - 1 - tap) * d_;
         for (std::int64_t c = 0; c < d_; ++c) {
-          to.data[tap * to.n_stride + c * to.d_stride] = static_cast<T>(sum_of_parts(row + c, kTasks, taps_ * d_));
+          to.data[tap * to.n_stride + c * to.d_stride] = static_cast<T>(sum_of_parts(row + c, shares, taps_ * d_));
         }
       }
     });
