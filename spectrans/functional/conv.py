@@ -53,8 +53,8 @@ def fft_conv(
 
     for every channel by itself. The skip D multiplies the gated input, as in Hyena. Without ``causal`` the result is
     centred, as that of ``scipy.signal.convolve(v, k, mode="same")``. Taps that meet no sample (s >= n where causal)
-    have no effect and no gradient. By transforms; on the CPU, of segments where a signal is much longer than its kernel,
-    and by definition where that has few taps, as the short filters of state-space models.
+    have no effect and no gradient. By transforms; on the CPU, of segments where a signal is much longer than its
+    kernel, and by definition where that has few taps, as the short filters of state-space models.
 
     Parameters
     ----------
