@@ -91,8 +91,8 @@ class Plane {
 
  private:
   // Tiles <- scale x, in slot order, or for the real part scale x[j, l] + scale x[-j, -l], which fused products round
-  // less than the sum's product: two rows of one, two of the other. Whole rows are read side by side, each from both ends: whatever else of them is asked for later costs as
-  // much again.
+  // less than the sum's product: two rows of one, two of the other. Whole rows are read side by side, each from both
+  // ends: whatever else of them is asked for later costs as much again.
   void fold_rows(const IO* data, std::int64_t begin, std::int64_t end, Vector<T>* tiles) const {
     const std::int64_t n = n_, stride = x_.n_stride, ahead = kFoldAhead * stride, pitch = pitch_;
     const std::int64_t last = first_of(end - 1);
