@@ -97,6 +97,26 @@ def check_backward(
         check(of_post, u, k, pre, grad, skip, causal)
 
 
+def check_all(g: torch.Tensor, *arguments: Any) -> None:
+    """The op, its adjoint and its derivatives at u, k, pre, post, skip, causal."""
+    *tensors, causal = arguments
+    check(conv(*tensors, causal, False), *tensors, causal)
+    check(conv(*tensors, causal, True), *tensors, causal, adjoint=True)
+    check_backward(conv_backward(g, *tensors, causal), g, *tensors, causal)
+
+
+def check_long(g: torch.Tensor, *arguments: Any, tolerance: float) -> None:
+    """The same beside the reference in float64, whose sums are not quadratic work; relative to each result's norm."""
+    *tensors, causal = arguments
+    wide_tensors = [t if t is None else t.double() for t in tensors]
+    for adjoint in (False, True):
+        y, exact = conv(*tensors, causal, adjoint), conv_reference(*wide_tensors, causal, adjoint)
+        assert (y.double() - exact).norm() <= tolerance * exact.norm()
+    exacts = conv_backward_reference(g.double(), *wide_tensors, causal)
+    for a, b in zip(conv_backward(g, *tensors, causal), exacts, strict=True):
+        assert (a.double() - b).norm() <= tolerance * b.norm()
+
+
 def draw(
     *shape: int,
     m: int,
@@ -138,9 +158,7 @@ def test_lines_in_parts(case: int, n: int, m: int) -> None:
             arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
             g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
             for causal in (True, False):
-                check(conv(*arguments, causal, False), *arguments, causal)
-                check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
-                check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+                check_all(g, *arguments, causal)
 
 
 @pytest.mark.usefixtures("cpu_kernels")
@@ -195,9 +213,7 @@ def test_items_side_by_side(batch: int, d: int, dtype: torch.dtype) -> None:
     ):
         arguments = draw(batch, n, d, m=m, dtype=dtype, gates=(gates, gates, gates))
         g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
-        check(conv(*arguments, causal, False), *arguments, causal)
-        check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
-        check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+        check_all(g, *arguments, causal)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65, 130])
@@ -278,9 +294,7 @@ def test_few_taps(case: int, n: int, m: int) -> None:
             arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
             g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
             for causal in (True, False):
-                check(conv(*arguments, causal, False), *arguments, causal)
-                check(conv(*arguments, causal, True), *arguments, causal, adjoint=True)
-                check_backward(conv_backward(g, *arguments, causal), g, *arguments, causal)
+                check_all(g, *arguments, causal)
 
 
 @pytest.mark.usefixtures("cpu_kernels")
@@ -299,14 +313,8 @@ def test_layouts_of_segments(layout: str) -> None:
 def test_few_taps_of_long_signals(n: int, m: int, d: int) -> None:
     arguments = draw(1, n, d, m=m, dtype=torch.float32, gates=(False, True, True))
     g = oracle.draw(1, n, d, dtype=torch.float32, seed=1)
-    wide_arguments = [t if t is None else t.double() for t in arguments]
     for causal in (True, False):
-        y = conv(*arguments, causal, False)
-        expected = conv_reference(*wide_arguments, causal, False)
-        assert (y.double() - expected).norm() <= oracle.transform_error(torch.float32, n) * expected.norm()
-        exact = conv_backward_reference(g.double(), *wide_arguments, causal)
-        for a, b in zip(conv_backward(g, *arguments, causal), exact, strict=True):
-            assert (a.double() - b).norm() <= oracle.transform_error(torch.float32, n) * b.norm()
+        check_long(g, *arguments, causal, tolerance=oracle.transform_error(torch.float32, n))
 
 
 @pytest.mark.usefixtures("cpu_kernels")
@@ -340,35 +348,21 @@ CUT = (
 def test_segments(batch: int, n: int, d: int, m: int) -> None:
     for dtype, gates in ((torch.float32, (True, True, True)), (torch.bfloat16, (False, True, False))):
         arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
-        wide_arguments = [t if t is None else t.double() for t in arguments]
-        for causal, adjoint in product((True, False), (True, False)):
-            y = conv(*arguments, causal, adjoint)
-            expected = conv_reference(*wide_arguments, causal, adjoint)
-            error = 2 * oracle.transform_error(dtype, n) + torch.finfo(dtype).eps / 2  # the latter when it is stored
-            assert (y.double() - expected).norm() <= error * expected.norm()
         g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
+        error = 2 * oracle.transform_error(dtype, n) + torch.finfo(dtype).eps / 2  # the latter when it is stored
         for causal in (True, False):
-            exact = conv_backward_reference(g.double(), *wide_arguments, causal)
-            for a, b in zip(conv_backward(g, *arguments, causal), exact, strict=True):
-                assert (a.double() - b).norm() <= error * b.norm()
+            check_long(g, *arguments, causal, tolerance=error)
 
 
 @pytest.mark.usefixtures("cpu_kernels")
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_layouts_of_long_segments(layout: str) -> None:
     shape = (2, 4200, 18)
-    u = oracle.LAYOUTS[layout](shape, torch.float32)
+    u, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
     _, k, pre, post, skip = draw(*shape, m=90, dtype=torch.float32, gates=(True, True, True))
     for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
-        y = conv(*arguments, False, False)
-        expected = conv_reference(*(t.double() for t in arguments), False, False)
-        assert y.stride() == torch.empty_like(arguments[0]).stride()
-        error = 2 * oracle.transform_error(torch.float32, shape[1])
-        assert (y.double() - expected).norm() <= error * expected.norm()
-        g = oracle.draw(*shape, dtype=torch.float32, seed=1)
-        exact = conv_backward_reference(g.double(), *(t.double() for t in arguments), False)
-        for a, b in zip(conv_backward(g, *arguments, False), exact, strict=True):
-            assert (a.double() - b).norm() <= error * b.norm()
+        check_long(g, *arguments, False, tolerance=2 * oracle.transform_error(torch.float32, shape[1]))
+        assert conv(*arguments, False, False).stride() == torch.empty_like(arguments[0]).stride()
 
 
 @pytest.mark.usefixtures("cpu_kernels")
