@@ -167,6 +167,7 @@ def contenders(functions: dict[str, Callable[..., Tensor]]) -> dict[str, Callabl
 
 
 MATRICES: tuple[Shape, ...] = ((1, 4096, 768), (1, 16384, 256))
+FEW_ROWS: tuple[Shape, ...] = ((1000, 4, 4), (64, 1024, 16), (1, 4, 100_000))
 
 OPERATIONS = (
     Operation(
@@ -199,7 +200,7 @@ OPERATIONS = (
         compositions=contenders(SVDS),
         oracle=partial(forward, largest_of_all),
         flops=one_product_flops,
-        targets=dict.fromkeys(MATRICES, Target(20.0)),
+        targets={**dict.fromkeys(MATRICES, Target(20.0)), **dict.fromkeys(FEW_ROWS, Target(1.0))},
         reads=True,
     ),
     Operation(

@@ -121,6 +121,10 @@ struct Orthogonality {
 // contiguous: d_stride or n_stride is 1 (pairs: 2). value, u, v are contiguous, float or (float64) double; zero
 // vectors for a zero matrix; NaN, and zero vectors, for one that is not finite.
 struct SpectralNorm {
+  // Real numbers of the shorter side up to which kernels are as quick with either layout; beyond it, they like the
+  // shorter side to be contiguous.
+  static constexpr std::int64_t kFew = 32;
+
   Element element;
   bool pairs;
   Signal x;  // [batch, m, d]

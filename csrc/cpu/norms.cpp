@@ -1,8 +1,9 @@
 // Norm checks: energies and the largest modulus; distance from orthogonality (norms/gram.h), largest singular
-// value (norms/lanczos.h).
+// value (norms/squaring.h, norms/lanczos.h).
 #include "instruction_set.h"
 #include "norms/gram.h"
 #include "norms/lanczos.h"
+#include "norms/squaring.h"
 #include "norms/wide.h"
 
 namespace spectrans::SPECTRANS_ISA {
@@ -288,6 +289,22 @@ std::int64_t largest_modulus_of(const T* pairs, std::int64_t count) {
   return best;
 }
 
+// -- matrices ---------------------------------------------------------------------------------------------------------
+
+// One on all threads, or several side by side.
+template <class Norm, class Call>
+void of_each_matrix(const Call& call, std::int64_t batch, const ThreadPool& pool) {
+  if (batch == 1) {
+    Norm(call, pool, ScratchRoom::shared).run(0);
+    return;
+  }
+  const ThreadPool alone{nullptr, 1};
+  parallel(pool, batch, Norm::work(call), [&](std::int64_t begin, std::int64_t end) {
+    Norm norm(call, alone, ScratchRoom::worker);
+    for (std::int64_t item = begin; item < end; ++item) norm.run(item);
+  });
+}
+
 }  // namespace
 
 void energy(const Energies& call, const ThreadPool& pool) {
@@ -302,11 +319,23 @@ void energy(const Energies& call, const ThreadPool& pool) {
 }
 
 void orthogonality(const Orthogonality& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) { gram_errors<IO>(call, pool); });
+  with_element(call.element, [&]<class IO>(IO) {
+    if (GramOfFewRows<IO>::suits(call)) {
+      of_each_matrix<GramOfFewRows<IO>>(call, call.t.batch, pool);
+    } else {
+      GramPass<IO>(call).run(pool);
+    }
+  });
 }
 
 void spectral_norm(const SpectralNorm& call, const ThreadPool& pool) {
-  with_element(call.element, [&]<class IO>(IO) { largest_singular_values<IO>(call, pool); });
+  with_element(call.element, [&]<class IO>(IO) {
+    if (LargestBySquaring<IO>::suits(call)) {
+      of_each_matrix<LargestBySquaring<IO>>(call, call.x.batch, pool);
+    } else {
+      of_each_matrix<LargestSingularValue<IO>>(call, call.x.batch, pool);
+    }
+  });
 }
 
 void largest_modulus(const LargestModulus& call, const ThreadPool& pool) {

@@ -101,8 +101,7 @@ std::tuple<Tensor, Tensor, Tensor> spectral_norm(Device& device, const Tensor& x
     of.held = as_contiguous(of.held);
     of.signal = signal(of.held, "x", pairs);
   }
-  if (of.signal.n < of.signal.d / kVeryWide && of.signal.n_stride != step) {
-    // The kernel works with vectors as long as what is contiguous, and is quick if that is short.
+  if (of.signal.n < of.signal.d / kVeryWide && of.signal.n_stride != step && of.signal.n * step > SpectralNorm::kFew) {
     const int64_t rows_at = of.held.dim() - (pairs ? 3 : 2);
     of.held = as_contiguous(torch::stable::transpose(of.held, rows_at, rows_at + 1));
     of.signal = signal(of.held, "x", pairs);

@@ -44,6 +44,16 @@ def test_orthogonality_error_of_blocks(backend: str) -> None:
             check_orthogonality_error(rows(m, n, dtype))
 
 
+def test_orthogonality_error_of_few_long_rows(backend: str) -> None:
+    for dtype in (torch.float32, torch.complex64, torch.complex128):
+        for n in (15, 16, 63, 257, 1000):
+            for m in range(1, 10):
+                check_orthogonality_error(oracle.draw(2, m, n, dtype=dtype) / n**0.5)
+                check_orthogonality_error(oracle.draw(n, m, dtype=dtype).mT / n**0.5)
+        for m, n in ((1, 70_001), (3, 40_001)):  # several sums
+            check_orthogonality_error(oracle.draw(m, n, dtype=dtype) / n**0.5)
+
+
 def test_orthogonality_error_of_exact_matrices(backend: str) -> None:
     for dtype in DTYPES:
         for t in (np.eye(9), np.eye(9)[::-1].copy(), np.eye(4, 9), matrices.SQUARE["permutation"](12)):

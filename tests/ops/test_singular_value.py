@@ -81,6 +81,20 @@ def test_spectral_norm_of_long_and_thin(backend: str, dtype: torch.dtype) -> Non
         check_spectral_norm(oracle.draw(*shape, dtype=dtype).mT)
 
 
+@pytest.mark.parametrize("dtype", FULL_DTYPES, ids=str)
+def test_spectral_norm_of_few_rows(native_library: None, dtype: torch.dtype) -> None:
+    # Panels of columns end somewhere here; the last ones are of several chunks, with a sum each.
+    for columns in (63, 65, 255, 257, 1000):
+        for rows in (1, 2, 3, 5, 8, 16, 17, 31, 32):
+            x = oracle.draw(rows, columns, dtype=dtype)
+            check_spectral_norm(x)
+            check_spectral_norm(x.mT.contiguous())
+    for rows, columns in ((1, 70_001), (3, 40_001), (10, 12_000)):
+        for x in (oracle.draw(rows, columns, dtype=dtype), oracle.draw(columns, rows, dtype=dtype)):
+            check_spectral_norm(x)
+            check_spectral_norm(x.mT)
+
+
 orthonormal = lru_cache(matrices.orthonormal)
 
 
@@ -265,6 +279,23 @@ def test_vectors(shape: tuple[int, ...], dtype: torch.dtype) -> None:
     product = np.einsum("...i,...ij,...j->...", u.conj(), exact(x), v)
     size = np.sqrt(exact_energy(x))
     assert (np.abs(product - exact(value)) <= tau * size).all()
+
+
+@pytest.mark.parametrize("gap", [0, 1e-15, 1e-12, 1e-6, 1e-3])
+def test_vectors_of_few_rows_are_a_pair(native_library: None, gap: float) -> None:
+    # x v = sigma u and x^H u = sigma v, however near the next values are.
+    for dtype in REAL_OR_COMPLEX:
+        for rows, equal in ((2, 2), (3, 2), (8, 5), (16, 16)):
+            values = np.linspace(0.1, 1, rows)
+            values[-equal:] = 1 - gap * np.arange(equal)
+            a = orthonormal(rows, rows) @ (values[:, None] * orthonormal(50, rows).T)
+            for x in (random_complex(a, dtype), random_complex(a, dtype).mT):
+                value, u, v = ops.spectral_norm(real_view(x), x.is_complex())
+                if x.is_complex():
+                    u, v = torch.view_as_complex(u), torch.view_as_complex(v)
+                assert abs(value - 1) <= 1e-14
+                assert torch.linalg.vector_norm(x @ v - value * u) <= 1e-14
+                assert torch.linalg.vector_norm(x.mH @ u - value * v) <= 1e-14
 
 
 def test_vectors_of_zero_and_of_what_is_not_finite() -> None:

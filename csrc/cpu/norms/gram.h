@@ -5,6 +5,7 @@
 // parts, and those with rows (im, -re), (im, -re), ... the imaginary parts, of what is asked for.
 #pragma once
 
+#include "few_rows.h"
 #include "panels.h"
 
 namespace spectrans {
@@ -168,10 +169,46 @@ class GramPass {
   std::int64_t length_, blocks_, pairs_;
 };
 
+// Of so few rows that the whole product is held.
 template <class IO>
-void gram_errors(const Orthogonality& call, const ThreadPool& pool) {
-  GramPass<IO>(call).run(pool);
-}
+class GramOfFewRows {
+ public:
+  // Blocks of products are filled better by more rows, and begun faster.
+  static bool suits(const Orthogonality& call) {
+    return call.t.n > 0 && call.t.n <= (call.t.d < kLongRow ? kFew : kFewLong);
+  }
+
+  // About bytes, to `parallel`.
+  static std::int64_t work(const Orthogonality& call) { return FewRows<IO>::work(rows(call), call.t.d); }
+
+  GramOfFewRows(const Orthogonality& call, const ThreadPool& pool, ScratchRoom room)
+      : call_(call), t_(call.t, call.pairs, false, pool) {
+    Space<double> space(scratch(room, (t_.doubles() + t_.rows() * t_.rows()) * sizeof(double)));
+    t_.use(space.take(t_.doubles()));
+    product_ = space.take(t_.rows() * t_.rows());
+  }
+
+  void run(std::int64_t item) {
+    t_.set(batch_item<const IO>(call_.t, item), 0);
+    t_.multiply(product_, t_.rows());
+    double sum = 0;
+    for (std::int64_t i = 0; i < t_.rows(); i += t_.parts()) {
+      double* const row = product_ + i * t_.rows();
+      row[i] -= 1;
+      for (std::int64_t j = 0; j < t_.rows(); ++j) sum += square(row[j]);
+    }
+    call_.error[item] = __builtin_sqrt(sum);
+  }
+
+ private:
+  static constexpr std::int64_t kFew = 2, kFewLong = 8, kLongRow = 16;  // as measured
+
+  static std::int64_t rows(const Orthogonality& call) { return call.t.n * (call.pairs ? 2 : 1); }
+
+  const Orthogonality& call_;
+  FewRows<IO> t_;
+  double* product_;
+};
 
 }  // namespace
 }  // namespace spectrans

@@ -15,19 +15,7 @@
 namespace spectrans {
 namespace {
 
-// Vectors of doubles, padded with zeros to whole registers.
-inline double dot(const double* a, const double* b, std::int64_t padded) {
-  Vector<double> sum[4] = {};
-  std::int64_t i = 0;
-  for (; i + 4 * kLanes<double> <= padded; i += 4 * kLanes<double>) {
-    unroll<0, 4>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
-      sum[q] += load(a + i + q * kLanes<double>) * load(b + i + q * kLanes<double>);
-    });
-  }
-  for (; i < padded; i += kLanes<double>) sum[0] += load(a + i) * load(b + i);
-  return Wide<double>{{(sum[0] + sum[1]) + (sum[2] + sum[3])}}.total();
-}
-
+// Of vectors like those of `dot`.
 inline void add_multiple(double factor, const double* x, double* to, std::int64_t padded) {
   for (std::int64_t i = 0; i < padded; i += kLanes<double>) store(to + i, load(to + i) + factor * load(x + i));
 }
@@ -163,6 +151,9 @@ class LargestSingularValue {
   static constexpr std::int64_t kFarBytes = 8 * 1024 * 1024;
 
  public:
+  // About bytes, to `parallel`.
+  static std::int64_t work(const SpectralNorm& call) { return 64 * call.x.n * call.x.d * (call.pairs ? 2 : 1); }
+
   LargestSingularValue(const SpectralNorm& call, const ThreadPool& pool, ScratchRoom room)
       : call_(call), pool_(pool), right_(call.pairs ? 2 : 1), rows_are_beside_(call.x.d_stride == right_),
         m_(rows_are_beside_ ? call.x.n : call.x.d), n_(rows_are_beside_ ? call.x.d : call.x.n),
@@ -207,8 +198,8 @@ class LargestSingularValue {
     pseudo_random(start_);
     double squared = product<double>(start_, false);
     if (!(squared > 0x1p-400 && squared < 0x1p400)) {
-      const double most = largest_element();
-      if (!(most > 0 && most <= 0x1.fffffffffffffp1023)) return finish(item, most == 0 ? 0 : __builtin_nan(""), false);
+      const double most = largest_magnitude(a_, m_, row_stride_, length_);
+      if (!(most > 0 && most <= kLargest)) return finish(item, most == 0 ? 0 : __builtin_nan(""), false);
       rescale(most);
       squared = product<double>(start_, false);
     }
@@ -250,23 +241,9 @@ class LargestSingularValue {
     for (std::int64_t i = 0; i < padded_; ++i) v[i] /= norm;
   }
 
-  // Infinite or NaN if one is.
-  double largest_element() const {
-    double largest = 0;
-    for (std::int64_t row = 0; row < m_; ++row) {
-      for (std::int64_t j = 0; j < length_; ++j) {
-        const double value = __builtin_fabs(wide_element(a_ + row * row_stride_ + j));
-        if (value != value) return value;
-        largest = value > largest ? value : largest;
-      }
-    }
-    return largest;
-  }
-
   // Powers of two that bring squares into range, and products before those.
   void rescale(double most) {
-    exponent_ = __builtin_ilogb(most);
-    exponent_ = exponent_ > 1000 ? 1000 : exponent_ < -1000 ? -1000 : exponent_;
+    exponent_ = exponent_of(most);
     shrink_ = exponent_ > 500 ? 0x1p-40 : exponent_ < -500 ? 0x1p400 : 1;
     second_ = __builtin_ldexp(1, -exponent_);
     first_ = second_ / shrink_;
@@ -424,20 +401,6 @@ class LargestSingularValue {
   double theta_ = 0, first_ = 1, second_ = 1, shrink_ = 1;
   int exponent_ = 0;
 };
-
-template <class IO>
-void largest_singular_values(const SpectralNorm& call, const ThreadPool& pool) {
-  if (call.x.batch == 1) {
-    LargestSingularValue<IO>(call, pool, ScratchRoom::shared).run(0);
-    return;
-  }
-  const ThreadPool alone{nullptr, 1};
-  const std::int64_t elements = call.x.n * call.x.d * (call.pairs ? 2 : 1);
-  parallel(pool, call.x.batch, 64 * elements, [&](std::int64_t begin, std::int64_t end) {
-    LargestSingularValue<IO> matrix(call, alone, ScratchRoom::worker);
-    for (std::int64_t item = begin; item < end; ++item) matrix.run(item);
-  });
-}
 
 }  // namespace
 }  // namespace spectrans

@@ -124,11 +124,53 @@ SPECTRANS_INLINE Wide<IO> load_wide_some(const IO* from, int count) {
 }
 
 template <class IO>
-double wide_element(const IO* from) {
-  return load_some(from, 1, 1)[0];
+SPECTRANS_INLINE double wide_element(const IO* from) {
+  if constexpr (sizeof(IO) == 2) {
+    return load_some(from, 1, 1)[0];
+  } else {
+    return *from;
+  }
 }
 
 SPECTRANS_INLINE double square(double value) { return value * value; }
+
+// Of vectors of doubles, padded with zeros to whole registers.
+inline double dot(const double* a, const double* b, std::int64_t padded) {
+  Vector<double> sum[4] = {};
+  std::int64_t i = 0;
+  for (; i + 4 * kLanes<double> <= padded; i += 4 * kLanes<double>) {
+    unroll<0, 4>([&]<int q>() SPECTRANS_INLINE_LAMBDA {
+      sum[q] += load(a + i + q * kLanes<double>) * load(b + i + q * kLanes<double>);
+    });
+  }
+  for (; i < padded; i += kLanes<double>) sum[0] += load(a + i) * load(b + i);
+  return Wide<double>{{(sum[0] + sum[1]) + (sum[2] + sum[3])}}.total();
+}
+
+// -- range: squares of doubles may overflow, or vanish
+// -----------------------------------------------------------------
+
+constexpr double kLargest = 0x1.fffffffffffffp1023;  // finite
+
+// Of rows of `length` elements; infinite or NaN if one is.
+template <class IO>
+double largest_magnitude(const IO* from, std::int64_t rows, std::int64_t row_stride, std::int64_t length) {
+  double largest = 0;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    for (std::int64_t j = 0; j < length; ++j) {
+      const double value = __builtin_fabs(wide_element(from + row * row_stride + j));
+      if (value != value) return value;
+      largest = value > largest ? value : largest;
+    }
+  }
+  return largest;
+}
+
+// Of the power of two that brings such elements near to one, itself and its reciprocal being normal.
+inline int exponent_of(double largest) {
+  const int exponent = __builtin_ilogb(largest);
+  return exponent > 1000 ? 1000 : exponent < -1000 ? -1000 : exponent;
+}
 
 }  // namespace
 }  // namespace spectrans
