@@ -57,9 +57,6 @@ struct BackwardProduct {
 
 // ---- passes over the data -------------------------------------------------------------------------------------------
 
-// What is transformed.
-const Signal& window(const Conv& call) { return call.grad.data == nullptr ? call.u : call.grad; }
-
 template <class T, int R>
 class ConvPass {
  public:

@@ -1,5 +1,6 @@
 // Signals much longer than the taps: as segments, which, with the rows around them that taps reach, have the length of
-// a transform that stays in the nearer caches, if there are not too many taps.
+// a transform that stays in the nearer caches, if there are not too many taps. Segments are convolved as signals are:
+// side by side in the lanes, or, few of them, in parts.
 #pragma once
 
 #include "right_angle_conv.h"
@@ -13,23 +14,11 @@ template <class T>
 class SegmentedConv {
  public:
   SegmentedConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
-      : call_(call), storage_(storage), pool_(pool), reach_(call.k.n, call.causal, call.adjoint) {}
-
-  // Whether those take less time, as measured: by the slots of all tiles, of which the first and the last segments take
-  // some two for each item.
-  static bool suits(const Conv& call) {
-    constexpr std::int64_t kFarLength = 16384;
-    if (call.u.n < 4 * length(call) || !can_be_cut(call.u)) return false;
-    const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch, between = n / rows(call) - 2;
-    const auto tiles = [&](std::int64_t items) {
-      return static_cast<double>(ceil_div(items, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>));
-    };
-    const double far = n > kFarLength ? 2.5 : 1.3;  // what a slot of a long tile takes
-    const double whole =
-        SplitConv<T>::suits(call) ? 2.0 * static_cast<double>(batch * d) / kLanes<T> : far * tiles(batch);
-    return static_cast<double>(length(call)) * (tiles(batch * between) + 2 * tiles(batch)) <
-           static_cast<double>(n) * whole;
+      : call_(call), storage_(storage), pool_(pool), reach_(call.k.n, call.causal, call.adjoint), cut_(best_cut(call)) {
   }
+
+  // Whether those take less time.
+  static bool suits(const Conv& call) { return can_be_cut(call.u) && best_cut(call).cost < cost_of_whole(call); }
 
   void forward() const {
     for_each([&](const Segments& part) {
@@ -38,7 +27,7 @@ class SegmentedConv {
       of.pre = part.around(call_.pre, reach_);
       of.post = part.of(call_.post);
       of.y = part.of(call_.y);
-      by_right_angle(of, storage_, pool_, part.before(reach_));
+      convolve(of, part, part.before(reach_));
     });
   }
 
@@ -59,7 +48,7 @@ class SegmentedConv {
       of.grad_pre = part.of(call_.grad_pre);
       of.grad_post = {};
       of.grad_k.data = done == 0 ? gradient : others + (done - 1) * taps;
-      by_right_angle(of, storage_, pool_, part.before(back));
+      convolve(of, part, part.before(back));
       ++done;
     });
     add_parts(pool_, taps, done - 1, others, taps, gradient);
@@ -74,22 +63,73 @@ class SegmentedConv {
  private:
   static constexpr std::int64_t kParts = 3;  // that for_each_segments has, at most
 
-  static std::int64_t length(const Conv& call) {
-    std::int64_t length = 1024;
-    while (length < 4 * call.k.n) length *= 2;
-    return length;
+  // Samples of a transform, and rows that a segment has of its own.
+  struct Cut {
+    std::int64_t length, rows;
+    double cost;
+  };
+
+  static bool in_parts(const Conv& call) { return 2 * call.u.d <= kLanes<T>; }
+
+  // What a segment needs, the last one, which may be longer, too.
+  static std::int64_t enough(std::int64_t needed, std::int64_t length) {
+    return needed <= length ? length : 2 * needed <= 3 * length ? 3 * length / 2 : 2 * length;
   }
-  static std::int64_t rows(const Conv& call) { return length(call) - (call.k.n - 1); }
+
+  // -- about how long they take, as measured: nanoseconds of a Zen 4, of which only ratios are used --
+
+  // Signals or segments of n rows, side by side.
+  static double right_angle_cost(std::int64_t n, std::int64_t d, std::int64_t batch) {
+    constexpr std::int64_t kFar = 16384;
+    const std::int64_t tiles = ceil_div(batch, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>);
+    return (n < kFar ? 32.0 : n == kFar ? 45.0 : 80.0) * static_cast<double>(n * tiles);
+  }
+  // Lines of n samples in parts, and their kernel.
+  static double split_cost(std::int64_t n, std::int64_t d, std::int64_t batch) {
+    constexpr std::int64_t kNear = 128 * 1024;  // samples
+    const std::int64_t slots = SplitLines<T>::slots(n, SplitLines<T>::parts(n, d, batch), d, batch);
+    const double each = n * d <= kNear ? 33 : n * d <= 2 * kNear ? 80 : n * d <= 4 * kNear ? 110 : 190;
+    return each * static_cast<double>(slots) + 25 * static_cast<double>(n * d) / kLanes<T>;
+  }
+
+  static double cost_of_whole(const Conv& call) {
+    const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch;
+    return SplitConv<T>::suits(call) ? split_cost(2 * n, d, batch) : 1.3 * right_angle_cost(n, d, batch);
+  }
+  static Cut best_cut(const Conv& call) {
+    std::int64_t length = 1024;
+    while (length < 2 * call.k.n) length *= 2;
+    const Cut less = cut(call, length), more = cut(call, 2 * length);
+    return less.cost < more.cost ? less : more;
+  }
+  // The first and the last segment are calls of their own.
+  static Cut cut(const Conv& call, std::int64_t length) {
+    const std::int64_t others = call.k.n - 1, rows = length - others, n = call.u.n, count = n / rows;
+    if (count < 3) return {length, rows, __builtin_inf()};
+    const auto cost = [&, of = in_parts(call) ? split_cost : right_angle_cost](std::int64_t samples,
+                                                                               std::int64_t segments) {
+      return of(samples, call.u.d, call.u.batch * segments);
+    };
+    const std::int64_t last = n - (count - 1) * rows + others;
+    return {length, rows, cost(length, 1) + cost(length, count - 2) + cost(enough(last, length), 1)};
+  }
+
+  // first: of a segment's own rows, in its window.
+  void convolve(const Conv& call, const Segments& part, std::int64_t first) const {
+    if (!in_parts(call)) return by_right_angle(call, storage_, pool_, first);
+    run(call, SplitConv<T>(call, storage_, pool_, enough(part.rows + call_.k.n - 1, cut_.length), first));
+  }
 
   template <class F>
   void for_each(const F& f) const {
-    for_each_segments(call_.u.n, rows(call_), storage_.size, f);
+    for_each_segments(call_.u.n, cut_.rows, storage_.size, f);
   }
 
   const Conv& call_;
   const Storage<T>& storage_;
   const ThreadPool& pool_;
   const Reach reach_;
+  const Cut cut_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Long convolution of few channels: parts of each line in the lanes (parts/split.h), padded with zeros to twice its
-// length, so that what wraps round meets nothing.
+// Long convolution of few channels: parts of each line in the lanes (parts/split.h), padded with zeros, so that what
+// wraps round meets nothing: to twice its length or, of a segment, to what it needs.
 #pragma once
 
 #include "../memory/storage.h"
@@ -12,9 +12,15 @@ template <class T>
 class SplitConv {
  public:
   SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
-      : call_(call), storage_(storage), pool_(pool), length_(2 * right_angle_length(call.u.n)), d_(call.u.d),
-        taps_(call.u.n, call.k.n, call.causal), wide_(length_, d_, 1), lines_(length_, d_, call.u.batch),
-        size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
+      : SplitConv(call, storage, pool, 2 * right_angle_length(call.u.n), 0) {}
+
+  // Of a segment whose own rows are those of a window from `first` on (as of ConvPass), in lines of `length` samples:
+  // no fewer than the own rows and all that they could reach.
+  SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t length,
+            std::int64_t first)
+      : call_(call), storage_(storage), pool_(pool), length_(length), d_(call.u.d), first_(first),
+        taps_(max(call.u.n, window(call).n), call.k.n, call.causal), wide_(length_, d_, 1),
+        lines_(length_, d_, call.u.batch), size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
   // Whether less is to be done than with one line a lane.
   static bool suits(const Conv& call) {
@@ -35,7 +41,7 @@ class SplitConv {
           line.multiply(Spectrum<T>(kernel + channel * size_, length_), call_.adjoint);
         });
         lines_.inverse(pack, space, space.spectra);
-        add_skip(v, pack, space.tile);
+        add_skip(call_.u, call_.pre, pack, v, space.tile, other);
         gate(call_.post, pack, space.tile, other);
         storage_.scatter_parts(lines_, call_.y, pack, space.tile);
       }
@@ -73,9 +79,9 @@ class SplitConv {
  private:
   using Workspace = typename SplitLines<T>::Workspace;
 
-  // What a skip takes later.
+  // What a skip takes later: rows of a window, where its own are the first.
   void keep(const Vector<T>* from, Vector<T>* to) const {
-    if (call_.skip != nullptr) copy(from, to);
+    if (call_.skip != nullptr && first_ == 0) copy(from, to);
   }
   void copy(const Vector<T>* from, Vector<T>* to) const {
     for (std::int64_t i = 0; i < lines_.tile_slots(); ++i) to[i] = from[i];
@@ -93,9 +99,20 @@ class SplitConv {
     gate(by, pack, tile, other);
   }
 
-  // tile += skip v
-  void add_skip(const Vector<T>* v, std::int64_t pack, Vector<T>* tile) const {
+  // The own rows of a window.
+  Signal own(const Signal& window) const {
+    Signal result = window;
+    if (result.data == nullptr) return result;
+    result.data = static_cast<char*>(window.data) + first_ * window.n_stride * storage_.size;
+    result.n = call_.grad.data == nullptr ? call_.y.n : call_.u.n;
+    return result;
+  }
+
+  // tile += skip v, where v has been kept of `x by`, or is read again.
+  void add_skip(const Signal& x, const Signal& by, std::int64_t pack, Vector<T>* v, Vector<T>* tile,
+                Vector<T>* other) const {
     if (call_.skip == nullptr) return;
+    if (first_ > 0) gated(own(x), own(by), pack, v, other);
     T each[kLanes<T>] = {};
     const auto* skip = static_cast<const T*>(call_.skip);
     for (std::int64_t lane = 0; lane < lines_.used_lanes(pack); ++lane) each[lane] = skip[lane % d_];
@@ -149,13 +166,16 @@ class SplitConv {
     });
   }
 
+  // Where a lag is in a line. Own rows are to start theirs: what they need from the window comes `first_` rows later.
+  std::int64_t place(std::int64_t lag) const {
+    const std::int64_t at = call_.adjoint || call_.grad.data != nullptr ? lag + first_ : lag - first_;
+    return at < 0 ? length_ + at : at;
+  }
+
   // Calls f(tap, where its lag is in a line) for the taps that act.
   template <class F>
   void for_each_tap(const F& f) const {
-    for (std::int64_t i = 0; i < taps_.count; ++i) {
-      const std::int64_t lag = i - taps_.offset;
-      f(taps_.first + i, lag < 0 ? length_ + lag : lag);
-    }
+    for (std::int64_t i = 0; i < taps_.count; ++i) f(taps_.first + i, place(i - taps_.offset));
   }
 
   // Lines of doubles, in the place of tiles.
@@ -185,10 +205,10 @@ class SplitConv {
       const Spectrum<T> h(const_cast<T*>(kernel) + channel * size_, length_);
       Spectrum<T>(sum + channel * size_, length_).add_product(with, line);
       line.multiply(h, true);
-      if (call_.post.data != nullptr) with.multiply(h);
+      if (call_.grad_post.data != nullptr) with.multiply(h);
     });
     lines_.inverse(pack, space, space.spectra);
-    add_skip(p, pack, tile);
+    add_skip(call_.grad, call_.post, pack, p, tile, other);
     if (call_.pre.data != nullptr) {
       copy(tile, p);
       gate(call_.u, pack, tile, other);
@@ -197,9 +217,9 @@ class SplitConv {
       gate(call_.pre, pack, tile, other);
     }
     storage_.scatter_parts(lines_, call_.grad_u, pack, tile);
-    if (call_.post.data == nullptr) return;
+    if (call_.grad_post.data == nullptr) return;
     lines_.inverse(pack, space, space.more);
-    add_skip(v, pack, tile);
+    add_skip(call_.u, call_.pre, pack, v, tile, other);
     gate(call_.grad, pack, tile, other);
     storage_.scatter_parts(lines_, call_.grad_post, pack, tile);
   }
@@ -207,7 +227,7 @@ class SplitConv {
   const Conv& call_;
   const Storage<T>& storage_;
   const ThreadPool& pool_;
-  const std::int64_t length_, d_;
+  const std::int64_t length_, d_, first_;
   const ActingTaps taps_;
   const SplitLines<double> wide_;  // of the kernel
   const SplitLines<T> lines_;

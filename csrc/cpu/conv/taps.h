@@ -20,6 +20,9 @@ struct ActingTaps {
   }
 };
 
+// What is transformed.
+inline const Signal& window(const Conv& call) { return call.grad.data == nullptr ? call.u : call.grad; }
+
 // T: of the taps. R: the radix of the outer stage. Spectra and the tile to work in are `spectrum()` slots long; the
 // memory of a tile holds as many vectors of double.
 template <class T, int R>
