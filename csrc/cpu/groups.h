@@ -44,11 +44,11 @@ constexpr int kTilesOfLine = static_cast<int>(max(1, kLine / (kLanes<Compute<IO>
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
   std::int64_t offset = 0;
-  for (int axis = signal.axes - 1; axis >= 0; --axis) {
+  for (int axis = signal.axes - 1; axis > 0; --axis) {
     offset += index % signal.size[axis] * signal.stride[axis];
     index /= signal.size[axis];
   }
-  return offset;
+  return signal.axes == 0 ? 0 : offset + index * signal.stride[0];  // no division, which a short line would wait for
 }
 
 template <class IO>
