@@ -147,11 +147,12 @@ class SplitGridPass {
   }
 
   // Whether that is faster than the channels of items in the lanes, as measured: in the time of a sample of those, a
-  // row takes so much, whatever its length. Grids that leave the caches take the more.
+  // row takes so much, whatever its length, if it fills a few vectors. Grids that leave the caches take the more.
   static bool suits(const Filter2d& call) {
     const std::int64_t h = call.h, w = call.x.n / h, d = call.x.d, batch = call.x.batch;
     if (2 * d > lanes || h * w < kShort) return false;
-    const double row = 0.66 * lanes, sample = 1.8 / lanes, far = h * w * kVectorBytes > kFarGridBytes ? 3 : 1;
+    const double row = (w < 2 * lanes ? 0.6 : 0.2) * lanes, sample = 1.8 / lanes,
+                 far = h * w * kVectorBytes > kFarGridBytes ? 3 : 1;
     const auto lines = static_cast<double>(batch * d), packs = static_cast<double>(ceil_div(batch, lanes / d));
     return lines * (row + sample * static_cast<double>(w)) < packs * far * static_cast<double>(w);
   }

@@ -60,14 +60,28 @@ class Spectrum {
   void finish() const {
     im[0] = 0;
     if (n_ % 2 == 0) im[n_ / 2] = 0;
+    if (n_ / 2 >= lanes) {
+      mirror(1, -lanes);
+      mirror(n_ - n_ / 2 - lanes, n_ / 2 + 1);
+      return;
+    }
     for (std::int64_t i = 1; i < lanes; ++i) {
-      copy((n_ - i % n_) % n_, -i);
-      copy((n_ / 2 + i) % n_, n_ / 2 + i);
+      copy(n_ - i, -i);
+      copy(n_ / 2 + i, n_ / 2 + i);
     }
   }
 
  private:
+  // Bins from `from` on, backwards and conjugated, to `to`.
+  void mirror(std::int64_t from, std::int64_t to) const {
+    store(re + to, ShufflesOf<T>::reverse(load(re + from)));
+    store(im + to, -ShufflesOf<T>::reverse(load(im + from)));
+  }
+
+  // From a bin of any number, of a line shorter than what there is room for.
   void copy(std::int64_t from, std::int64_t to) const {
+    while (from < 0) from += n_;
+    while (from >= n_) from -= n_;
     const bool upper = 2 * from > n_;
     re[to] = re[upper ? n_ - from : from];
     im[to] = upper ? -im[n_ - from] : im[from];
