@@ -103,20 +103,27 @@ def along_lines_by_item(u: Tensor, k: Tensor) -> Tensor:
     return y
 
 
-# -- few taps: u [batch, n, d], k [taps, d] ----------------------------------------------------------------------------
+# -- fewer taps than samples: u [batch, n, d], k [taps, d] -------------------------------------------------------------
 
 #: By shape of the signal: the short convolutions of state-space models, and what is between them and long ones.
-TAPS: dict[Shape, int] = {
+FEW_TAPS: dict[Shape, int] = {
     (8, 512, 768): 3,
     (8, 2048, 256): 4,
     (4, 4096, 256): 32,
     (1, 16384, 64): 64,
     (1, 2**20, 1): 256,
 }
+#: Signals much longer than their kernels: audio, and sequences of many channels.
+LONG_SIGNALS: dict[Shape, int] = {
+    (1, 2**18, 2): 1024,
+    (1, 2**18, 8): 4096,
+    (1, 2**20, 1): 16384,
+    (2, 65536, 64): 1024,
+}
 
 
-def taps(shape: Shape) -> int:
-    return TAPS.get(shape, min(3, shape[1]))
+def taps(counts: dict[Shape, int], shape: Shape) -> int:
+    return counts.get(shape, min(3, shape[1]))
 
 
 def tap_by_tap(u: Tensor, k: Tensor) -> Tensor:
@@ -142,16 +149,22 @@ def overlap_save(u: Tensor, k: Tensor, *, times: int) -> Tensor:
     return y.reshape(batch, d, -1)[..., :n].mT.contiguous()
 
 
-def few_taps(shape: Shape, dtype: torch.dtype) -> Tensors:
+def shorter_kernel(shape: Shape, dtype: torch.dtype, *, counts: dict[Shape, int]) -> Tensors:
     generator = torch.Generator().manual_seed(0)
-    wide = torch.float64 if dtype is torch.float64 else torch.float32
+    wide, count = torch.float64 if dtype is torch.float64 else torch.float32, taps(counts, shape)
     u = torch.randn(shape, generator=generator).to(dtype)
-    return u, torch.randn(taps(shape), shape[-1], generator=generator).to(wide) / taps(shape) ** 0.5
+    return u, torch.randn(count, shape[-1], generator=generator).to(wide) / count**0.5
 
 
-def flops_few_taps(shape: Shape) -> float:
+def flops_by_taps(shape: Shape) -> float:
     batch, n, d = shape
-    return 2.0 * batch * n * d * taps(shape)
+    return 2.0 * batch * n * d * taps(FEW_TAPS, shape)
+
+
+def flops_by_blocks(shape: Shape) -> float:
+    """Of blocks four times as long as the taps, there and back."""
+    (batch, n, d), count = shape, taps(LONG_SIGNALS, shape)
+    return batch * d * n / (3 * count) * 2 * transform_flops(4 * count)
 
 
 # -- forward, and backward by hand -------------------------------------------------------------------------------------
@@ -281,7 +294,7 @@ OPERATIONS = (
     Operation(
         name="fft_conv",
         direction="few taps",
-        inputs=few_taps,
+        inputs=partial(shorter_kernel, counts=FEW_TAPS),
         ours=partial(forward, fft_conv),
         compositions={
             "tap by tap": partial(forward, tap_by_tap),
@@ -290,8 +303,24 @@ OPERATIONS = (
             "overlap-save, 16 times": partial(forward, partial(overlap_save, times=16)),
         },
         oracle=partial(forward, tap_by_tap),
-        flops=flops_few_taps,
-        targets=dict.fromkeys(TAPS, Target(1.0)),
+        flops=flops_by_taps,
+        targets=dict.fromkeys(FEW_TAPS, Target(1.0)),
+    ),
+    Operation(
+        name="fft_conv",
+        direction="long signals",
+        inputs=partial(shorter_kernel, counts=LONG_SIGNALS),
+        ours=partial(forward, fft_conv),
+        compositions={
+            "transposed copy, mul_": partial(forward, transposed_in_place),
+            **{
+                f"overlap-save, {times} times": partial(forward, partial(overlap_save, times=times))
+                for times in (2, 4, 16)
+            },
+        },
+        oracle=partial(forward, transposed),
+        flops=flops_by_blocks,
+        targets=dict.fromkeys(LONG_SIGNALS, Target(1.0)),
     ),
     Operation(
         name="fft_conv",

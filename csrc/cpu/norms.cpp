@@ -150,14 +150,17 @@ class EnergyPass {
     constexpr std::int64_t step = 2 * kStep<IO>, bytes = step * sizeof(IO);
     constexpr int lines = bytes < 64 ? 1 : bytes / 64;  // of the cache
     Wide<IO> sum[2] = {};
-    double rest = 0;
     for (std::int64_t line = first; line < last; ++line) {
       const IO* at = data + reduced_.offset(line, &Axis::stride);
+      std::int64_t j = 0;
       if (lanes_.stride != 1) {
-        for (std::int64_t j = 0; j < count; ++j) rest += square(wide_element(at + j * lanes_.stride));
+        for (; lanes_.stride == 2 && j + kStep<IO> < count; j += kStep<IO>) sum[0].add_squares(load_even(at + 2 * j));
+        for (; j < count; j += kStep<IO>) {
+          const int some = static_cast<int>(min(kStep<IO>, count - j));
+          sum[1].add_squares(widened<IO>(load_some(at + j * lanes_.stride, lanes_.stride, some)));
+        }
         continue;
       }
-      std::int64_t j = 0;
       for (; j + step <= count; j += step) {
         unroll<0, lines>([&]<int i>() SPECTRANS_INLINE_LAMBDA { prefetch_beyond(at + j, kAhead + 64 * i); });
         sum[0].add_squares(load_wide(at + j));
@@ -169,7 +172,12 @@ class EnergyPass {
       }
       if (j < count) sum[1].add_squares(load_wide_some(at + j, static_cast<int>(count - j)));
     }
-    return sum[0].total() + sum[1].total() + rest;
+    return sum[0].total() + sum[1].total();
+  }
+
+  // Every other element, as the real parts of complex numbers are, of two whole vectors.
+  static SPECTRANS_INLINE Wide<IO> load_even(const IO* from) {
+    return widened<IO>(ShufflesOf<Compute<IO>>::even(load(from), load(from + kStep<IO>)));
   }
 
   // Of every one of `count` <= kBlock lanes, over the lines first .. last.

@@ -69,6 +69,16 @@ def test_energy_of_layouts(backend: str, layout: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_energy_of_every_few_elements(backend: str, dtype: torch.dtype) -> None:
+    # No neighbours to add: vectors of what lies apart, the last of them a part of one.
+    for step in (2, 3, 5):
+        for n in (1, 2, 7, 16, 17, 33, 100):
+            x = oracle.draw(3, step * n, dtype=dtype)[:, step - 1 :: step]
+            check_energy(x)
+            check_energy(x, (-1,))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_energy_of_views(backend: str, dtype: torch.dtype) -> None:
     for x in views(dtype):
         check_energy(x)
