@@ -42,8 +42,10 @@ template <int R, class T>
 void spread_parts(const SplitPlan<T>& plan, const T* spectra, std::int64_t items, std::int64_t channels,
                   Vector<T>* tile) {
   constexpr int lanes = kLanes<T>;
+  const auto *re = plan.re, *im = plan.im;
   for (std::int64_t block = 0; block < plan.bins; block += lanes) {
-    Vector<T> a[lanes]{}, b[lanes]{};
+    Vector<T> a[lanes], b[lanes];
+    for (std::int64_t lane = items * channels * R; lane < lanes; ++lane) a[lane] = b[lane] = Vector<T>{};
     const Vector<T> sign = load(plan.sign + block);
     for (std::int64_t line = 0; line < items * channels; ++line) {
       const std::int64_t first = line / channels * R * channels + line % channels;
@@ -64,9 +66,14 @@ void spread_parts(const SplitPlan<T>& plan, const T* spectra, std::int64_t items
     }
     transpose<T>(a);
     transpose<T>(b);
-    for (int i = 0; i < lanes && block + i <= plan.m / 2; ++i) {
-      tile[plan.re[block + i]] = a[i];
-      if (plan.im[block + i] >= 0) tile[plan.im[block + i]] = b[i];
+    const auto put = [=](const Vector<T>& x, const Vector<T>& y, std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+      tile[re[k]] = x;
+      if (im[k] >= 0) tile[im[k]] = y;
+    };
+    if (block + lanes <= plan.m / 2 + 1) {
+      unroll<0, lanes>([&]<int i>() SPECTRANS_INLINE_LAMBDA { put(a[i], b[i], block + i); });
+    } else {
+      for (int i = 0; block + i <= plan.m / 2; ++i) put(a[i], b[i], block + i);
     }
   }
 }
