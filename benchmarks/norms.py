@@ -167,7 +167,7 @@ def contenders(functions: dict[str, Callable[..., Tensor]]) -> dict[str, Callabl
 
 
 MATRICES: tuple[Shape, ...] = ((1, 4096, 768), (1, 16384, 256))
-FEW_ROWS: tuple[Shape, ...] = ((1000, 4, 4), (64, 1024, 16), (1, 4, 100_000))
+FEW_ROWS: tuple[Shape, ...] = ((1000, 4, 4), (64, 1024, 16))
 
 OPERATIONS = (
     Operation(
