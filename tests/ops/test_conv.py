@@ -3,132 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
-import numpy as np
 import oracle
 import pytest
 import torch
+from conv_oracle import Optional, check, check_all, check_backward, check_kernel_grad, draw, gain, peak, wide
 
 import spectrans
 from spectrans.functional import fft_conv
 from spectrans.ops.conv import conv, conv_backward, conv_backward_reference, conv_reference
 
-Optional = torch.Tensor | None
 # (signal, taps): kernels of one tap, shorter, as long as the signal, longer, and beyond what any sample can meet.
 TAPS = ((1, 1), (1, 4), (2, 1), (3, 2), (5, 5), (8, 3), (8, 8), (12, 11), (13, 20), (16, 31), (17, 40), (60, 60))
 GATES = tuple(product((False, True), repeat=3))  # pre, post, skip
-
-
-def peak(*factors: Optional) -> float:
-    return math.prod(float(t.detach().double().abs().max()) for t in factors if t is not None and t.numel())
-
-
-def gain(k: torch.Tensor, skip: Optional = None) -> float:
-    """Bound of the convolution's norm: the sum of the taps' magnitudes, in the channel where it is largest."""
-    total = k.detach().double().abs().sum(0)
-    return float((total if skip is None else total + skip.detach().double().abs()).max()) if total.numel() else 0.0
-
-
-def wide(t: Optional) -> Any:
-    return None if t is None else oracle.wide(t)
-
-
-def check(
-    y: torch.Tensor,
-    u: torch.Tensor,
-    k: torch.Tensor,
-    pre: Optional = None,
-    post: Optional = None,
-    skip: Optional = None,
-    causal: bool = True,
-    adjoint: bool = False,
-) -> None:
-    expected = oracle.conv(wide(u), wide(k), wide(pre), wide(post), wide(skip), causal, adjoint)
-    magnitude = gain(k, skip) * peak(post) * oracle.norm(u if pre is None else wide(u) * wide(pre))
-    # Three transforms of at most twice the length, and the products.
-    oracle.assert_close(y, expected, n=2 * u.shape[-2], magnitude=magnitude, transforms=4)
-
-
-def check_kernel_grad(
-    r: torch.Tensor,
-    grad: torch.Tensor,
-    u: torch.Tensor,
-    k: torch.Tensor,
-    pre: Optional = None,
-    post: Optional = None,
-    causal: bool = True,
-) -> None:
-    assert r.dtype is k.dtype and r.stride() == torch.empty_like(k).stride()
-    expected = oracle.conv_kernel_grad(wide(grad), wide(u), wide(k), wide(pre), wide(post), causal)
-    p = wide(grad) if post is None else wide(grad) * wide(post)
-    v = wide(u) if pre is None else wide(u) * wide(pre)
-    samples = max(1, math.prod(u.shape[:-2]))
-    n = u.shape[-2]
-    # The root of the number of lags: a Euclidean norm over them of values bounded one by one.
-    magnitude = math.sqrt(2 * n) * oracle.norm(p, v)
-    oracle.assert_close(r, expected, n=2 * n, magnitude=magnitude, transforms=4 + samples, dtype=u.dtype)
-    lag = np.arange(k.shape[0]) - (0 if causal else (k.shape[0] - 1) // 2)
-    assert not r[oracle.tensor(np.abs(lag) >= n)].any()
-
-
-def check_backward(
-    results: Sequence[torch.Tensor],
-    grad: torch.Tensor,
-    u: torch.Tensor,
-    k: torch.Tensor,
-    pre: Optional = None,
-    post: Optional = None,
-    skip: Optional = None,
-    causal: bool = True,
-) -> None:
-    of_u, of_k, of_pre, of_post = results
-    check(of_u, grad, k, post, pre, skip, causal, adjoint=True)
-    check_kernel_grad(of_k, grad, u, k, pre, post, causal)
-    if pre is None:
-        assert of_pre.shape == (0,)
-    else:
-        check(of_pre, grad, k, post, u, skip, causal, adjoint=True)
-    if post is None:
-        assert of_post.shape == (0,)
-    else:
-        check(of_post, u, k, pre, grad, skip, causal)
-
-
-def check_all(g: torch.Tensor, *arguments: Any) -> None:
-    """The op, its adjoint and its derivatives at u, k, pre, post, skip, causal."""
-    *tensors, causal = arguments
-    check(conv(*tensors, causal, False), *tensors, causal)
-    check(conv(*tensors, causal, True), *tensors, causal, adjoint=True)
-    check_backward(conv_backward(g, *tensors, causal), g, *tensors, causal)
-
-
-def check_long(g: torch.Tensor, *arguments: Any, tolerance: float) -> None:
-    """The same beside the reference in float64, whose sums are not quadratic work; relative to each result's norm."""
-    *tensors, causal = arguments
-    wide_tensors = [t if t is None else t.double() for t in tensors]
-    for adjoint in (False, True):
-        y, exact = conv(*tensors, causal, adjoint), conv_reference(*wide_tensors, causal, adjoint)
-        assert (y.double() - exact).norm() <= tolerance * exact.norm()
-    exacts = conv_backward_reference(g.double(), *wide_tensors, causal)
-    for a, b in zip(conv_backward(g, *tensors, causal), exacts, strict=True):
-        assert (a.double() - b).norm() <= tolerance * b.norm()
-
-
-def draw(
-    *shape: int,
-    m: int,
-    dtype: torch.dtype = torch.float64,
-    gates: tuple[bool, bool, bool] = (False, False, False),
-) -> tuple[Any, ...]:
-    """u, k, pre, post, skip."""
-    wide_dtype = oracle.compute(dtype)
-    pre, post = (oracle.draw(*shape, dtype=dtype, seed=11 + i) if on else None for i, on in enumerate(gates[:2]))
-    skip = oracle.draw(shape[-1], dtype=wide_dtype, seed=13) if gates[2] else None
-    k = oracle.draw(m, shape[-1], dtype=torch.float64, seed=7).div(math.sqrt(m)).to(wide_dtype)
-    return oracle.draw(*shape, dtype=dtype), k, pre, post, skip
 
 
 def call(
@@ -279,109 +167,6 @@ def test_items_of_one_channel(batch: tuple[int, ...], dtype: torch.dtype) -> Non
         apart = u.repeat_interleave(2, dim=-2)[..., ::2, :]  # samples are not neighbours
         assert torch.equal(conv(apart, k, pre, post, skip, causal, False), conv(*arguments, causal, False))
         check_backward(conv_backward(g, apart, *arguments[1:], causal), g, *arguments, causal)
-
-
-# One segment of rows, or several, with zeros around the first and the last.
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize(
-    ("case", "n", "m"), [(0, 255, 5), (1, 511, 32), (2, 512, 1), (3, 513, 4), (4, 769, 17), (5, 1040, 64)]
-)
-def test_few_taps(case: int, n: int, m: int) -> None:
-    for kind, gates in enumerate(((False, False, False), (True, True, True), (False, True, False))):
-        dtypes = (torch.bfloat16, torch.float32, torch.float64)
-        for place, (batch, d) in enumerate(((1, 1), (2, 20), (5, 3), (1, 70))):
-            dtype = dtypes[(case + kind + place) % len(dtypes)]
-            arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
-            g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
-            for causal in (True, False):
-                check_all(g, *arguments, causal)
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_layouts_of_segments(layout: str) -> None:
-    for shape in ((2, 800, 1), (2, 790, 18)):
-        u, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
-        _, k, pre, post, skip = draw(*shape, m=9, dtype=torch.float32, gates=(True, True, True))
-        for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
-            check(conv(*arguments, False, False), *arguments, False)
-            check_backward(conv_backward(g, *arguments, False), g, *arguments, False)
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize(("n", "m", "d"), [(8192, 128, 3), (65536, 128, 2)])
-def test_few_taps_of_long_signals(n: int, m: int, d: int) -> None:
-    arguments = draw(1, n, d, m=m, dtype=torch.float32, gates=(False, True, True))
-    g = oracle.draw(1, n, d, dtype=torch.float32, seed=1)
-    for causal in (True, False):
-        check_long(g, *arguments, causal, tolerance=oracle.transform_error(torch.float32, n))
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_few_taps_spread_nothing_further(value: float) -> None:
-    for d, place in product((1, 20), (0, 254, 255, 600, 999)):
-        arguments = u, *_ = draw(2, 1000, d, m=7, dtype=torch.float32, gates=(True, True, True))
-        clean = conv(*arguments, False, False)
-        u[1, place, d - 1] = value
-        y = conv(*arguments, False, False)
-        met = slice(max(0, place - 3), place + 4)
-        assert not y[1, met, d - 1].isfinite().any()
-        y[1, met, d - 1] = clean[1, met, d - 1]
-        assert torch.equal(y, clean)
-
-
-# Signals much longer than the taps are cut, as far as the shortest transforms make that faster: many channels side by
-# side, a few in parts of each line; the last segment has up to twice as many rows as the others.
-CUT = (
-    (1, 5003, 1, 150),
-    (1, 4000, 1, 129),
-    (3, 4700, 3, 140),
-    (2, 5500, 8, 300),
-    (1, 9001, 4, 700),
-    (1, 12_400, 2, 1030),
-    (2, 4096, 20, 100),
-    (1, 5003, 70, 256),
-    (3, 4500, 16, 65),
-    (2, 9000, 33, 129),
-    (1, 40000, 2, 200),
-    (1, 70001, 1, 140),
-)
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize(("batch", "n", "d", "m"), CUT)
-def test_segments(batch: int, n: int, d: int, m: int) -> None:
-    for dtype, gates in ((torch.float32, (True, True, True)), (torch.bfloat16, (False, True, False))):
-        arguments = draw(batch, n, d, m=m, dtype=dtype, gates=gates)
-        g = oracle.draw(batch, n, d, dtype=dtype, seed=1)
-        error = 2 * oracle.transform_error(dtype, n) + torch.finfo(dtype).eps / 2  # the latter when it is stored
-        for causal in (True, False):
-            check_long(g, *arguments, causal, tolerance=error)
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize("layout", oracle.LAYOUTS)
-def test_layouts_of_long_segments(layout: str) -> None:
-    for shape in ((2, 4200, 18), (2, 4200, 3)):
-        u, g = oracle.LAYOUTS[layout](shape, torch.float32), oracle.draw(*shape, dtype=torch.float32, seed=1)
-        _, k, pre, post, skip = draw(*shape, m=90, dtype=torch.float32, gates=(True, True, True))
-        for arguments in ((u, k, pre, post, skip), (pre, k, u, post, skip), (pre, k, post, u, skip)):
-            check_long(g, *arguments, False, tolerance=2 * oracle.transform_error(torch.float32, shape[1]))
-            assert conv(*arguments, False, False).stride() == torch.empty_like(arguments[0]).stride()
-
-
-@pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize(("n", "d", "m"), [(9000, 33, 129), (40000, 2, 200)])
-def test_nan_stays_in_its_segments(n: int, d: int, m: int) -> None:
-    arguments = u, *_ = draw(2, n, d, m=m, dtype=torch.float32, gates=(True, True, True))
-    clean = conv(*arguments, True, False)
-    u[1, n // 2, d - 1] = float("nan")
-    y = conv(*arguments, True, False)
-    assert y[1, n // 2 : n // 2 + m, d - 1].isnan().all()
-    near = slice(n // 2 - 2048, n // 2 + 2048)  # no segment is longer
-    y[1, near, d - 1] = clean[1, near, d - 1]
-    assert torch.equal(y, clean)
 
 
 @pytest.mark.parametrize("n", [2000, 4096])

@@ -175,7 +175,7 @@ class GramOfFewRows {
  public:
   // Blocks of products are filled better by more rows, and begun faster.
   static bool suits(const Orthogonality& call) {
-    return call.t.n > 0 && call.t.n <= (call.t.d < kLongRow ? kFew : kFewLong);
+    return call.t.n > 0 && call.t.n <= (call.t.d < kLong ? kRows : kLongRows);
   }
 
   // About bytes, to `parallel`.
@@ -201,7 +201,7 @@ class GramOfFewRows {
   }
 
  private:
-  static constexpr std::int64_t kFew = 2, kFewLong = 8, kLongRow = 16;  // as measured
+  static constexpr std::int64_t kRows = 2, kLongRows = 8, kLong = 16;  // as measured
 
   static std::int64_t rows(const Orthogonality& call) { return call.t.n * (call.pairs ? 2 : 1); }
 

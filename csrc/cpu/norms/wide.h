@@ -147,8 +147,7 @@ inline double dot(const double* a, const double* b, std::int64_t padded) {
   return Wide<double>{{(sum[0] + sum[1]) + (sum[2] + sum[3])}}.total();
 }
 
-// -- range: squares of doubles may overflow, or vanish
-// -----------------------------------------------------------------
+// -- range: squares of doubles may overflow, or vanish --
 
 constexpr double kLargest = 0x1.fffffffffffffp1023;  // finite
 
