@@ -212,7 +212,7 @@ class SplitGridPass {
           complex_forward(column_, 0, with, with + h_, 1, work);
         }
         complex_convolve(column_, 0, column, column + h_, 1, work,
-                         Product<T, kFilter, kGradient>{column, response + at, with, sum + at, {}, {}, 0});
+                         FilterProduct<T, kFilter, kGradient>{column, response + at, with, sum + at, {}, {}, 0});
         if (kFilter) write_column(column, c, k, spectra);
       }
     }

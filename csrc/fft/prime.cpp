@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "butterflies.h"
+#include "length.h"
 #include "numbers.h"
 #include "plan.h"
 #include "plan_cache.h"
@@ -9,17 +10,6 @@
 
 namespace spectrans {
 namespace {
-
-// A length from `least` on that takes little time and few roundings.
-std::int64_t padded_length(std::int64_t least) {
-  std::int64_t best = 0;
-  for (const std::int64_t odd : {1, 3, 5, 9, 15}) {
-    std::int64_t length = odd;
-    while (length < least) length *= 2;
-    if (best == 0 || length < best) best = length;
-  }
-  return best;
-}
 
 // Mixed radix in long double, for tables only; roots: of a length that is a multiple of x's.
 std::vector<Complex<long double>> host_dft(const std::vector<Complex<long double>>& x,

@@ -390,7 +390,7 @@ def test_nan_stays_in_its_line(value: float) -> None:
         clean = conv(*arguments, True, False)
         u[1, 47, d - 1] = value
         y = conv(*arguments, True, False)
-        assert not y[1, 47:, d - 1].isfinite().any()
+        assert not y[1, 47 : 47 + 99, d - 1].isfinite().any()
         y[1, :, d - 1] = clean[1, :, d - 1]
         assert torch.equal(y, clean)
 

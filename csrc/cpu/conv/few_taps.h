@@ -4,6 +4,7 @@
 
 #include "../memory/storage.h"
 #include "segments.h"
+#include "ways.h"
 
 namespace spectrans {
 namespace {
@@ -17,12 +18,14 @@ class FewTaps {
  public:
   FewTaps(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
       : call_(call), storage_(storage), pool_(pool), n_(call.u.n), d_(call.u.d), taps_(call.k.n),
-        reach_(taps_, call.causal, call.adjoint) {}
+        reach_(ActingTaps(n_, taps_, call.causal), call.adjoint) {}
 
-  // Whether that is faster than transforms, which take the longer for a sample the more there are: as measured.
-  static bool suits(const Conv& call) {
-    const std::int64_t n = call.u.n, most = n < 1024 ? 32 : n < 8192 ? 64 : 128;
-    return call.k.n <= min(most, n) && can_be_cut(call.u);
+  static double cost(const Conv& call) {
+    constexpr std::int64_t kMost = 128;
+    if (call.k.n > min(kMost, call.u.n) || !can_be_cut(call.u)) return kImpossible;
+    const std::int64_t rows = call.u.batch * call.u.n, d = call.u.d;
+    const std::int64_t tiles = d < kLanes<T> ? ceil_div(rows * d, kLanes<T>) : rows * ceil_div(d, kLanes<T>);
+    return (10 + 0.33 * static_cast<double>(call.k.n)) * static_cast<double>(tiles);
   }
 
   void forward() const {

@@ -60,13 +60,9 @@ struct BackwardProduct {
 template <class T, int R>
 class ConvPass {
  public:
-  // The window that is transformed is of u or, backward, of grad. What is made, and backward u, may be of fewer rows:
-  // those from its row `first` on.
-  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan,
-           std::int64_t first)
-      : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d), window_(window(call).n),
-        taps_(plan, window_, call.k.n, call.causal), rows_(window_, plan.m, R),
-        own_rows_(call.grad.data == nullptr ? call.y.n : call.u.n, plan.m, R, first), imag_(taps_.imag()),
+  ConvPass(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const RightAnglePlan<T>& plan)
+      : call_(call), storage_(storage), pool_(pool), plan_(plan), d_(call.u.d),
+        taps_(plan, call.u.n, call.k.n, call.causal), rows_(call.u.n, plan.m, R), imag_(taps_.imag()),
         spectrum_(taps_.spectrum()), packs_(wide_groups().packs(call.u.batch)), parts_(parts(wide_groups())),
         groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
         slots_(groups_.tiles_per_group * spectrum_), staged_(rows_.slots(groups_.tiles_per_group)),
@@ -74,7 +70,7 @@ class ConvPass {
 
   void forward() const {
     const Blocks blocks(groups_.count, packs_, slots_ * kVectorBytes, pool_.threads);
-    const bool streaming = can_stream_all();
+    const bool streaming = can_stream_all(call_, storage_);
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t high = taps_.has_high() ? staged_ : 0;
       Space<Vector<T>> space = worker_space(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
@@ -98,7 +94,7 @@ class ConvPass {
                              Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
             unload(tile, skip(group, k), line);
           }
-          storage_.write_staged(own_rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
+          storage_.write_staged(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
         }
         arranged = block.first;
       }
@@ -111,7 +107,7 @@ class ConvPass {
     const std::int64_t sums = parts_ == 1 ? 0 : groups_.count * parts_ * slots_;
     auto* shared = sums == 0 ? nullptr : static_cast<Vector<T>*>(scratch(ScratchRoom::shared, sums * kVectorBytes));
     const std::int64_t pieces = ceil_div(packs_, parts_) > kItemsPerSum ? 2 : 1;
-    const bool streaming = can_stream_all();
+    const bool streaming = can_stream_all(call_, storage_);
     parallel(pool_, groups_.count * parts_, slots_ * kVectorBytes * ceil_div(packs_, parts_),
              [&](std::int64_t begin, std::int64_t end) {
                Space<Vector<T>> space = worker_space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
@@ -138,7 +134,7 @@ class ConvPass {
                if (streaming) fence_streams();
              });
     if (sums > 0) write_gradients(shared);
-    taps_.clear_idle(call_.grad_k, pool_);
+    clear_idle<T>(call_, taps_.that_act(), pool_);
   }
 
  private:
@@ -151,40 +147,19 @@ class ConvPass {
     return Space<Vector<T>>(scratch(ScratchRoom::worker, slots * kVectorBytes));
   }
 
-  // A cache line of a row side by side, at least, and more where there is room for what is kept of so many tiles, and
-  // tasks are left for threads to share. For the gradient of a kernel, whose sums are kept, too, two lines do.
-  Groups<T> wide_groups() const {
-    constexpr std::int64_t room = 1024 * 1024;
-    const bool gradient = call_.grad.data != nullptr;
-    Groups<T> groups(window_, d_, call_.u.batch);
-    const std::int64_t tiles = ceil_div(d_, kLanes<T>), kept = (gradient ? 4 : 2) * plan_.length * kVectorBytes;
-    std::int64_t most = gradient ? min(kFewTiles, 2 * storage_.tiles_of_line) : kMaxTiles;
-    const auto too_many = [&] {
-      return most * kept > room || groups.packs(call_.u.batch) * ceil_div(tiles, most) < kTasks;
-    };
-    while (most > storage_.tiles_of_line && too_many()) most /= 2;
-    groups.tiles_per_group = min(tiles, most);
-    groups.count = ceil_div(tiles, groups.tiles_per_group);
-    return groups;
-  }
+  Groups<T> wide_groups() const { return groups_beside<T>(call_, storage_, plan_.length * kVectorBytes, 1); }
 
   // Of the batch: tasks of a group, by the groups there are whatever the threads. A part's sum takes as much memory as
   // a pack does, twice: two packs at least, unless hardly any tasks were left.
   std::int64_t parts(const Groups<T>& groups) const {
     constexpr std::int64_t kFewPacks = 4;
     const std::int64_t most = groups.items > 1 || packs_ > kFewPacks ? ceil_div(packs_, 2) : packs_;
-    return call_.grad.data == nullptr ? packs_ : max(1, min(most, kTasks / groups.count));
+    return !is_backward(call_) ? packs_ : max(1, min(most, kTasks / groups.count));
   }
 
   // What tile k asks for, of an item that comes next.
   PiecesAhead pieces(const Signal& signal, std::int64_t item, const Group& group, std::int64_t k) const {
     return asks_ ? storage_.pieces(signal, item, group, k) : PiecesAhead{};
-  }
-
-  // Whether all results of a call can.
-  bool can_stream_all() const {
-    const auto can = [&](const Signal& to) { return to.data == nullptr || storage_.can_stream(to); };
-    return can(call_.y) && can(call_.grad_u) && can(call_.grad_pre) && can(call_.grad_post);
   }
 
   // Rows -> their spectrum, but for the stages of the child plan.
@@ -206,12 +181,6 @@ class ConvPass {
     const auto* skips = static_cast<const T*>(call_.skip);
     if (skips == nullptr) return Vector<T>{};
     return ItemLanes<T>(group).repeat(load_some(skips + group.channel[k], 1, group.lanes));
-  }
-
-  // The channels of a group, of which taps have one item.
-  static Group of_taps(Group group) {
-    group.items = 1;
-    return group;
   }
 
   // The kernel's spectra, of the tiles of a group.
@@ -264,7 +233,7 @@ class ConvPass {
     const std::int64_t slots = group.tiles * spectrum_, piece = items_per_sum(last - first);
     for (std::int64_t i = 0; i < slots; ++i) of.sum[i] = of.total[i] = Vector<T>{};
     for (std::int64_t item = first; item < last; ++item) {
-      storage_.read_staged(own_rows_, call_.u, call_.pre, item, group, of.u);
+      storage_.read_staged(rows_, call_.u, call_.pre, item, group, of.u);
       storage_.read_staged(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
@@ -272,7 +241,7 @@ class ConvPass {
                       of);
       }
       const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
-        storage_.write_staged(own_rows_, to, gate, item, group, streaming, rows, of.work);
+        storage_.write_staged(rows_, to, gate, item, group, streaming, rows, of.work);
       };
       if (call_.pre.data != nullptr) write(call_.grad_pre, call_.u, of.grad);
       write(call_.grad_u, call_.pre, of.grad);
@@ -314,9 +283,9 @@ class ConvPass {
   const Storage<T>& storage_;
   const ThreadPool& pool_;
   const RightAnglePlan<T>& plan_;
-  const std::int64_t d_, window_;
+  const std::int64_t d_;
   const ConvTaps<T, R> taps_;
-  const StagedRows<T> rows_, own_rows_;
+  const StagedRows<T> rows_;
   const std::int64_t imag_, spectrum_;  // slots from real to imaginary parts, and of both
   const std::int64_t packs_;            // of items side by side
   const std::int64_t parts_;
@@ -325,21 +294,21 @@ class ConvPass {
   const bool asks_;                    // for rows to come
 };
 
-template <class Pass>
-void run(const Conv& call, const Pass& pass) {
-  if (call.grad.data != nullptr) {
-    pass.backward();
-  } else {
-    pass.forward();
-  }
+// Twice as long a line, of which one half is zero. Where taps are fewer, overlap-save does with less; but gates take it
+// longer, as its rows are not staged.
+template <class T>
+double right_angle_cost(const Conv& call) {
+  const bool gated = call.pre.data != nullptr || call.post.data != nullptr;
+  const std::int64_t length = 2 * right_angle_length(call.u.n);
+  return cost_of_tiles<T>(call, (gated ? 0.67 : 0.9) * cost_of_sample(length) * static_cast<double>(2 * length));
 }
 
 template <class T>
-void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t first = 0) {
-  const RightAnglePlan<T>& plan = right_angle_plan<T>(window(call).n);
+void by_right_angle(const Conv& call, const Storage<T>& storage, const ThreadPool& pool) {
+  const RightAnglePlan<T>& plan = right_angle_plan<T>(call.u.n);
   switch (plan.radix) {
-    case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan, first));
-    case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan, first));
+    case 4: return run(call, ConvPass<T, 4>(call, storage, pool, plan));
+    case 8: return run(call, ConvPass<T, 8>(call, storage, pool, plan));
     default: __builtin_unreachable();
   }
 }

@@ -1,9 +1,8 @@
-// Signals much longer than the taps: as segments, which, with the rows around them that taps reach, have the length of
-// a transform that stays in the nearer caches, if there are not too many taps. Segments are convolved as signals are:
-// side by side in the lanes, or, few of them, in parts.
+// Signals of few channels, much longer than the taps: as segments, which, with the rows around them that taps reach,
+// have the length of a transform that stays in the nearer caches, if there are not too many taps. Each line of a
+// segment is in parts.
 #pragma once
 
-#include "right_angle_conv.h"
 #include "segments.h"
 #include "split_conv.h"
 
@@ -14,11 +13,12 @@ template <class T>
 class SegmentedConv {
  public:
   SegmentedConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
-      : call_(call), storage_(storage), pool_(pool), reach_(call.k.n, call.causal, call.adjoint), cut_(best_cut(call)) {
-  }
+      : call_(call), storage_(storage), pool_(pool), reach_(ActingTaps(call.u.n, call.k.n, call.causal), call.adjoint),
+        cut_(best_cut(call)) {}
 
-  // Whether those take less time.
-  static bool suits(const Conv& call) { return can_be_cut(call.u) && best_cut(call).cost < cost_of_whole(call); }
+  static double cost(const Conv& call) {
+    return 2 * call.u.d <= kLanes<T> && can_be_cut(call.u) ? best_cut(call).cost : kImpossible;
+  }
 
   void forward() const {
     for_each([&](const Segments& part) {
@@ -69,33 +69,11 @@ class SegmentedConv {
     double cost;
   };
 
-  static bool in_parts(const Conv& call) { return 2 * call.u.d <= kLanes<T>; }
-
   // What a segment needs, the last one, which may be longer, too.
   static std::int64_t enough(std::int64_t needed, std::int64_t length) {
     return needed <= length ? length : 2 * needed <= 3 * length ? 3 * length / 2 : 2 * length;
   }
 
-  // -- about how long they take, as measured: nanoseconds of a Zen 4, of which only ratios are used --
-
-  // Signals or segments of n rows, side by side.
-  static double right_angle_cost(std::int64_t n, std::int64_t d, std::int64_t batch) {
-    constexpr std::int64_t kFar = 16384;
-    const std::int64_t tiles = ceil_div(batch, max(1, kLanes<T> / d)) * ceil_div(d, kLanes<T>);
-    return (n < kFar ? 32.0 : n == kFar ? 45.0 : 80.0) * static_cast<double>(n * tiles);
-  }
-  // Lines of n samples in parts, and their kernel.
-  static double split_cost(std::int64_t n, std::int64_t d, std::int64_t batch) {
-    constexpr std::int64_t kNear = 128 * 1024;  // samples
-    const std::int64_t slots = SplitLines<T>::slots(n, SplitLines<T>::parts(n, d, batch), d, batch);
-    const double each = n * d <= kNear ? 33 : n * d <= 2 * kNear ? 80 : n * d <= 4 * kNear ? 110 : 190;
-    return each * static_cast<double>(slots) + 25 * static_cast<double>(n * d) / kLanes<T>;
-  }
-
-  static double cost_of_whole(const Conv& call) {
-    const std::int64_t n = call.u.n, d = call.u.d, batch = call.u.batch;
-    return SplitConv<T>::suits(call) ? split_cost(2 * n, d, batch) : 1.3 * right_angle_cost(n, d, batch);
-  }
   static Cut best_cut(const Conv& call) {
     std::int64_t length = 1024;
     while (length < 2 * call.k.n) length *= 2;
@@ -105,18 +83,15 @@ class SegmentedConv {
   // The first and the last segment are calls of their own.
   static Cut cut(const Conv& call, std::int64_t length) {
     const std::int64_t others = call.k.n - 1, rows = length - others, n = call.u.n, count = n / rows;
-    if (count < 3) return {length, rows, __builtin_inf()};
-    const auto cost = [&, of = in_parts(call) ? split_cost : right_angle_cost](std::int64_t samples,
-                                                                               std::int64_t segments) {
-      return of(samples, call.u.d, call.u.batch * segments);
-    };
+    if (count < 3) return {length, rows, kImpossible};
     const std::int64_t last = n - (count - 1) * rows + others;
-    return {length, rows, cost(length, 1) + cost(length, count - 2) + cost(enough(last, length), 1)};
+    return {length, rows,
+            SplitConv<T>::cost(call, length, 1) + SplitConv<T>::cost(call, length, count - 2) +
+                SplitConv<T>::cost(call, enough(last, length), 1)};
   }
 
   // first: of a segment's own rows, in its window.
   void convolve(const Conv& call, const Segments& part, std::int64_t first) const {
-    if (!in_parts(call)) return by_right_angle(call, storage_, pool_, first);
     run(call, SplitConv<T>(call, storage_, pool_, enough(part.rows + call_.k.n - 1, cut_.length), first));
   }
 

@@ -2,22 +2,10 @@
 // are items of a batch; the first and the last have zeros instead on one side, or on both.
 #pragma once
 
-#include "../groups.h"
+#include "ways.h"
 
 namespace spectrans {
 namespace {
-
-// Rows that a result needs before its own, and after it.
-struct Reach {
-  std::int64_t before, after;
-
-  Reach(std::int64_t taps, bool causal, bool adjoint) : before(taps - 1), after(0) {
-    if (!causal) after = (taps - 1) / 2, before -= after;
-    if (adjoint) *this = reversed();
-  }
-  Reach(std::int64_t before_, std::int64_t after_) : before(before_), after(after_) {}
-  Reach reversed() const { return {after, before}; }
-};
 
 // So many of them, side by side, of `rows` rows each, from `first` on.
 struct Segments {

@@ -1,9 +1,10 @@
 // Long convolution of few channels: parts of each line in the lanes (parts/split.h), padded with zeros, so that what
-// wraps round meets nothing: to twice its length or, of a segment, to what it needs.
+// wraps round meets nothing.
 #pragma once
 
+#include "../../fft/length.h"
 #include "../memory/storage.h"
-#include "taps.h"
+#include "ways.h"
 
 namespace spectrans {
 namespace {
@@ -12,19 +13,35 @@ template <class T>
 class SplitConv {
  public:
   SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
-      : SplitConv(call, storage, pool, 2 * right_angle_length(call.u.n), 0) {}
+      : SplitConv(call, storage, pool, whole_length(call), 0) {}
 
-  // Of a segment whose own rows are those of a window from `first` on (as of ConvPass), in lines of `length` samples:
-  // no fewer than the own rows and all that they could reach.
+  // Of a segment: the window that is transformed is of u or, backward, of grad; what is made, and backward u, may be of
+  // fewer rows, those from its row `first` on. In lines of `length` samples: no fewer than these and all that they
+  // could reach.
   SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t length,
             std::int64_t first)
       : call_(call), storage_(storage), pool_(pool), length_(length), d_(call.u.d), first_(first),
         taps_(max(call.u.n, window(call).n), call.k.n, call.causal), wide_(length_, d_, 1),
         lines_(length_, d_, call.u.batch), size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
-  // Whether less is to be done than with one line a lane.
-  static bool suits(const Conv& call) {
-    return SplitLines<T>::suits(2 * right_angle_length(call.u.n), call.u.d, call.u.batch);
+  // Of whole signals, where less is to be done than with one line a lane.
+  static double cost(const Conv& call) {
+    const std::int64_t length = whole_length(call);
+    return SplitLines<T>::suits(length, call.u.d, call.u.batch) ? cost(call, length, 1) : kImpossible;
+  }
+  // Of so many segments, in lines of n samples, and their kernel: as measured.
+  static double cost(const Conv& call, std::int64_t n, std::int64_t segments) {
+    const std::int64_t near = (is_backward(call) ? 64 : 128) * 1024;  // samples
+    const std::int64_t d = call.u.d, batch = call.u.batch * segments;
+    const std::int64_t slots = SplitLines<T>::slots(n, SplitLines<T>::parts(n, d, batch), d, batch);
+    const double each = n * d <= near ? 33 : n * d <= 2 * near ? 80 : n * d <= 4 * near ? 110 : 190;
+    return each * static_cast<double>(slots) + 25 * static_cast<double>(n * d) / kLanes<T>;
+  }
+
+  // Samples of a line that is not cut.
+  static std::int64_t whole_length(const Conv& call) {
+    const Reach reach(ActingTaps(call.u.n, call.k.n, call.causal), call.adjoint);
+    return padded_length(call.u.n + max(reach.before, reach.after));
   }
 
   void forward() const {
@@ -101,11 +118,8 @@ class SplitConv {
 
   // The own rows of a window.
   Signal own(const Signal& window) const {
-    Signal result = window;
-    if (result.data == nullptr) return result;
-    result.data = static_cast<char*>(window.data) + first_ * window.n_stride * storage_.size;
-    result.n = call_.grad.data == nullptr ? call_.y.n : call_.u.n;
-    return result;
+    if (window.data == nullptr) return window;
+    return storage_.rows(window, first_, is_backward(call_) ? call_.u.n : call_.y.n);
   }
 
   // tile += skip v, where v has been kept of `x by`, or is read again.
@@ -168,7 +182,7 @@ class SplitConv {
 
   // Where a lag is in a line. Own rows are to start theirs: what they need from the window comes `first_` rows later.
   std::int64_t place(std::int64_t lag) const {
-    const std::int64_t at = call_.adjoint || call_.grad.data != nullptr ? lag + first_ : lag - first_;
+    const std::int64_t at = call_.adjoint || is_backward(call_) ? lag + first_ : lag - first_;
     return at < 0 ? length_ + at : at;
   }
 

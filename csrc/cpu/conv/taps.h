@@ -4,24 +4,10 @@
 
 #include "../memory/storage.h"
 #include "../transform/right_angle_stage.h"
+#include "ways.h"
 
 namespace spectrans {
 namespace {
-
-// Those that act, whose lag is from -(n - 1) to n - 1, of the taps of n samples: no other meets two of them.
-struct ActingTaps {
-  std::int64_t first, count, offset;  // offset: of lag 0, from the first
-
-  ActingTaps(std::int64_t n, std::int64_t taps, bool causal) {
-    const std::int64_t zero = causal ? 0 : (taps - 1) / 2;
-    first = max(0, zero - (n - 1));
-    count = min(taps, zero + n) - first;
-    offset = zero - first;
-  }
-};
-
-// What is transformed.
-inline const Signal& window(const Conv& call) { return call.grad.data == nullptr ? call.u : call.grad; }
 
 // T: of the taps. R: the radix of the outer stage. Spectra and the tile to work in are `spectrum()` slots long; the
 // memory of a tile holds as many vectors of double.
@@ -35,7 +21,7 @@ class ConvTaps {
 
   // Of signals of n samples, whose plan this is.
   ConvTaps(const RightAnglePlan<T>& plan, std::int64_t n, std::int64_t taps, bool causal)
-      : plan_(right_angle_plan<double>(n)), length_(plan.length), imag_(plan.length + kImagGap), taps_(taps),
+      : plan_(right_angle_plan<double>(n)), length_(plan.length), imag_(plan.length + kImagGap),
         acting_(n, taps, causal), low_(acting_.count - acting_.offset, plan.m, R),
         high_(acting_.offset, plan.m, R, length_ - acting_.offset) {}
 
@@ -118,19 +104,9 @@ class ConvTaps {
       own_storage<T>().write_staged(high_, slice<T>(acting, 0, acting_.offset), none, 0, group, false, rows.high, work);
   }
 
+  const ActingTaps& that_act() const { return acting_; }
   // Those that act, of all.
   Signal acting(const Signal& taps) const { return slice<T>(taps, acting_.first, acting_.count); }
-
-  // The gradient of those that do not act.
-  void clear_idle(const Signal& taps, const ThreadPool& pool) const {
-    const Lines<T> to = lines<T>(taps, 0, 0);
-    parallel(pool, taps_, taps.d * sizeof(T), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t tap = begin; tap < end; ++tap) {
-        if (acting_.first <= tap && tap < acting_.first + acting_.count) continue;
-        for (std::int64_t c = 0; c < taps.d; ++c) to.data[tap * to.n_stride + c * to.d_stride] = T(0);
-      }
-    });
-  }
 
  private:
   // Half a page, so that the columns of a long stage, all a multiple of a page apart, are not all in one set of the
@@ -139,7 +115,6 @@ class ConvTaps {
 
   const RightAnglePlan<double>& plan_;  // the same stages and slots
   const std::int64_t length_, imag_;
-  const std::int64_t taps_;  // all there are
   const ActingTaps acting_;
   const StagedRows<T> low_, high_;
 };

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "../memory/storage.h"
+#include "product.h"
 #include "response_slots.h"
 
 namespace spectrans {
@@ -15,48 +16,6 @@ namespace {
 // that makes all groups of an item one block: the addresses of as many rows are known until the last group is done.
 constexpr std::int64_t kFarBytes = 2 * 1024 * 1024;
 constexpr std::int64_t kFarRows = 1024;
-
-// What happens to each bin between the last forward and the first inverse stage.
-template <class T, bool kFilter, bool kGradient>
-struct Product {
-  const Vector<T>* tile;      // the slots being transformed
-  const Vector<T>* response;  // [n] in the same slots, divided by n
-  const Vector<T>* with;      // [n] spectrum of the other signal
-  Vector<T>* sum;             // [n] += conj(with) tile
-  PiecesAhead x_ahead, with_ahead;
-  std::int64_t kept_ahead;  // slots from what is kept of this tile to what is kept of the next; 0: it is near
-
-  SPECTRANS_INLINE void bin(const Vector<T>* re, const Vector<T>* im, std::int64_t k, Vector<T>& a,
-                            Vector<T>& b) const {
-    const std::int64_t r = (re - tile) + k, i = (im - tile) + k;
-    x_ahead.ask();
-    if constexpr (kGradient) with_ahead.ask();
-    if (kept_ahead != 0) {
-      if constexpr (kFilter) fetch_both(response + kept_ahead, r, i);
-      if constexpr (kGradient) fetch_both(sum + kept_ahead, r, i);
-    }
-    if constexpr (kGradient) {
-      const Vector<T> wr = once(with[r]), wi = once(with[i]);
-      sum[r] += wr * a + wi * b;
-      sum[i] += wr * b - wi * a;
-    }
-    if constexpr (kFilter) {
-      const Vector<T> hr = once(response[r]), hi = once(response[i]), re_product = a * hr - b * hi;
-      b = a * hi + b * hr;
-      a = re_product;
-    }
-  }
-  SPECTRANS_INLINE void real_bin(const Vector<T>* at, Vector<T>& a) const {
-    if constexpr (kGradient) sum[at - tile] += with[at - tile] * a;
-    if constexpr (kFilter) a = a * response[at - tile];
-  }
-
- private:
-  static SPECTRANS_INLINE void fetch_both(const Vector<T>* at, std::int64_t r, std::int64_t i) {
-    fetch(at + r);
-    fetch(at + i);
-  }
-};
 
 // Transform, for T, has what ResponseSlots takes, and: work, slots of scratch; slot [n] of each sample; first, the plan
 // whose first stage is its own; forward(tile, work, outer); convolve(tile, work, middle, outer), forward and n times
@@ -285,7 +244,7 @@ class FilterPass {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
       const std::int64_t at = k * pitch_;
       const std::int64_t later = k + 1 < group.tiles ? pitch_ : next.kept - kept - at;
-      const Product<T, kFilter, kGradient> product{
+      const FilterProduct<T, kFilter, kGradient> product{
           space.tile + at,          space.response + kept + at,  space.with + at, space.sum + kept + at,
           pieces(call_.x, next, k), pieces(call_.with, next, k), far_ ? later : 0};
       transform_.convolve(space.tile + at, space.work, product, outer);

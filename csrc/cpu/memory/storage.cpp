@@ -54,6 +54,7 @@ struct Stored {
         .size = sizeof(IO),
         .tiles_of_line = kTilesOfLine<IO>,
         .gather = gather<IO>,
+        .multiply = multiply<IO>,
         .scatter = scatter<IO, SlotRows<T>>,
         .can_stream = can_stream<IO>,
         .can_stream_rows = can_stream_rows<IO>,

@@ -20,10 +20,18 @@ struct Storage {
   void* item(const Signal& signal, std::int64_t index) const {
     return static_cast<char*>(signal.data) + batch_offset(signal, index) * size;
   }
+  // Rows first .. first + count of a signal.
+  Signal rows(Signal signal, std::int64_t first, std::int64_t count) const {
+    signal.data = static_cast<char*>(signal.data) + first * signal.n_stride * size;
+    signal.n = count;
+    return signal;
+  }
 
   // tile.h
   void (*gather)(const Signal& signal, std::int64_t pack, const Group& group, const std::int32_t* slot,
                  const Tiles<T>& tiles);
+  void (*multiply)(const Signal& gate, std::int64_t pack, const Group& group, const std::int32_t* slot,
+                   const Tiles<T>& tiles);
   void (*scatter)(const Signal& signal, std::int64_t pack, const Group& group, bool streaming, const SlotRows<T>& rows);
   bool (*can_stream)(const Signal& signal);
   bool (*can_stream_rows)(const Signal& signal);

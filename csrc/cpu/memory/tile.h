@@ -89,6 +89,16 @@ void gather(const Signal& signal, std::int64_t pack, const Group& group, const s
   });
 }
 
+// Samples in tiles, times those of a gate.
+template <class IO, class T = Compute<IO>>
+void multiply(const Signal& gate, std::int64_t pack, const Group& group, const std::int32_t* slot,
+              const Tiles<T>& tiles) {
+  for_each_sample<IO>(gate, pack, group, [slot, tiles](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+    return [slot, tile = tiles[k]](std::int64_t j, const Vector<T>& value)
+               SPECTRANS_INLINE_LAMBDA { tile[slot[j]] *= value; };
+  });
+}
+
 // Whether writing a signal past the caches is possible and pays: vectors of its rows of `count` values, `stride` apart,
 // are aligned, and it is large.
 template <class IO>
