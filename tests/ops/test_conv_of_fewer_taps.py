@@ -62,9 +62,13 @@ def test_few_taps_spread_nothing_further(value: float) -> None:
         assert torch.equal(y, clean)
 
 
-# Signals much longer than the taps are cut, as far as the shortest transforms make that faster: many channels side by
-# side, a few in parts of each line; the last segment has up to twice as many rows as the others.
+# Signals with fewer taps than samples are taken whole, or cut where that is faster: many channels into windows side by
+# side, of which the last may have fewer rows; a few into segments, parts of whose lines are side by side, the last with
+# up to twice as many rows as the others.
 CUT = (
+    (3, 600, 17, 257),
+    (2, 1000, 20, 300),
+    (5, 1100, 5, 600),
     (1, 5003, 1, 150),
     (1, 4000, 1, 129),
     (3, 4700, 3, 140),
