@@ -25,7 +25,7 @@ class FewTaps {
     if (call.k.n > min(kMost, call.u.n) || !can_be_cut(call.u)) return kImpossible;
     const std::int64_t rows = call.u.batch * call.u.n, d = call.u.d;
     const std::int64_t tiles = d < kLanes<T> ? ceil_div(rows * d, kLanes<T>) : rows * ceil_div(d, kLanes<T>);
-    return (10 + 0.33 * static_cast<double>(call.k.n)) * static_cast<double>(tiles);
+    return (11 + 0.35 * static_cast<double>(call.k.n)) * static_cast<double>(tiles);
   }
 
   void forward() const {

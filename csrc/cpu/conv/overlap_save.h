@@ -124,6 +124,7 @@ class OverlapSave {
     for (std::int64_t count = 1;; count += max(1, count / 4)) {
       const std::int64_t rows = ceil_div(n, count);
       const std::int64_t length = padded_length(rows + (count == 1 ? max(reach.before, reach.after) : others));
+      if (count > 1 && length < kShortest) return best;
       const double cost = cost_of_sample(length) * static_cast<double>((count + 1) * length);
       if (cost < best.cost) best = {length, count == 1 ? n : length - others, cost};
       if (length <= kShortest || rows < others / 4) return best;

@@ -83,6 +83,7 @@ constexpr double kImpossible = __builtin_inf();
 
 // A sample of a tile, through a transform of so many, a product and back, with what it takes from memory: as measured.
 inline double cost_of_sample(std::int64_t length) {
+  if (length < 1024) return length < 512 ? 8 : 10.5;
   if (length < 8192) return length < 4096 ? 11 : 13.5;
   if (length < 32768) return length < 16384 ? 15 : 18;
   return length < 65536 ? 22 : 28;
