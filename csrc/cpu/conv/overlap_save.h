@@ -156,11 +156,10 @@ class OverlapSave {
     return rows(x, gate, window.first, window.first + window.rows, window.first - window.begin);
   }
 
-  // Calls f with the tile and the slot of places begin .. end of a line.
-  template <class F>
-  SPECTRANS_INLINE void for_each_slot(const Group& group, std::int64_t begin, std::int64_t end, const F& f) const {
+  // Zeros in places begin .. end of a line.
+  void clear(const Group& group, std::int64_t begin, std::int64_t end, Vector<T>* tile) const {
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      for (std::int64_t place = begin; place < end; ++place) f(k, k * pitch_ + plan_.slot[place]);
+      for (std::int64_t place = begin; place < end; ++place) tile[k * pitch_ + plan_.slot[place]] = Vector<T>{};
     }
   }
 
@@ -188,9 +187,8 @@ class OverlapSave {
   // A line with zeros around the rows.
   void bring(const Rows& rows, const Window& window, const Group& group, Vector<T>* tile) const {
     gather(rows, window, group, tile);
-    const auto clear = [=](std::int64_t, std::int64_t i) SPECTRANS_INLINE_LAMBDA { tile[i] = Vector<T>{}; };
-    for_each_slot(group, 0, rows.at, clear);
-    for_each_slot(group, rows.at + rows.x.n, plan_.n, clear);
+    clear(group, 0, rows.at, tile);
+    clear(group, rows.at + rows.x.n, plan_.n, tile);
   }
 
   // rows.x <- rows.gate tile, which that changes
@@ -206,7 +204,7 @@ class OverlapSave {
     });
   }
 
-  // A window's own rows, one after the other, of each tile.
+  // A window's own rows, one after the other, of each tile; and a line of them, with zeros around them.
   void keep(const Window& window, const Group& group, const Vector<T>* tile, Vector<T>* own) const {
     if (own == nullptr) return;
     const std::int32_t* slots = plan_.slot + window.first - window.begin;
@@ -215,12 +213,11 @@ class OverlapSave {
     }
   }
   void bring_kept(const Window& window, const Group& group, const Vector<T>* own, Vector<T>* tile) const {
-    const std::int64_t first = window.first - window.begin;
+    const std::int64_t first = window.first - window.begin, end = first + window.rows;
+    clear(group, 0, first, tile);
+    clear(group, end, plan_.n, tile);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      for (std::int64_t i = 0; i < plan_.n; ++i) {
-        const bool is_own = first <= i && i < first + window.rows;
-        tile[k * pitch_ + plan_.slot[i]] = is_own ? own[k * rows_ + i - first] : Vector<T>{};
-      }
+      for (std::int64_t i = first; i < end; ++i) tile[k * pitch_ + plan_.slot[i]] = own[k * rows_ + i - first];
     }
   }
 
