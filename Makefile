@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-CMAKE = $(BIN)/cmake -S . -G Ninja -DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja
+CMAKE = $(BIN)/cmake -S . -G Ninja "-DCMAKE_MAKE_PROGRAM=$(abspath $(BIN))/ninja"
 BUILD := build/kernels
 PIP := $(BIN)/pip --disable-pip-version-check
 # Two workers, each with as many threads as there are cores: those that wait must not keep the others from working, and
@@ -44,7 +44,7 @@ pytest: $(VENV)/installed
 # there are given together: where one goes, CMake takes away the objects that came with it.
 .PHONY: $(BUILD)
 $(BUILD): $(VENV)/installed
-	$(CMAKE) -B $@ -DSPECTRANS_TESTS=ON -DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')
+	$(CMAKE) -B $@ -DSPECTRANS_TESTS=ON "-DSPECTRANS_TORCH=$$($(BIN)/python -c 'import torch; print(torch.__path__[0])')"
 
 cpp-test: $(BUILD)  ## the C++ tests, at every instruction set this CPU has
 	$(BIN)/cmake --build $(BUILD)
@@ -79,7 +79,7 @@ neon-tools:
 	  echo "make neon needs Debian's packages g++-aarch64-linux-gnu and qemu-user"; exit 1; }
 
 neon: neon-tools $(VENV)/installed  ## the C++ tests for Arm NEON, cross-compiled and run under qemu
-	$(CMAKE) -B build/neon -DCMAKE_TOOLCHAIN_FILE=$(abspath tools/aarch64.cmake) -DSPECTRANS_TESTS=ON
+	$(CMAKE) -B build/neon "-DCMAKE_TOOLCHAIN_FILE=$(abspath tools/aarch64.cmake)" -DSPECTRANS_TESTS=ON
 	$(BIN)/cmake --build build/neon
 	$(BIN)/ctest --test-dir build/neon --output-on-failure --parallel 2
 
@@ -108,4 +108,4 @@ wheel: $(VENV)/installed  ## a wheel in dist/
 	$(PIP) wheel --no-deps -w dist .
 
 clean:  ## remove everything made here
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info spectrans/*.so spectrans/_build.json examples/output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import site
 import sys
@@ -21,8 +22,8 @@ def find_compiler() -> tuple[str | None, str | None]:
         return None, "SPECTRANS_BUILD=none asked for a pure Python installation"
     if sys.platform != "linux":
         return None, f"the native kernels are built on Linux only, and this is {sys.platform}"
-    if named := os.environ.get("CXX"):
-        if shutil.which(named.split()[0]) is None:
+    if named := os.environ.get("CXX", "").strip():
+        if shutil.which(shlex.split(named)[0]) is None:
             raise SystemExit(f"spectrans: CXX names a compiler that does not exist: {named!r}")
         return named, None
     for name in ("c++", "g++", "clang++"):
