@@ -10,6 +10,7 @@ import numpy as np
 import oracle
 import torch
 
+from spectrans.functional import fft_conv
 from spectrans.ops.conv import conv, conv_backward, conv_backward_reference, conv_reference
 
 Optional = torch.Tensor | None
@@ -108,6 +109,12 @@ def check_long(g: torch.Tensor, *arguments: Any, tolerance: float) -> None:
     exacts = conv_backward_reference(g.double(), *wide_tensors, causal)
     for a, b in zip(conv_backward(g, *tensors, causal), exacts, strict=True):
         assert (a.double() - b).norm() <= tolerance * b.norm()
+
+
+def call(
+    u: torch.Tensor, k: torch.Tensor, pre: Optional, post: Optional, skip: Optional, causal: bool = True, dim: int = -2
+) -> torch.Tensor:
+    return fft_conv(u, k, causal=causal, pre_gate=pre, post_gate=post, skip=skip, dim=dim)
 
 
 def draw(

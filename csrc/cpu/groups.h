@@ -56,6 +56,13 @@ IO* batch_item(const Signal& signal, std::int64_t index) {
   return static_cast<IO*>(signal.data) + batch_offset(signal, index);
 }
 
+// Rows first .. first + count of a signal.
+inline Signal some_rows(Signal signal, std::int64_t first, std::int64_t count, std::int64_t of_element) {
+  signal.data = static_cast<char*>(signal.data) + first * signal.n_stride * of_element;
+  signal.n = count;
+  return signal;
+}
+
 inline std::int64_t size_in_bytes(const Signal& signal, std::int64_t of_element) {
   return signal.batch * signal.n * signal.d * of_element;
 }

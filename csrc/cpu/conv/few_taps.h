@@ -29,7 +29,7 @@ class FewTaps {
   }
 
   void forward() const {
-    const bool streaming = can_stream(call_.y);
+    const bool streaming = can_stream_all(call_, storage_);
     for_each_part([&](const Segments& part) {
       const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_), y = part.of(call_.y),
                    post = part.of(call_.post);
@@ -38,7 +38,7 @@ class FewTaps {
       const Groups<T> groups = shared(groups_of(u), packs);
       const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles);
       parallel(pool_, packs * groups.count, rows * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
-        Space<Vector<T>> space = worker_space(rows + tiles * taps_ + out.work());
+        Space<Vector<T>> space = worker_space<T>(rows + tiles * taps_ + out.work());
         Vector<T>*from = space.take(rows), *factors = space.take(tiles * taps_), *work = space.take(out.work());
         for (std::int64_t task = begin; task < end; ++task) {
           const std::int64_t pack = task / groups.count;
@@ -46,7 +46,7 @@ class FewTaps {
           if (task == begin || groups.count > 1) arrange(group, !call_.adjoint, factors);
           storage_.read_staged(in, u, pre, pack, group, from);
           for (std::int64_t k = 0; k < group.tiles; ++k) {
-            convolve(factors + k * taps_, skip(group, k), reach_.before, part.rows, in.tile(from, k));
+            convolve(factors + k * taps_, skip_of<T>(call_, group, k), reach_.before, part.rows, in.tile(from, k));
           }
           storage_.write_staged(out, y, post, pack, group, streaming, from, work);
         }
@@ -69,7 +69,7 @@ class FewTaps {
  private:
   // Totals [share, taps, d] += the sums of a part, by shares.
   void backward(const Segments& part, double* totals) const {
-    const bool streaming = can_stream(call_.grad_u) && can_stream(call_.grad_pre) && can_stream(call_.grad_post);
+    const bool streaming = can_stream_all(call_, storage_);
     const bool has_pre = call_.pre.data != nullptr, has_post = call_.post.data != nullptr;
     const Reach back = reach_.reversed();
     const Signal u = part.around(call_.u, reach_), pre = part.around(call_.pre, reach_);
@@ -82,7 +82,7 @@ class FewTaps {
     const Groups<T> groups = shared(groups_of(u), shares);
     const std::int64_t tiles = groups.tiles_per_group, rows = in.slots(tiles), sums = tiles * taps_ * kParts<T>;
     const auto run = [&](std::int64_t begin, std::int64_t end) {
-      Space<Vector<T>> space = worker_space(2 * (rows + tiles * taps_) + sums + out.work());
+      Space<Vector<T>> space = worker_space<T>(2 * (rows + tiles * taps_) + sums + out.work());
       Vector<T>*v = space.take(rows), *p = space.take(rows), *work = space.take(out.work());
       Vector<T>*factors = space.take(tiles * taps_), *turned = space.take(tiles * taps_);
       auto* sum = reinterpret_cast<Vector<double>*>(space.take(sums));
@@ -103,8 +103,8 @@ class FewTaps {
             const std::int64_t of_tile = k * taps_;
             Vector<T>*of_v = in.tile(v, k), *of_p = in.tile(p, k);
             correlate(of_p + back.before, of_v, part.rows, sum + of_tile * kParts<T>);
-            if (has_post) convolve(factors + of_tile, skip(group, k), reach_.before, part.rows, of_v);
-            convolve(turned + of_tile, skip(group, k), back.before, part.rows, of_p);
+            if (has_post) convolve(factors + of_tile, skip_of<T>(call_, group, k), reach_.before, part.rows, of_v);
+            convolve(turned + of_tile, skip_of<T>(call_, group, k), back.before, part.rows, of_p);
           }
           if (has_pre) write(grad_pre, own_u, pack, group, p);
           write(grad_u, own_pre, pack, group, p);
@@ -142,12 +142,6 @@ class FewTaps {
     return groups.shared(tasks, pool_.threads, storage_.tiles_of_line);
   }
 
-  static Space<Vector<T>> worker_space(std::int64_t slots) {
-    return Space<Vector<T>>(scratch(ScratchRoom::worker, slots * kVectorBytes));
-  }
-
-  bool can_stream(const Signal& to) const { return to.data == nullptr || storage_.can_stream(to); }
-
   // Taps of the tiles of a group, in the order of the rows that they meet.
   void arrange(const Group& group, bool turned, Vector<T>* factors) const {
     const ItemLanes<T> items(group);
@@ -159,12 +153,6 @@ class FewTaps {
         factors[i] = items.repeat(load_some(row, taps.d_stride, group.lanes));
       }
     }
-  }
-
-  Vector<T> skip(const Group& group, std::int64_t k) const {
-    const auto* skips = static_cast<const T*>(call_.skip);
-    if (skips == nullptr) return Vector<T>{};
-    return ItemLanes<T>(group).repeat(load_some(skips + group.channel[k], 1, group.lanes));
   }
 
   // rows[t] <- skip rows[t + before] + sum of factors[i] rows[t + i], in place: no later result needs row t.

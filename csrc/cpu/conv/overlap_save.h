@@ -32,7 +32,12 @@ template <class T>
 class OverlapSave {
  public:
   OverlapSave(const Conv& call, const Storage<T>& storage, const ThreadPool& pool)
-      : OverlapSave(call, storage, pool, ActingTaps(call.u.n, call.k.n, call.causal)) {}
+      : call_(call), storage_(storage), pool_(pool), taps_(call.u.n, call.k.n, call.causal),
+        reach_(taps_, call.adjoint != is_backward(call)), cut_(best_cut(call, taps_)), plan_(real_plan<T>(cut_.length)),
+        wide_plan_(real_plan<double>(cut_.length)), of_item_(ceil_div(call.u.n, cut_.rows)),
+        pitch_(padded(plan_.slots)), windows_(wide_groups().packs(call.u.batch) * of_item_),
+        parts_(parts(wide_groups())), groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
+        slots_(groups_.tiles_per_group * pitch_), asks_(asks_beside(pitch_ * kVectorBytes)) {}
 
   static double cost(const Conv& call) {
     return cost_of_tiles<T>(call, best_cut(call, ActingTaps(call.u.n, call.k.n, call.causal)).cost);
@@ -43,21 +48,14 @@ class OverlapSave {
     const bool streaming = can_stream_all(call_, storage_);
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const Workspace all = workspace(blocks.size, false);
-      std::int64_t arranged = -1;
-      for (std::int64_t task = begin; task < end; ++task) {
-        const Blocks::Block block = blocks[task];
-        for (std::int64_t g = 0; g < block.groups; ++g) {
-          const Group group = groups_[block.first + g];
-          Workspace of = all;
-          of.kernel += g * slots_;
-          if (block.first != arranged) arrange(group, call_.adjoint, of.kernel, of.tile);
-          const bool more = g + 1 < block.groups, there = more || task + 1 < end;
-          const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
-          const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
-          convolve(window(block.part), group, window(next.part), after, streaming, of);
-        }
-        arranged = block.first;
-      }
+      for_each_group(blocks, groups_, begin, end,
+                     [&](std::int64_t part, const Group& group, std::int64_t g, bool is_new, std::int64_t next,
+                         const Group& after) {
+                       Workspace of = all;
+                       of.kernel += g * slots_;
+                       if (is_new) arrange(group, call_.adjoint, of.kernel, of.tile);
+                       convolve(window(part), group, window(next), after, streaming, of);
+                     });
       if (streaming) fence_streams();
     });
   }
@@ -100,20 +98,6 @@ class OverlapSave {
     Vector<T>*kernel, *tile, *with, *own, *sum, *total;
   };
 
-  OverlapSave(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const ActingTaps& taps)
-      : OverlapSave(call, storage, pool, taps, best_cut(call, taps)) {}
-  OverlapSave(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, const ActingTaps& taps,
-              const Cut& cut)
-      : call_(call), storage_(storage), pool_(pool), taps_(taps), reach_(reach(call, taps)),
-        plan_(real_plan<T>(cut.length)), wide_plan_(real_plan<double>(cut.length)), rows_(cut.rows),
-        of_item_(ceil_div(call.u.n, rows_)), pitch_(padded(plan_.slots)),
-        windows_(wide_groups().packs(call.u.batch) * of_item_), parts_(parts(wide_groups())),
-        groups_(wide_groups().shared(parts_, pool.threads, storage.tiles_of_line)),
-        slots_(groups_.tiles_per_group * pitch_), asks_(asks_beside(pitch_ * kVectorBytes)) {}
-
-  // Rows that own ones need of what is transformed.
-  static Reach reach(const Conv& call, const ActingTaps& taps) { return {taps, call.adjoint != is_backward(call)}; }
-
   // An item in as many windows as take the least time. What wraps round must meet no own row: where one window is all
   // rows, nothing else is on one side.
   static Cut best_cut(const Conv& call, const ActingTaps& taps) {
@@ -134,7 +118,7 @@ class OverlapSave {
   // -- windows --
 
   Window window(std::int64_t index, const Reach& reach) const {
-    const std::int64_t n = call_.u.n, first = index % of_item_ * rows_, end = min(n, first + rows_);
+    const std::int64_t n = call_.u.n, first = index % of_item_ * cut_.rows, end = min(n, first + cut_.rows);
     return {index / of_item_, first, end - first, max(0, first - reach.before), min(n, end + reach.after)};
   }
   Window window(std::int64_t index) const { return window(index, reach_); }
@@ -209,7 +193,7 @@ class OverlapSave {
     if (own == nullptr) return;
     const std::int32_t* slots = plan_.slot + window.first - window.begin;
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      for (std::int64_t i = 0; i < window.rows; ++i) own[k * rows_ + i] = tile[k * pitch_ + slots[i]];
+      for (std::int64_t i = 0; i < window.rows; ++i) own[k * cut_.rows + i] = tile[k * pitch_ + slots[i]];
     }
   }
   void bring_kept(const Window& window, const Group& group, const Vector<T>* own, Vector<T>* tile) const {
@@ -217,19 +201,17 @@ class OverlapSave {
     clear(group, 0, first, tile);
     clear(group, end, plan_.n, tile);
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      for (std::int64_t i = first; i < end; ++i) tile[k * pitch_ + plan_.slot[i]] = own[k * rows_ + i - first];
+      for (std::int64_t i = first; i < end; ++i) tile[k * pitch_ + plan_.slot[i]] = own[k * cut_.rows + i - first];
     }
   }
 
   // tile += skip own
   void add_skip(const Window& window, const Group& group, const Vector<T>* own, Vector<T>* tile) const {
-    const auto* skips = static_cast<const T*>(call_.skip);
-    if (skips == nullptr) return;
-    const ItemLanes<T> items(group);
+    if (call_.skip == nullptr) return;
     const std::int32_t* slots = plan_.slot + window.first - window.begin;
     for (std::int64_t k = 0; k < group.tiles; ++k) {
-      const Vector<T> skip = items.repeat(load_some(skips + group.channel[k], 1, group.lanes));
-      for (std::int64_t i = 0; i < window.rows; ++i) tile[k * pitch_ + slots[i]] += skip * own[k * rows_ + i];
+      const Vector<T> skip = skip_of<T>(call_, group, k);
+      for (std::int64_t i = 0; i < window.rows; ++i) tile[k * pitch_ + slots[i]] += skip * own[k * cut_.rows + i];
     }
   }
 
@@ -361,7 +343,7 @@ class OverlapSave {
     const std::int64_t tiles = groups_.tiles_per_group;
     clear_idle<T>(call_, taps_, pool_);
     parallel(pool_, groups_.count * tiles, parts_ * pitch_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
-      Space<Vector<T>> space(scratch(ScratchRoom::worker, 3 * pitch_ * kVectorBytes));
+      Space<Vector<T>> space = worker_space<T>(3 * pitch_);
       Vector<T>*spectrum = space.take(pitch_), *taps = space.take(pitch_);
       auto* wide = reinterpret_cast<Vector<double>*>(space.take(pitch_));
       for (std::int64_t task = begin; task < end; ++task) {
@@ -394,9 +376,9 @@ class OverlapSave {
   Workspace workspace(std::int64_t kernels, bool backward) const {
     const bool pieces = backward && in_pieces();
     const bool keeps = call_.skip != nullptr || (backward && call_.post.data != nullptr);
-    const std::int64_t own = keeps ? groups_.tiles_per_group * rows_ : 0;
+    const std::int64_t own = keeps ? groups_.tiles_per_group * cut_.rows : 0;
     const std::int64_t slots = (kernels + 1 + backward + pieces) * slots_ + own;
-    Space<Vector<T>> space(scratch(ScratchRoom::worker, slots * kVectorBytes));
+    Space<Vector<T>> space = worker_space<T>(slots);
     Workspace of{};
     of.kernel = space.take(kernels * slots_);
     of.tile = space.take(slots_);
@@ -410,10 +392,10 @@ class OverlapSave {
   const Storage<T>& storage_;
   const ThreadPool& pool_;
   const ActingTaps taps_;
-  const Reach reach_;
+  const Reach reach_;  // of own rows, into what is transformed
+  const Cut cut_;
   const RealPlan<T>& plan_;
   const RealPlan<double>& wide_plan_;
-  const std::int64_t rows_;     // a window's own
   const std::int64_t of_item_;  // windows
   const std::int64_t pitch_;    // slots from a tile to the next
   const std::int64_t windows_;  // of all packs

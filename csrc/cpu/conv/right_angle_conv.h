@@ -73,31 +73,25 @@ class ConvPass {
     const bool streaming = can_stream_all(call_, storage_);
     parallel(pool_, blocks.count(), blocks.size * slots_ * kVectorBytes, [&](std::int64_t begin, std::int64_t end) {
       const std::int64_t high = taps_.has_high() ? staged_ : 0;
-      Space<Vector<T>> space = worker_space(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
+      Space<Vector<T>> space = worker_space<T>(blocks.size * slots_ + spectrum_ + staged_ + high + rows_.work());
       Vector<T>*kernels = space.take(blocks.size * slots_), *tile = space.take(spectrum_), *rows = space.take(staged_);
       Vector<T>*high_rows = space.take(high), *work = space.take(rows_.work());
-      std::int64_t arranged = -1;
-      for (std::int64_t task = begin; task < end; ++task) {
-        const Blocks::Block block = blocks[task];
-        for (std::int64_t g = 0; g < block.groups; ++g) {
-          const Group group = groups_[block.first + g];
-          Vector<T>* kernel = kernels + g * slots_;
-          if (block.first != arranged) arrange(group, call_.adjoint ? -1 : 1, kernel, {rows, high_rows}, tile);
-          const bool more = g + 1 < block.groups, there = more || task + 1 < end;
-          const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
-          const Group after = there ? groups_[more ? block.first + g + 1 : next.first] : Group{};
-          storage_.read_staged(rows_, call_.u, call_.pre, block.part, group, rows);
-          for (std::int64_t k = 0; k < group.tiles; ++k) {
-            Vector<T>* line = rows_.tile(rows, k);
-            load(line, tile);
-            complex_convolve(*plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
-                             Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next.part, after, k)});
-            unload(tile, skip(group, k), line);
-          }
-          storage_.write_staged(rows_, call_.y, call_.post, block.part, group, streaming, rows, work);
-        }
-        arranged = block.first;
-      }
+      for_each_group(blocks, groups_, begin, end,
+                     [&](std::int64_t part, const Group& group, std::int64_t g, bool is_new, std::int64_t next,
+                         const Group& after) {
+                       Vector<T>* kernel = kernels + g * slots_;
+                       if (is_new) arrange(group, call_.adjoint ? -1 : 1, kernel, {rows, high_rows}, tile);
+                       storage_.read_staged(rows_, call_.u, call_.pre, part, group, rows);
+                       for (std::int64_t k = 0; k < group.tiles; ++k) {
+                         Vector<T>* line = rows_.tile(rows, k);
+                         load(line, tile);
+                         complex_convolve(
+                             *plan_.child, 0, tile, tile + imag_, R, static_cast<Vector<T>*>(nullptr),
+                             Product<T>{tile, kernel + k * spectrum_, imag_, pieces(call_.u, next, after, k)});
+                         unload(tile, skip_of<T>(call_, group, k), line);
+                       }
+                       storage_.write_staged(rows_, call_.y, call_.post, part, group, streaming, rows, work);
+                     });
       if (streaming) fence_streams();
     });
   }
@@ -110,7 +104,8 @@ class ConvPass {
     const bool streaming = can_stream_all(call_, storage_);
     parallel(pool_, groups_.count * parts_, slots_ * kVectorBytes * ceil_div(packs_, parts_),
              [&](std::int64_t begin, std::int64_t end) {
-               Space<Vector<T>> space = worker_space((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
+               Space<Vector<T>> space =
+                   worker_space<T>((1 + pieces) * slots_ + 2 * (spectrum_ + staged_) + rows_.work());
                Workspace of{};
                of.kernel = space.take(slots_);
                of.sum = of.total = space.take(slots_);
@@ -143,10 +138,6 @@ class ConvPass {
     Vector<T>*kernel, *sum, *total, *tile, *with, *u, *grad, *work;
   };
 
-  static Space<Vector<T>> worker_space(std::int64_t slots) {
-    return Space<Vector<T>>(scratch(ScratchRoom::worker, slots * kVectorBytes));
-  }
-
   Groups<T> wide_groups() const { return groups_beside<T>(call_, storage_, plan_.length * kVectorBytes, 1); }
 
   // Of the batch: tasks of a group, by the groups there are whatever the threads. A part's sum takes as much memory as
@@ -175,12 +166,6 @@ class ConvPass {
                                  Vector<T>& row = rows_.at(rows, t, j);
                                  row = value + skip * row;
                                });
-  }
-
-  Vector<T> skip(const Group& group, std::int64_t k) const {
-    const auto* skips = static_cast<const T*>(call_.skip);
-    if (skips == nullptr) return Vector<T>{};
-    return ItemLanes<T>(group).repeat(load_some(skips + group.channel[k], 1, group.lanes));
   }
 
   // The kernel's spectra, of the tiles of a group.
@@ -213,7 +198,7 @@ class ConvPass {
     const std::int64_t of_group = ceil_div(groups_.tiles_per_group, tiles);
     parallel(pool_, groups_.count * of_group, parts_ * tiles * spectrum_ * kVectorBytes,
              [&](std::int64_t begin, std::int64_t end) {
-               Space<Vector<T>> space = worker_space(2 * (spectrum_ + rows) + rows_.work());
+               Space<Vector<T>> space = worker_space<T>(2 * (spectrum_ + rows) + rows_.work());
                Workspace of{};
                of.tile = space.take(spectrum_);
                of.with = space.take(spectrum_);
@@ -237,8 +222,8 @@ class ConvPass {
       storage_.read_staged(rows_, call_.grad, call_.post, item, group, of.grad);
       const Group after = item + 1 < last ? group : Group{};
       for (std::int64_t k = 0; k < group.tiles; ++k) {
-        tile_backward(k, skip(group, k), pieces(call_.grad, item + 1, after, k), pieces(call_.u, item + 1, after, k),
-                      of);
+        tile_backward(k, skip_of<T>(call_, group, k), pieces(call_.grad, item + 1, after, k),
+                      pieces(call_.u, item + 1, after, k), of);
       }
       const auto write = [&](const Signal& to, const Signal& gate, Vector<T>* rows) {
         storage_.write_staged(rows_, to, gate, item, group, streaming, rows, of.work);

@@ -23,10 +23,8 @@ struct Segments {
 
  private:
   Signal with(const Signal& signal, std::int64_t rows_before, std::int64_t rows_after) const {
-    Signal result = signal;
-    if (signal.data == nullptr) return result;
-    result.data = static_cast<char*>(signal.data) + (first - rows_before) * signal.n_stride * element_size;
-    result.n = rows_before + rows + rows_after;
+    if (signal.data == nullptr) return signal;
+    Signal result = some_rows(signal, first - rows_before, rows_before + rows + rows_after, element_size);
     if (count > 1) {
       result.size[result.axes] = count;
       result.stride[result.axes++] = rows * signal.n_stride;

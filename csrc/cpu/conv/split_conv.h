@@ -21,7 +21,7 @@ class SplitConv {
   SplitConv(const Conv& call, const Storage<T>& storage, const ThreadPool& pool, std::int64_t length,
             std::int64_t first)
       : call_(call), storage_(storage), pool_(pool), length_(length), d_(call.u.d), first_(first),
-        taps_(max(call.u.n, window(call).n), call.k.n, call.causal), wide_(length_, d_, 1),
+        taps_(max(call.u.n, call.grad.n), call.k.n, call.causal), wide_(length_, d_, 1),
         lines_(length_, d_, call.u.batch), size_(lines_.spectrum_size()), packs_(lines_.packs()) {}
 
   // Of whole signals, where less is to be done than with one line a lane.

@@ -35,9 +35,10 @@ class ConvTaps {
   // Taps of a group -> rows.
   void read(const Signal& taps, const Group& group, const Rows& rows) const {
     const Signal none{}, of = acting(taps);
-    own_storage<T>().read_staged(low_, slice<T>(of, acting_.offset, acting_.count - acting_.offset), none, 0, group,
-                                 rows.low);
-    if (has_high()) own_storage<T>().read_staged(high_, slice<T>(of, 0, acting_.offset), none, 0, group, rows.high);
+    own_storage<T>().read_staged(low_, own_storage<T>().rows(of, acting_.offset, acting_.count - acting_.offset), none,
+                                 0, group, rows.low);
+    if (has_high())
+      own_storage<T>().read_staged(high_, own_storage<T>().rows(of, 0, acting_.offset), none, 0, group, rows.high);
   }
 
   // The spectrum of those of tile k, divided by N; imag_sign -1: its conjugate.
@@ -98,15 +99,16 @@ class ConvTaps {
   // Rows -> the taps that act.
   void write(const Rows& rows, const Group& group, const Signal& acting, Vector<T>* work) const {
     const Signal none{};
-    own_storage<T>().write_staged(low_, slice<T>(acting, acting_.offset, acting_.count - acting_.offset), none, 0,
-                                  group, false, rows.low, work);
+    own_storage<T>().write_staged(low_, own_storage<T>().rows(acting, acting_.offset, acting_.count - acting_.offset),
+                                  none, 0, group, false, rows.low, work);
     if (has_high())
-      own_storage<T>().write_staged(high_, slice<T>(acting, 0, acting_.offset), none, 0, group, false, rows.high, work);
+      own_storage<T>().write_staged(high_, own_storage<T>().rows(acting, 0, acting_.offset), none, 0, group, false,
+                                    rows.high, work);
   }
 
   const ActingTaps& that_act() const { return acting_; }
   // Those that act, of all.
-  Signal acting(const Signal& taps) const { return slice<T>(taps, acting_.first, acting_.count); }
+  Signal acting(const Signal& taps) const { return own_storage<T>().rows(taps, acting_.first, acting_.count); }
 
  private:
   // Half a page, so that the columns of a long stage, all a multiple of a page apart, are not all in one set of the

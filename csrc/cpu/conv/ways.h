@@ -33,9 +33,6 @@ struct Reach {
 
 inline bool is_backward(const Conv& call) { return call.grad.data != nullptr; }
 
-// What is transformed.
-inline const Signal& window(const Conv& call) { return is_backward(call) ? call.grad : call.u; }
-
 // The gradient of taps that do not act.
 template <class T>
 void clear_idle(const Conv& call, const ActingTaps& acting, const ThreadPool& pool) {
@@ -55,6 +52,19 @@ inline Group of_taps(Group group) {
   return group;
 }
 
+// The factors of a skip for tile k of a group; zeros without one.
+template <class T>
+Vector<T> skip_of(const Conv& call, const Group& group, std::int64_t k) {
+  const auto* factors = static_cast<const T*>(call.skip);
+  if (factors == nullptr) return Vector<T>{};
+  return ItemLanes<T>(group).repeat(load_some(factors + group.channel[k], 1, group.lanes));
+}
+
+template <class T>
+Space<Vector<T>> worker_space(std::int64_t slots) {
+  return Space<Vector<T>>(scratch(ScratchRoom::worker, slots * kVectorBytes));
+}
+
 // Groups of a cache line of a row side by side, at least, and of more where there is room for spectra of so many bytes
 // of each tile and of its kernel, and tasks are left for threads to share. For the gradient of a kernel, whose sums are
 // kept, too, two lines do. windows: of an item.
@@ -70,6 +80,23 @@ Groups<T> groups_beside(const Conv& call, const Storage<T>& storage, std::int64_
   groups.tiles_per_group = min(tiles, most);
   groups.count = ceil_div(tiles, groups.tiles_per_group);
   return groups;
+}
+
+// Calls f(part, group, its place in a block, whether that block is new, the next part, the next group) for all groups
+// of blocks begin .. end; no tiles: there is none next.
+template <class T, class F>
+void for_each_group(const Blocks& blocks, const Groups<T>& groups, std::int64_t begin, std::int64_t end, const F& f) {
+  std::int64_t last = -1;
+  for (std::int64_t task = begin; task < end; ++task) {
+    const Blocks::Block block = blocks[task];
+    for (std::int64_t g = 0; g < block.groups; ++g) {
+      const bool more = g + 1 < block.groups, there = more || task + 1 < end;
+      const Blocks::Block next = more ? block : blocks[min(task + 1, end - 1)];
+      f(block.part, groups[block.first + g], g, block.first != last, next.part,
+        there ? groups[more ? block.first + g + 1 : next.first] : Group{});
+    }
+    last = block.first;
+  }
 }
 
 // Whether all results of a call can be written past the caches.

@@ -8,15 +8,6 @@
 namespace spectrans {
 namespace {
 
-// Rows first .. first + count of a signal.
-template <class IO>
-Signal slice(const Signal& signal, std::int64_t first, std::int64_t count) {
-  Signal part = signal;
-  part.data = static_cast<IO*>(signal.data) + first * signal.n_stride;
-  part.n = count;
-  return part;
-}
-
 // Columns of m rows each, as the first stage of a transform takes them, a few slots apart: columns a multiple of a page
 // long would meet in the same sets of the first-level cache.
 template <class T>
@@ -45,13 +36,13 @@ class StagedRows {
   template <class IO>
   void read(const Signal& x, const Signal& gate, std::int64_t item, const Group& group, Vector<T>* rows) const {
     const auto read_piece = [&](std::int64_t first, std::int64_t count, Vector<T>* piece) {
-      for_each_sample<IO>(slice<IO>(x, first, count), item, group,
+      for_each_sample<IO>(some_rows(x, first, count, sizeof(IO)), item, group,
                           [piece, pitch = pitch_](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
                             return [to = piece + k * pitch](std::int64_t j, const Vector<T>& value)
                                        SPECTRANS_INLINE_LAMBDA { to[j] = value; };
                           });
       if (gate.data == nullptr) return;
-      for_each_sample<IO>(slice<IO>(gate, first, count), item, group,
+      for_each_sample<IO>(some_rows(gate, first, count, sizeof(IO)), item, group,
                           [piece, pitch = pitch_](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
                             return [to = piece + k * pitch](std::int64_t j, const Vector<T>& value)
                                        SPECTRANS_INLINE_LAMBDA { to[j] *= value; };
@@ -71,14 +62,15 @@ class StagedRows {
     const auto write_piece = [&](std::int64_t first, std::int64_t count, const Vector<T>* piece) {
       Rows from{piece, pitch_};
       if (gate.data != nullptr) {
-        for_each_sample<IO>(
-            slice<IO>(gate, first, count), item, group, [from, work](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
-              return [to = work + k * kWorkPitch, rows = from.from + k * from.pitch](
-                         std::int64_t j, const Vector<T>& value) SPECTRANS_INLINE_LAMBDA { to[j] = rows[j] * value; };
-            });
+        for_each_sample<IO>(some_rows(gate, first, count, sizeof(IO)), item, group,
+                            [from, work](std::int64_t k) SPECTRANS_INLINE_LAMBDA {
+                              return [to = work + k * kWorkPitch, rows = from.from + k * from.pitch](
+                                         std::int64_t j, const Vector<T>& value)
+                                         SPECTRANS_INLINE_LAMBDA { to[j] = rows[j] * value; };
+                            });
         from = {work, kWorkPitch};
       }
-      scatter<IO>(slice<IO>(y, first, count), item, group, streaming, from);
+      scatter<IO>(some_rows(y, first, count, sizeof(IO)), item, group, streaming, from);
     };
     for_each_piece(write_piece, rows);
   }

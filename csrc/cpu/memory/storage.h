@@ -20,11 +20,8 @@ struct Storage {
   void* item(const Signal& signal, std::int64_t index) const {
     return static_cast<char*>(signal.data) + batch_offset(signal, index) * size;
   }
-  // Rows first .. first + count of a signal.
-  Signal rows(Signal signal, std::int64_t first, std::int64_t count) const {
-    signal.data = static_cast<char*>(signal.data) + first * signal.n_stride * size;
-    signal.n = count;
-    return signal;
+  Signal rows(const Signal& signal, std::int64_t first, std::int64_t count) const {
+    return some_rows(signal, first, count, size);
   }
 
   // tile.h
