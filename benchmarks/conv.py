@@ -113,12 +113,14 @@ FEW_TAPS: dict[Shape, int] = {
     (1, 16384, 64): 64,
     (1, 2**20, 1): 256,
 }
-#: Signals much longer than their kernels: audio, and sequences of many channels.
+#: Signals longer than their kernels, most of them by far: audio, and sequences of many channels.
 LONG_SIGNALS: dict[Shape, int] = {
     (1, 2**18, 2): 1024,
     (1, 2**18, 8): 4096,
     (1, 2**20, 1): 16384,
     (2, 65536, 64): 1024,
+    (2, 16384, 256): 600,
+    (8, 1000, 512): 200,
 }
 
 
