@@ -1,10 +1,10 @@
 // Filtering along both axes.
 //
-// By half spectra (filter/plane_spectrum.h), where d is a multiple of the square of a vector's lanes. Elsewhere by two
-// Hartley transforms, those of mixing, and between them the products of bins and their mirror images: with X the
-// Hartley transform of x, but for 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b
-// odd), y is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part
-// of G[k] X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
+// By half spectra (filter/plane_spectrum.h), where rows are whole vectors, and enough of them. Elsewhere by two Hartley
+// transforms, those of mixing, and between them the products of bins and their mirror images: with X the Hartley
+// transform of x, but for 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b odd), y
+// is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part of G[k]
+// X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
 //
 // Some items at a time: their spectra lie in scratch memory and stay in the caches.
 #include "filter/plane_spectrum.h"
@@ -40,18 +40,18 @@ class SpectrumPass {
  private:
   template <bool kFilter, bool kGradient>
   void run() const {
-    const std::int64_t batch = call_.x.batch, slots = spectrum_.slots();
+    const std::int64_t batch = call_.x.batch, slots = spectrum_.slots(), width = spectrum_.width();
     const std::int64_t of_tiles = whole_ == batch ? 0 : (kGradient ? 2 : 1) * together_ * slots * kLanes<T>;
     const std::int64_t of_rows =
-        (kFilter ? PlaneRows<T>::values(n_, d_) : 0) + (kGradient ? PlaneSums<T>::values(call_.x) : 0);
+        (kFilter ? PlaneRows<T>::values(n_, width) : 0) + (kGradient ? PlaneSums<T>::values(call_.x, width) : 0);
     Space<T> space(scratch(ScratchRoom::shared, (of_tiles + of_rows) * sizeof(T)));
     auto* const tiles = reinterpret_cast<Vector<T>*>(space.take(of_tiles));  // first: they are aligned
     Vector<T>* const with = tiles + together_ * slots;
-    const PlaneRows<T> response = kFilter ? PlaneRows<T>(space, n_, d_) : PlaneRows<T>();
-    const PlaneSums<T> sums = kGradient ? PlaneSums<T>(space, call_.x) : PlaneSums<T>();
+    const PlaneRows<T> response = kFilter ? PlaneRows<T>(space, n_, width) : PlaneRows<T>();
+    const PlaneSums<T> sums = kGradient ? PlaneSums<T>(space, call_.x, width) : PlaneSums<T>();
     if constexpr (kFilter) {
       for_each(n_ / 2 + 1, spectrum_.row_bytes(), [&](std::int64_t j, Vector<T>* work) {
-        const PlaneRows<T> row = row_in_order(work);
+        const PlaneRows<T> row = spectrum_.row_in_order(work);
         fold_response(call_, j, row);
         spectrum_.arrange(row, response.row(j));
       });
@@ -77,7 +77,7 @@ class SpectrumPass {
     }
     if constexpr (kGradient) {
       for_each(n_ / 2 + 1, spectrum_.row_bytes(), [&](std::int64_t j, Vector<T>* work) {
-        const PlaneRows<T> row = row_in_order(work);
+        const PlaneRows<T> row = spectrum_.row_in_order(work);
         spectrum_.arrange_back(sums.total(j), row);
         write_gradient(call_, j, row, static_cast<T>(n_ * d_));
       });
@@ -108,14 +108,6 @@ class SpectrumPass {
   Groups<T> groups_of_items() const {
     const Groups<T> groups(n_, d_, call_.x.batch, channels_first(call_.x) ? 1 : kMaxTiles);
     return groups.shared(whole_ > 0 ? whole_ : together_, pool_.threads, storage_.tiles_of_line);
-  }
-
-  // In what there is to work in.
-  PlaneRows<T> row_in_order(Vector<T>* work) const {
-    PlaneRows<T> row;
-    row.re = reinterpret_cast<T*>(work);
-    row.im = row.re + d_;
-    return row;
   }
 
   void forward(const Signal& x, std::int64_t item, std::int64_t g, Vector<T>* tiles, Vector<T>* work) const {
@@ -175,11 +167,11 @@ class HartleyPass {
   void run() const {
     const std::int64_t planes = items_ * size_;
     const std::int64_t taken = (filters_ ? PlaneRows<T>::values(n_, d_) : 0) +
-                               (sums_ ? PlaneSums<T>::values(call_.x) : 0) + (sums_ ? 2 : 1) * planes +
+                               (sums_ ? PlaneSums<T>::values(call_.x, d_) : 0) + (sums_ ? 2 : 1) * planes +
                                (kHalf ? planes : 0);
     Space<T> space(scratch(ScratchRoom::caller, taken * sizeof(T)));
     const PlaneRows<T> response = filters_ ? PlaneRows<T>(space, n_, d_) : PlaneRows<T>();
-    const PlaneSums<T> sums = sums_ ? PlaneSums<T>(space, call_.x) : PlaneSums<T>();
+    const PlaneSums<T> sums = sums_ ? PlaneSums<T>(space, call_.x, d_) : PlaneSums<T>();
     T* const bins = space.take(planes);
     T* const with = sums_ ? space.take(planes) : nullptr;
     T* const staged = kHalf ? space.take(planes) : nullptr;

@@ -175,7 +175,7 @@ void turn(Signal& signal) {
 template <class IO, bool kHartley>
 void mix_two_axes(const Signal& x, const Signal& y, double scale, const ThreadPool& pool) {
   using T = Compute<IO>;
-  if (ChannelsInLanes<IO, kHartley>::suits(x.d)) {
+  if (ChannelsInLanes<IO, kHartley>::suits(x.n, x.d)) {
     mix_plane<T>(ChannelsInLanes<IO, kHartley>(x, y, scale), pool);
   } else {
     mix_plane<T>(BinsInLanes<IO, kHartley>(x, y, scale), pool);
@@ -191,7 +191,7 @@ bool is_few_lines(Signal& x, Signal& y) {
     return count <= most && length >= max(16 * count, 64);
   };
   if (few(x.d, x.n, lanes / 2)) return true;
-  if (ChannelsInLanes<IO, kHartley>::suits(x.d) || !few(x.n, x.d, lanes / (kHartley ? 2 : 3))) return false;
+  if (ChannelsInLanes<IO, kHartley>::suits(x.n, x.d) || !few(x.n, x.d, lanes / (kHartley ? 2 : 3))) return false;
   turn(x);
   turn(y);
   return true;

@@ -393,10 +393,12 @@ void all(oracle::Report& report) {
   filter2d<T>(report, 64, 64, 2, true);
   for (const std::int64_t n : {1, 2, 3, 8, 17}) {
     for (const std::int64_t d : {1, 2, 3, 8, 19, 36}) filter_plane<T>(report, n, d, (n + d) % 2 == 0);
-    for (const std::int64_t d : {16, 64, 256}) filter_plane<T>(report, n, d, n % 2 == 0);  // by their half spectra
+    for (const std::int64_t d : {12, 16, 40, 64, 144, 256}) filter_plane<T>(report, n, d, n % 2 == 0);  // half spectra
   }
   for (const std::int64_t d : {16, 32, 80, 128, 144, 208, 256}) {  // rows of whole vectors, of some instruction set
-    for (const bool hartley : {false, true}) mixing<T>(report, 7, d, true, hartley);
+    for (const bool hartley : {false, true}) {
+      for (const std::int64_t n : {7, 60}) mixing<T>(report, n, d, true, hartley);
+    }
   }
   mixing<T>(report, 20, 80, true, false);
   mixing<T>(report, 33, 81, true, true);

@@ -21,11 +21,12 @@ from spectrans.ops.filter_plane import (
 Shape = tuple[int, int]
 
 #: Lengths of both axes: few, of several radices, primes; an axis of one; long lines, few of them; rows that are whole
-#: vectors, and so are parts of theirs: of two lanes to sixteen.
+#: vectors, of two lanes to sixteen: in whole blocks of those that are turned together, half of one, blocks and a rest.
 SHAPES: tuple[Shape, ...] = (
     (1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (2, 2), (3, 2), (2, 3), (3, 3), (4, 4), (5, 7), (8, 6), (6, 8), (16, 16),
     (17, 17), (7, 32), (32, 7), (13, 64), (15, 81), (60, 50), (37, 41), (3, 100), (100, 3), (2, 257), (257, 2),
     (1, 64), (2, 64), (3, 128), (5, 256), (37, 64), (60, 128), (17, 256), (4, 512),
+    (9, 12), (6, 40), (37, 104), (17, 128), (4, 192), (60, 144), (5, 384),
 )  # fmt: skip
 FEW_SHAPES: tuple[Shape, ...] = (
     (1, 1),
@@ -95,7 +96,7 @@ def test_shapes_of_the_derivatives(shape: Shape, dtype: torch.dtype) -> None:
 
 # Planes of several items fit into what is done at once; of one; of less than one.
 @pytest.mark.usefixtures("cpu_kernels")
-@pytest.mark.parametrize("shape", [(9, 40, 70), (3, 300, 500), (19, 40, 256), (3, 600, 512)], ids=str)
+@pytest.mark.parametrize("shape", [(9, 40, 70), (3, 300, 500), (19, 40, 256), (9, 40, 144), (3, 600, 512)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=str)
 def test_large_signals(threads: int, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
     x, g = oracle.draw(*shape, dtype=dtype), oracle.draw(*shape, dtype=dtype, seed=1)
@@ -117,7 +118,7 @@ def test_many_items() -> None:
     # More than one piece of a sum over the batch, and pieces of unequal length.
     for dtype in (torch.float32, torch.float64):
         for batch in (16, 17, 53):
-            for d in (10, 64):
+            for d in (10, 64, 144):
                 x, g = oracle.draw(batch, 6, d, dtype=dtype), oracle.draw(batch, 6, d, dtype=dtype, seed=1)
                 check_response_grad(filter_plane_response_grad(g, x), g, x)
 
@@ -125,7 +126,7 @@ def test_many_items() -> None:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("layout", oracle.LAYOUTS)
 def test_layouts(layout: str, dtype: torch.dtype) -> None:
-    for n, d in ((12, 20), (17, 5), (9, 64)):
+    for n, d in ((12, 20), (17, 5), (9, 64), (7, 144)):
         x, h = oracle.LAYOUTS[layout]((3, n, d), dtype), draw_response(n, d, oracle.compute(dtype))
         g = oracle.draw(3, n, d, dtype=dtype, seed=1)
         before, version = x.clone(), x._version
@@ -191,7 +192,7 @@ def test_exchanging_the_axes(backend: str, shape: Shape) -> None:
 
 
 def test_one_item_does_not_leak_into_another(backend: str) -> None:
-    for d in (20, 64):
+    for d in (20, 64, 144):
         x, h = oracle.draw(4, 6, d, dtype=torch.float32), draw_response(6, d, torch.float32)
         clean = spectral_filter_plane(x, h)
         x[1, 2, 3] = float("nan")
@@ -255,7 +256,7 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 @pytest.mark.usefixtures("native_library")
 @pytest.mark.parametrize(
     "shape",
-    [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260), (5, 300, 256), (21, 40, 64), (3, 600, 512)],
+    [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260), (5, 300, 256), (21, 40, 64), (21, 40, 144), (3, 600, 512)],
     ids=str,
 )
 def test_reproducible_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:

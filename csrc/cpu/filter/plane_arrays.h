@@ -7,20 +7,20 @@
 namespace spectrans {
 namespace {
 
-// Real and imaginary parts of rows, [n / 2 + 1][d] each.
+// Real and imaginary parts of rows, [n / 2 + 1][width] each.
 template <class T>
 struct PlaneRows {
   T *re = nullptr, *im = nullptr;
-  std::int64_t d = 0;
+  std::int64_t width = 0;
 
   PlaneRows() = default;
-  PlaneRows(Space<T>& space, std::int64_t n, std::int64_t d_)
-      : re(space.take(values(n, d_) / 2)), im(space.take(values(n, d_) / 2)), d(d_) {}
-  static std::int64_t values(std::int64_t n, std::int64_t d) { return 2 * (n / 2 + 1) * d; }
+  PlaneRows(Space<T>& space, std::int64_t n, std::int64_t width_)
+      : re(space.take(values(n, width_) / 2)), im(space.take(values(n, width_) / 2)), width(width_) {}
+  static std::int64_t values(std::int64_t n, std::int64_t width) { return 2 * (n / 2 + 1) * width; }
   PlaneRows row(std::int64_t j) const {
     PlaneRows result = *this;
-    result.re += j * d;
-    result.im += j * d;
+    result.re += j * width;
+    result.im += j * width;
     return result;
   }
 };
@@ -75,12 +75,15 @@ template <class T>
 class PlaneSums {
  public:
   PlaneSums() = default;
-  PlaneSums(Space<T>& space, const Signal& x) : several_(has_several(x)), piece_(space, x.n, x.d) {
+  PlaneSums(Space<T>& space, const Signal& x, std::int64_t width)
+      : several_(has_several(x)), piece_(space, x.n, width) {
     if (!several_) return;
-    sum_ = PlaneRows<T>(space, x.n, x.d);
-    lost_ = PlaneRows<T>(space, x.n, x.d);
+    sum_ = PlaneRows<T>(space, x.n, width);
+    lost_ = PlaneRows<T>(space, x.n, width);
   }
-  static std::int64_t values(const Signal& x) { return (has_several(x) ? 3 : 1) * PlaneRows<T>::values(x.n, x.d); }
+  static std::int64_t values(const Signal& x, std::int64_t width) {
+    return (has_several(x) ? 3 : 1) * PlaneRows<T>::values(x.n, width);
+  }
 
   // What row j of an item is to be added to; items come in their order.
   PlaneRows<T> row(std::int64_t j, std::int64_t item) const {
@@ -90,7 +93,7 @@ class PlaneSums {
       flush(piece.re, sum.re, lost.re, item == 0);
       flush(piece.im, sum.im, lost.im, item == 0);
     }
-    for (std::int64_t l = 0; l < piece.d; ++l) piece.re[l] = piece.im[l] = T(0);
+    for (std::int64_t l = 0; l < piece.width; ++l) piece.re[l] = piece.im[l] = T(0);
     return piece;
   }
 
@@ -98,7 +101,7 @@ class PlaneSums {
   PlaneRows<T> total(std::int64_t j) const {
     const PlaneRows<T> piece = piece_.row(j), sum = sum_.row(j), lost = lost_.row(j);
     if (!several_) return piece;
-    for (std::int64_t l = 0; l < piece_.d; ++l) {
+    for (std::int64_t l = 0; l < piece_.width; ++l) {
       sum.re[l] += piece.re[l] - lost.re[l];
       sum.im[l] += piece.im[l] - lost.im[l];
     }
@@ -109,7 +112,7 @@ class PlaneSums {
   static bool has_several(const Signal& x) { return x.batch > kItemsPerSum; }
 
   void flush(const T* piece, T* sum, T* lost, bool first) const {
-    for (std::int64_t l = 0; l < piece_.d; ++l) {
+    for (std::int64_t l = 0; l < piece_.width; ++l) {
       if (first) {
         sum[l] = lost[l] = T(0);
       } else {

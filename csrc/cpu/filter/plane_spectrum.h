@@ -15,12 +15,13 @@ namespace {
 template <class T>
 class PlaneSpectrum {
   static constexpr int lanes = kLanes<T>;
+  static constexpr std::int64_t kBlock = lanes * lanes;   // values that are turned together
   static constexpr std::int64_t kRows = 2;                // of a task
   static constexpr std::int64_t kNearBytes = 256 * 1024;  // of an item's tiles that the second-level cache may hold
 
  public:
-  // Whether a row's vectors are whole blocks of those that are turned together.
-  static bool suits(std::int64_t d) { return d % (lanes * lanes) == 0; }
+  // Whether rows have whole vectors, and at least half of those that are turned together.
+  static bool suits(std::int64_t d) { return d % lanes == 0 && d >= lanes * lanes / 2; }
 
   PlaneSpectrum(std::int64_t n, std::int64_t d)
       : d_(d), bins_(n / 2 + 1), columns_(real_plan<T>(n)), rows_(row_plan<T>(d, lanes)),
@@ -30,7 +31,18 @@ class PlaneSpectrum {
   std::int64_t slots() const { return tiles() * pitch_; }
   std::int64_t row_tasks() const { return ceil_div(bins_, kRows); }
   std::int64_t row_bytes() const { return kRows * 2 * d_ * std::int64_t(sizeof(T)); }
-  std::int64_t work_slots() const { return max(columns_.work, kRows * 6 * rows_.m + rows_.child->work); }
+  std::int64_t width() const { return rows_.blocks * kBlock; }  // of an arranged row
+  std::int64_t work_slots() const {
+    return max(columns_.work, kRows * (4 * rows_.m + 2 * width() / lanes) + 2 * line_slots() + rows_.child->work);
+  }
+
+  // In what there is to work in.
+  PlaneRows<T> row_in_order(Vector<T>* work) const {
+    PlaneRows<T> row;
+    row.re = reinterpret_cast<T*>(work);
+    row.im = row.re + line_slots() * lanes;
+    return row;
+  }
 
   // Columns of a group of an item, to its tiles of all. ahead(k): what is asked for beside the transform of tile k.
   template <class Ahead>
@@ -48,7 +60,7 @@ class PlaneSpectrum {
     storage.scatter(y, item, group, streaming, SlotRows<T>{of.data, pitch_, columns_.slot});
   }
 
-  // Rows in the order in which a transform puts their bins, and back: vectors of a block side by side.
+  // Rows as a transform leaves their bins, block by block of vectors, and back: blocks may have bins in common.
   void arrange(const PlaneRows<T>& from, const PlaneRows<T>& to) const {
     for_each_vector([&](std::int64_t at, std::int64_t q) SPECTRANS_INLINE_LAMBDA {
       store(to.re + at, load(from.re + q));
@@ -67,17 +79,31 @@ class PlaneSpectrum {
   template <bool kFilter, bool kGradient>
   void rows(std::int64_t task, Vector<T>* tiles, const Vector<T>* with, const PlaneRows<T>& response,
             const PlaneSums<T>& sums, std::int64_t item, Vector<T>* space) const {
-    constexpr std::int64_t of_block = lanes * lanes;
-    const std::int64_t m = rows_.m, first = task * kRows, count = min(kRows, bins_ - first), apart = m / lanes;
+    if (rows_.m % lanes == 0) {
+      rows<kFilter, kGradient, true>(task, tiles, with, response, sums, item, space);
+    } else {
+      rows<kFilter, kGradient, false>(task, tiles, with, response, sums, item, space);
+    }
+  }
+
+ private:
+  // kWhole: rows are whole blocks, and what comes out of these are the vectors of a row. Else it is put in order first.
+  template <bool kFilter, bool kGradient, bool kWhole>
+  void rows(std::int64_t task, Vector<T>* tiles, const Vector<T>* with, const PlaneRows<T>& response,
+            const PlaneSums<T>& sums, std::int64_t item, Vector<T>* space) const {
+    const std::int64_t apart = rows_.m / lanes, m = rows_.m, first = task * kRows, count = min(kRows, bins_ - first);
     Vector<T>*re = space, *im = re + kRows * m, *back_re = im + kRows * m, *back_im = back_re + kRows * m;
     T* const with_re = reinterpret_cast<T*>(back_im + kRows * m);
-    T* const with_im = with_re + kRows * d_;
-    Vector<T>* const work = back_im + 3 * kRows * m;
+    T* const with_im = with_re + kRows * width();
+    Vector<T>* const line_re = reinterpret_cast<Vector<T>*>(with_im + kRows * width());
+    Vector<T>* const line_im = line_re + line_slots();
+    Vector<T>* const work = line_im + line_slots();
+    T *const to_re = reinterpret_cast<T*>(line_re), *const to_im = reinterpret_cast<T*>(line_im);
     if constexpr (kGradient) {
       transform(with, first, count, re, im, work);
       for (std::int64_t t = 0; t < count; ++t) {
         row_bins(rows_, re + t * m, im + t * m, [&](std::int64_t block) {
-          const std::int64_t at = t * d_ + block * of_block;
+          const std::int64_t at = t * width() + block * kBlock;
           return [r = with_re + at, i = with_im + at]<int e>(std::int64_t, const Complex<Vector<T>>& z)
                      SPECTRANS_INLINE_LAMBDA {
                        store(r + e * lanes, z.re);
@@ -92,14 +118,14 @@ class PlaneSpectrum {
       const PlaneRows<T> h = kFilter ? response.row(j) : PlaneRows<T>();
       const PlaneRows<T> sum = kGradient ? sums.row(j, item) : PlaneRows<T>();
       row_bins(rows_, re + t * m, im + t * m, [&](std::int64_t block) {
-        const std::int64_t at = block * of_block;
-        return [at, h_re = h.re, h_im = h.im, sum_re = sum.re, sum_im = sum.im, x_re = with_re + t * d_,
-                x_im = with_im + t * d_, to_re = back_re + t * m, to_im = back_im + t * m,
-                sample = rows_.sample + block, apart]<int e>(std::int64_t, const Complex<Vector<T>>& z)
+        const std::int64_t at = block * kBlock;
+        return [at, h_re = h.re, h_im = h.im, sum_re = sum.re, sum_im = sum.im, x_re = with_re + t * width(),
+                x_im = with_im + t * width(), own_re = back_re + t * m, own_im = back_im + t * m, to_re, to_im,
+                sample = rows_.sample + block, apart]<int e>(std::int64_t q, const Complex<Vector<T>>& z)
                    SPECTRANS_INLINE_LAMBDA {
                      constexpr int i = e * lanes;
                      if constexpr (i * sizeof(T) % kLine == 0) {
-                       const std::int64_t next = at + i + lanes * lanes;
+                       const std::int64_t next = at + i + kBlock;
                        if constexpr (kGradient) fetch(sum_re + next), fetch(sum_im + next);
                        if constexpr (kFilter) fetch(h_re + next), fetch(h_im + next);
                      }
@@ -110,35 +136,56 @@ class PlaneSpectrum {
                      }
                      if constexpr (kFilter) {
                        const Complex<Vector<T>> product = times(z, load(h_re + at + i), load(h_im + at + i));
-                       const std::int64_t to = sample[e * apart];
-                       vector_at<T>(to_re, to) = product.im;
-                       vector_at<T>(to_im, to) = product.re;
+                       if constexpr (kWhole) {
+                         const std::int64_t to = sample[e * apart];
+                         vector_at<T>(own_re, to) = product.im;
+                         vector_at<T>(own_im, to) = product.re;
+                       } else {
+                         store(to_re + q, product.im);
+                         store(to_im + q, product.re);
+                       }
                      }
                    };
       });
+      for (std::int64_t a = 0; kFilter && !kWhole && a < m; ++a) {
+        vector_at<T>(back_re + t * m, rows_.sample[a]) = line_re[a];
+        vector_at<T>(back_im + t * m, rows_.sample[a]) = line_im[a];
+      }
     }
     if constexpr (kFilter) {
       complex_forward(*rows_.child, 0, back_re, back_im, count, work);
       for (std::int64_t t = 0; t < count; ++t) {
         const HalfRow<T, Vector<T>> row(columns_, tiles, pitch_, bin(first + t));
-        row_bins(rows_, back_re + t * m, back_im + t * m, [row, apart](std::int64_t block) {
-          return [row, apart, block]<int e>(std::int64_t, const Complex<Vector<T>>& z)
-                     SPECTRANS_INLINE_LAMBDA { row.put(block + e * apart, z.im, z.re); };
+        row_bins(rows_, back_re + t * m, back_im + t * m, [row, apart, to_re, to_im](std::int64_t block) {
+          return [row, apart, to_re, to_im, block]<int e>(std::int64_t q, const Complex<Vector<T>>& z)
+                     SPECTRANS_INLINE_LAMBDA {
+                       if constexpr (kWhole) {
+                         row.put(block + e * apart, z.im, z.re);
+                       } else {
+                         store(to_re + q, z.im);
+                         store(to_im + q, z.re);
+                       }
+                     };
         });
+        for (std::int64_t a = 0; !kWhole && a < m; ++a) row.put(a, line_re[a], line_im[a]);
       }
     }
   }
 
- private:
   Tiles<T> some(const Group& group, Vector<T>* tiles) const {
     return {tiles + group.channel[0] / lanes * pitch_, pitch_, group.tiles};
   }
 
-  // Calls f(at, q): vector q of a row in order, `at` as it is arranged, in values.
+  // Of a row in order, and what its last vector may have beyond that.
+  std::int64_t line_slots() const { return rows_.m + 1; }
+
+  // Calls f(at, q): the vector from value q of a row on, in order, is at `at` as it is arranged. What is beyond the
+  // row, or a later vector's, counts for nothing.
   template <class F>
   void for_each_vector(const F& f) const {
-    for (int e = 0; e < lanes; ++e) {
-      for (std::int64_t q = 0; q < rows_.m; q += lanes) f((q + e) * lanes, e * rows_.m + q);
+    for (std::int64_t block = 0; block < rows_.blocks; ++block) {
+      const std::int64_t first = row_block(rows_, block);
+      for (int e = 0; e < lanes; ++e) f(block * kBlock + e * lanes, first + e * rows_.m);
     }
   }
 

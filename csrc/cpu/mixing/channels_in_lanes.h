@@ -21,8 +21,15 @@ class ChannelsInLanes : public Plane<IO, kHartley> {
   static constexpr int kBins = kHartley ? 1 : 2;  // of a transform
 
  public:
-  // Whether rows have whole vectors, and at least half of those that are turned together.
-  static bool suits(std::int64_t d) { return d % lanes == 0 && d >= lanes * lanes / 2; }
+  // Whether rows have whole vectors, and at least half of those that are turned together. And whether rows side by side
+  // would leave the first-level cache, or lanes empty, for each that is used nearly as many as a row's last block does:
+  // as measured.
+  static bool suits(std::int64_t n, std::int64_t d) {
+    constexpr std::int64_t near = 32 * 1024;
+    const std::int64_t vectors = d / lanes, blocks = ceil_div(vectors, lanes), bins = n / 2 + 1;
+    if (d % lanes != 0 || 2 * vectors < lanes) return false;
+    return 2 * d * kVectorBytes >= near || 100 * blocks * bins <= 115 * ceil_div(bins, lanes) * vectors;
+  }
 
   ChannelsInLanes(const Signal& x, const Signal& y, double scale)
       : Base(x, y, scale, 1, ceil_div(Base::channels_of(x), lanes) * lanes), hidden_(row_plan<T>(x.d, lanes)),

@@ -20,6 +20,12 @@ SPECTRANS_INLINE const Vector<T>& vector_at(const Vector<T>* from, std::int64_t 
   return *reinterpret_cast<const Vector<T>*>(reinterpret_cast<const T*>(from) + lane);
 }
 
+// The first bin of a block, of the child plan.
+template <class T>
+SPECTRANS_INLINE std::int64_t row_block(const RowPlan<T>& plan, std::int64_t block) {
+  return max(0, min(block * kLanes<T>, plan.m - kLanes<T>));
+}
+
 // Bins of one row whose vectors have gone through the child plan: put<e>(q, z), lanes q, q + 1, ... of z, eth of what
 // a block leaves, for put = put_block(block). Lanes beyond the row, or beyond what one call is about, hold something
 // else: what a later call puts there counts.
@@ -27,7 +33,7 @@ template <class T, class PutBlock>
 SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, const Vector<T>* im,
                                const PutBlock& put_block) {
   constexpr int lanes = kLanes<T>;
-  const std::int64_t m = plan.m, last = m < lanes ? 0 : m - lanes;
+  const std::int64_t m = plan.m;
   const std::int32_t* bin = plan.bin;
   const T* w = plan.twiddles;
   for (std::int64_t block = 0; block < plan.blocks; ++block, bin += lanes, w += (lanes - 1) * 2 * lanes) {
@@ -45,7 +51,7 @@ SPECTRANS_INLINE void row_bins(const RowPlan<T>& plan, const Vector<T>* re, cons
       v[i] = times(Complex<Vector<T>>{a[i], b[i]}, once(load(of_lane)), once(load(of_lane + lanes)));
     });
     Dft<lanes, -1, T, Vector<T>>::run(v);
-    const std::int64_t first = min(block * lanes, last);
+    const std::int64_t first = row_block(plan, block);
     const auto put = put_block(block);
     unroll<0, lanes>([&]<int e>() SPECTRANS_INLINE_LAMBDA { put.template operator()<e>(first + m * e, v[e]); });
   }
