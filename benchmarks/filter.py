@@ -33,29 +33,34 @@ BLOCK = 2**18  # values of a block of channels: its temporaries stay in the seco
 # -- forward: x [batch, n, d], response complex [n//2+1, d] ------------------------------------------------------------
 
 
+def arranged(response: Tensor) -> Tensor:
+    """Bins side by side, as they are in the spectra that torch takes along -2."""
+    return response.mT.contiguous().mT
+
+
 def composed(x: Tensor, response: Tensor) -> Tensor:
     y: Tensor = irfft(rfft(x, dim=-2) * response, n=x.shape[-2], dim=-2)
     return y
 
 
 def in_place(x: Tensor, response: Tensor) -> Tensor:
-    y: Tensor = irfft(rfft(x, dim=-2).mul_(response), n=x.shape[-2], dim=-2)
+    y: Tensor = irfft(rfft(x, dim=-2).mul_(arranged(response)), n=x.shape[-2], dim=-2)
     return y
 
 
 def transposed(x: Tensor, response: Tensor) -> Tensor:
-    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1) * response.mT, n=x.shape[-2], dim=-1)
+    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1) * response.mT.contiguous(), n=x.shape[-2], dim=-1)
     return y.mT
 
 
 def transposed_in_place(x: Tensor, response: Tensor) -> Tensor:
-    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1).mul_(response.mT), n=x.shape[-2], dim=-1)
+    y: Tensor = irfft(rfft(x.mT.contiguous(), dim=-1).mul_(response.mT.contiguous()), n=x.shape[-2], dim=-1)
     return y.mT
 
 
 def by_item(x: Tensor, response: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Temporaries the size of one item stay in cache."""
-    y = torch.empty_like(x)
+    y, response = torch.empty_like(x), arranged(response)
     for y_item, x_item in zip(y, x, strict=True):
         y_item.copy_(function(x_item, response))
     return y
@@ -94,7 +99,7 @@ def along_lines_in_place(x: Tensor, response: Tensor) -> Tensor:
 
 
 def along_lines_by_item(x: Tensor, response: Tensor) -> Tensor:
-    return by_item(x, response.mT.contiguous().mT, along_lines)
+    return by_item(x, response, along_lines)
 
 
 # -- forward, and backward by hand -------------------------------------------------------------------------------------
@@ -111,6 +116,7 @@ def weigh(correlation: Tensor, n: int, bins: int = -2) -> Tensor:
 class ByHand(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        response = arranged(response)
         spectrum = rfft(x, dim=-2)
         ctx.save_for_backward(spectrum, response)
         y: Tensor = irfft(spectrum * response, n=x.shape[-2], dim=-2)
@@ -152,6 +158,7 @@ def to_bins_transposed(item: Tensor) -> Tensor:
 class ByHandByItem(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
+        response = arranged(response)
         y, spectra = filtered_by_item(x, response, to_bins, partial(irfft, n=x.shape[-2], dim=-2))
         ctx.save_for_backward(response, *spectra)
         return y
@@ -201,7 +208,7 @@ def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
     generator = torch.Generator().manual_seed(0)
     wide = torch.float64 if dtype is torch.float64 else torch.float32
     x = torch.randn(shape, generator=generator).to(dtype)
-    response = rfft(torch.randn(shape[1:], generator=generator).to(wide), dim=-2) / shape[1] ** 0.5
+    response = rfft(torch.randn(shape[1:], generator=generator).to(wide), dim=-2).contiguous() / shape[1] ** 0.5
     return (x, response, torch.randn(shape, generator=generator).to(dtype)) if grad else (x, response)
 
 

@@ -43,6 +43,11 @@ def ours(x: Tensor, response: Tensor) -> Tensor:
     return spectral_filter2d(x, response, grid_of(x.shape[-2]))
 
 
+def arranged(response: Tensor) -> Tensor:
+    """Bins side by side, as they are in the spectra that torch takes along the grid."""
+    return response.movedim(-1, 0).contiguous().movedim(0, -1)
+
+
 def composed(x: Tensor, response: Tensor) -> Tensor:
     grid = grid_of(x.shape[-2])
     y: Tensor = irfft2(rfft2(x.unflatten(-2, grid), dim=LAST) * response, s=grid, dim=LAST)
@@ -51,25 +56,26 @@ def composed(x: Tensor, response: Tensor) -> Tensor:
 
 def in_place(x: Tensor, response: Tensor) -> Tensor:
     grid = grid_of(x.shape[-2])
-    y: Tensor = irfft2(rfft2(x.unflatten(-2, grid), dim=LAST).mul_(response), s=grid, dim=LAST)
+    y: Tensor = irfft2(rfft2(x.unflatten(-2, grid), dim=LAST).mul_(arranged(response)), s=grid, dim=LAST)
     return y.flatten(-3, -2)
 
 
 def transposed(x: Tensor, response: Tensor) -> Tensor:
     grid = grid_of(x.shape[-2])
-    y: Tensor = irfft2(rfft2(x.mT.contiguous().unflatten(-1, grid)) * response.movedim(-1, 0), s=grid)
+    y: Tensor = irfft2(rfft2(x.mT.contiguous().unflatten(-1, grid)) * response.movedim(-1, 0).contiguous(), s=grid)
     return y.flatten(-2, -1).mT
 
 
 def transposed_in_place(x: Tensor, response: Tensor) -> Tensor:
     grid = grid_of(x.shape[-2])
-    y: Tensor = irfft2(rfft2(x.mT.contiguous().unflatten(-1, grid)).mul_(response.movedim(-1, 0)), s=grid)
+    spectrum = rfft2(x.mT.contiguous().unflatten(-1, grid))
+    y: Tensor = irfft2(spectrum.mul_(response.movedim(-1, 0).contiguous()), s=grid)
     return y.flatten(-2, -1).mT
 
 
 def by_item(x: Tensor, response: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """Temporaries the size of one item stay in cache."""
-    y = torch.empty_like(x)
+    y, response = torch.empty_like(x), arranged(response)
     for y_item, x_item in zip(y, x, strict=True):
         y_item.copy_(function(x_item, response))
     return y
@@ -90,7 +96,7 @@ def weigh(correlation: Tensor, grid: tuple[int, int], columns: int = -2) -> Tens
 class ByHand(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, response: Tensor) -> Tensor:
-        grid = grid_of(x.shape[-2])
+        grid, response = grid_of(x.shape[-2]), arranged(response)
         spectrum = rfft2(x.unflatten(-2, grid), dim=LAST)
         ctx.save_for_backward(spectrum, response)
         y: Tensor = irfft2(spectrum * response, s=grid, dim=LAST)
@@ -172,7 +178,7 @@ def inputs(shape: Shape, dtype: torch.dtype, grad: bool = False) -> Tensors:
     wide = torch.float64 if dtype is torch.float64 else torch.float32
     x = torch.randn(shape, generator=generator).to(dtype)
     kernel = torch.randn(shape[1:], generator=generator).to(wide) / shape[1] ** 0.5
-    response = rfft2(kernel.unflatten(0, grid_of(shape[1])), dim=LAST)
+    response = rfft2(kernel.unflatten(0, grid_of(shape[1])), dim=LAST).contiguous()
     return (x, response, torch.randn(shape, generator=generator).to(dtype)) if grad else (x, response)
 
 
