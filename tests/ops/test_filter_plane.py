@@ -256,7 +256,16 @@ def test_bitwise_reproducible(threads: int, dtype: torch.dtype) -> None:
 @pytest.mark.usefixtures("native_library")
 @pytest.mark.parametrize(
     "shape",
-    [(40, 9000, 1), (40, 1, 9000), (9, 5, 9000), (5, 300, 260), (5, 300, 256), (21, 40, 64), (21, 40, 144), (3, 600, 512)],
+    [
+        (40, 9000, 1),
+        (40, 1, 9000),
+        (9, 5, 9000),
+        (5, 300, 260),
+        (5, 300, 256),
+        (21, 40, 64),
+        (21, 40, 144),
+        (3, 600, 512),
+    ],
     ids=str,
 )
 def test_reproducible_on_many_threads(threads: int, shape: tuple[int, int, int]) -> None:
