@@ -41,6 +41,11 @@ class Space {
 template <class IO>
 constexpr int kTilesOfLine = static_cast<int>(max(1, kLine / (kLanes<Compute<IO>> * std::int64_t(sizeof(IO)))));
 
+// Elements from a tile's first in a row to the last of those that fill a cache line. That is what is asked for: of rows
+// that begin within a line it is in the next one, and the first belongs to the tiles, or the row, before as well.
+template <class IO>
+constexpr std::int64_t kLineEnd = kTilesOfLine<IO> * kLanes<Compute<IO>> - 1;
+
 // Elements from the start of a signal to its batch item `index`.
 inline std::int64_t batch_offset(const Signal& signal, std::int64_t index) {
   std::int64_t offset = 0;

@@ -38,7 +38,7 @@ Ahead rows_from(const Signal& signal, bool there, std::int64_t item, std::int64_
 template <class IO>
 void fetch(const Signal& signal, std::int64_t pack, const Group& group) {
   for (std::int64_t k = 0; k < group.tiles && whole_vectors<Compute<IO>>(signal, group); ++k) {
-    const Ahead rows = rows_from<IO>(signal, true, pack, 0, group.channel[k]);
+    const Ahead rows = rows_from<IO>(signal, true, pack, 0, group.channel[k] + kLineEnd<IO>);
     for (std::int64_t j = 0; j < signal.n; ++j) rows.fetch(j);
     asm volatile("");  // or a compiler finds that nothing is done here
   }
@@ -81,7 +81,7 @@ class PiecesAhead {
 template <class IO>
 PiecesAhead pieces_from(const Signal& signal, std::int64_t pack, const Group& group, std::int64_t k) {
   if (k >= group.tiles || !whole_vectors<Compute<IO>>(signal, group)) return {};
-  return {rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0]), group.tiles,
+  return {rows_from<IO>(signal, true, pack, k * signal.n / group.tiles, group.channel[0] + kLineEnd<IO>), group.tiles,
           kLanes<Compute<IO>> * std::int64_t(sizeof(IO))};
 }
 

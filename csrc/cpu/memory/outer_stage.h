@@ -47,7 +47,7 @@ struct RowsTo {
 
   SPECTRANS_INLINE IO* at(std::int64_t j) const { return data + j * stride; }
   SPECTRANS_INLINE void fetch(const IO* at, std::int64_t k) const {
-    if (!streaming) fetch_near(at + channel[k]);
+    if (!streaming) fetch_near(at + channel[k] + kLineEnd<IO>);
   }
   SPECTRANS_INLINE void store(IO* at, std::int64_t k, Vector<Compute<IO>> value) const {
     if (streaming) {

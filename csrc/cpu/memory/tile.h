@@ -72,7 +72,7 @@ void for_each_sample(const Signal& signal, std::int64_t pack, const Group& group
     for (std::int64_t j = 0; j < n; ++j, row += stride) {
       unroll<0, kCount>([&]<int k>() SPECTRANS_INLINE_LAMBDA {
         const IO* at = row + pieces.template at<k>();
-        if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
+        if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + kLineEnd<IO> + ahead);
         own(k)(j, load(at));
       });
     }
@@ -155,7 +155,7 @@ void scatter(const Signal& signal, std::int64_t pack, const Group& group, bool s
         if (streaming) {
           stream(at, sample(k));
         } else {
-          if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + ahead);
+          if constexpr (k % kTilesOfLine<IO> == 0) fetch(at + kLineEnd<IO> + ahead);
           store(at, sample(k));
         }
       });
