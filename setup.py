@@ -9,6 +9,7 @@ installed and the reason kept; with SPECTRANS_CUDA=1 it is an error, and with SP
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
@@ -32,10 +33,21 @@ KERNELS, CUDA_KERNELS = "spectrans_kernels", "spectrans_cuda_kernels"
 BUILDS = {"bdist_wheel", "build", "build_ext", "build_py", "develop", "editable_wheel", "install"}
 
 
+def folders_of_tools() -> list[str]:
+    """Where CMake and ninja are: those that an isolated build fetched come before what the environment has."""
+    folders = []
+    for module, attribute in (("cmake", "CMAKE_BIN_DIR"), ("ninja", "BIN_DIR")):
+        try:
+            folders.append(str(getattr(importlib.import_module(module), attribute)))
+        except (ImportError, AttributeError):  # from elsewhere, then
+            continue
+    return [*folders, sysconfig.get_path("scripts")]
+
+
 def import_build_requirements() -> Any:
     """torch, from the environment being installed into where an isolated build has none of its own."""
     sys.path.extend(path for path in site_packages() if path not in sys.path)
-    os.environ["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = os.pathsep.join([*folders_of_tools(), os.environ.get("PATH", os.defpath)])
     try:
         import pybind11  # noqa: F401
         import torch
@@ -70,8 +82,16 @@ class BuildPython(build_py):
     facts: dict[str, Any]
 
     def run(self) -> None:
+        self.remove_deleted(Path(self.build_lib))
         super().run()
         self.write_facts((ROOT if self.editable_mode else Path(self.build_lib)) / "spectrans")
+
+    @staticmethod
+    def remove_deleted(build: Path) -> None:
+        """An earlier build's copies of files that are no longer in the source would go into the wheel."""
+        for copy in build.glob("spectrans/**/*.py"):
+            if not (ROOT / copy.relative_to(build)).exists():
+                copy.unlink()
 
     @classmethod
     def write_facts(cls, package: Path) -> None:

@@ -61,7 +61,10 @@ def _describe(error: Exception) -> str:
 
 def _absent(path: str | None, build_reason: str | None) -> str | None:
     """Why a library at `path` is not even tried."""
-    if os.environ.get("SPECTRANS_NATIVE", "1") == "0":
+    asked = os.environ.get("SPECTRANS_NATIVE") or "1"
+    if asked not in ("0", "1"):
+        raise ValueError(f"SPECTRANS_NATIVE: expected '0' or '1', got {asked!r}")
+    if asked == "0":
         return "SPECTRANS_NATIVE=0"
     if path is None:
         return build_reason or "the library is missing from the package folder"

@@ -78,6 +78,11 @@ def test_environment_variable_must_be_a_backend() -> None:
     assert "ValueError: SPECTRANS_BACKEND: expected 'native' or 'torch', got 'fast'" in done.stderr
 
 
+def test_whether_to_load_the_library_must_be_said_clearly() -> None:
+    done = in_fresh_process("import spectrans", SPECTRANS_NATIVE="no")
+    assert "ValueError: SPECTRANS_NATIVE: expected '0' or '1', got 'no'" in done.stderr
+
+
 def test_without_the_library() -> None:
     code = (
         "import torch, spectrans\n"

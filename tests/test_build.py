@@ -267,13 +267,16 @@ def test_pure_python_wheel(tree: Path, variables: dict[str, str], reason: str) -
         assert json.loads(content.read("spectrans/_build.json")) == {"native": False, "reason": reason}
 
 
-def test_pure_python_build_takes_old_libraries_away(tree: Path) -> None:
-    stale = tree.parent / "lib" / "spectrans" / "_ops_cpu.abi3.so"
-    stale.parent.mkdir(parents=True)
-    stale.touch()
-    done = run("setup.py", "-q", "build_py", "--build-lib", str(stale.parents[1]), cwd=tree, SPECTRANS_BUILD="none")
+def test_pure_python_build_takes_old_files_away(tree: Path) -> None:
+    package = tree.parent / "lib" / "spectrans"
+    stale = [package / name for name in ("_ops_cpu.abi3.so", "renamed.py", "core/renamed.py")]
+    for path in stale:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    done = run("setup.py", "-q", "build_py", "--build-lib", str(package.parent), cwd=tree, SPECTRANS_BUILD="none")
     assert done.returncode == 0, done.stderr
-    assert not stale.exists()
+    assert [path for path in stale if path.exists()] == []
+    assert (package / "core" / "base.py").exists()
 
 
 def test_unknown_kind_of_build(tree: Path) -> None:
@@ -324,6 +327,9 @@ def test_cuda_build_that_fails(tree: Path, wanted: str) -> None:
     stub = tree.parent / "stub" / "pybind11"
     stub.mkdir(parents=True)
     (stub / "__init__.py").write_text("def get_include() -> str:\n    return ''\n")
+    # Real tools are among the environment's scripts, as old ones may be: what an isolated build fetched comes first.
+    for name, attribute in (("cmake", "CMAKE_BIN_DIR"), ("ninja", "BIN_DIR")):
+        (stub.parent / f"{name}.py").write_text(f"{attribute} = {str(tree.parent / 'bin')!r}\n")
     package = tree.parent / "lib" / "spectrans"
     package.mkdir(parents=True)
     stale = [package / name for name in ("_ops_cuda.abi3.so", "libspectrans_cuda_kernels.so")]
@@ -331,11 +337,8 @@ def test_cuda_build_that_fails(tree: Path, wanted: str) -> None:
         library.touch()
     path = os.pathsep.join([str(tree.parent / "bin"), CLEAN["PATH"]])
     variables = {"PATH": path, "PYTHONPATH": str(stub.parent), "CXX": "fake-c++", "SPECTRANS_CUDA": wanted}
-    # The tree's scripts come first in PATH, and real tools are there: the stand-ins must be found before those.
     code = (
-        "import sys, sysconfig; sys.argv = ['setup.py', '-q', 'build', '--build-lib', '../lib']\n"
-        f"sysconfig.get_path = lambda name, get=sysconfig.get_path: {str(tree.parent / 'bin')!r} "
-        "if name == 'scripts' else get(name)\n"
+        "import sys; sys.argv = ['setup.py', '-q', 'build', '--build-lib', '../lib']\n"
         "import torch.utils.cpp_extension as cpp; cpp.is_ninja_available = lambda: False\n"
         "sys.path.insert(0, '.'); exec(compile(open('setup.py').read(), 'setup.py', 'exec'), {'__file__': 'setup.py', "
         "'__name__': '__main__'})"
