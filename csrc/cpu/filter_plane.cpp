@@ -3,8 +3,8 @@
 // By half spectra (filter/plane_spectrum.h), where rows are whole vectors, and enough of them. Elsewhere by two Hartley
 // transforms, those of mixing, and between them the products of bins and their mirror images: with X the Hartley
 // transform of x, but for 1 / (n d) its own inverse, and a + ib the Hermitian part of the response (a even, b odd), y
-// is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part of G[k]
-// X[k] / (n d), and the odd part of -G[k] X[-k] / (n d).
+// is that of (a[k] X[k] - b[k] X[-k]) / (n d). With G likewise of the gradient, the response's is the even part of
+// (G[k] X[k]) / (n d), and the odd part of -(G[k] X[-k]) / (n d).
 //
 // Some items at a time: their spectra lie in scratch memory and stay in the caches.
 #include "filter/plane_spectrum.h"
